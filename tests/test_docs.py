@@ -1,0 +1,98 @@
+"""This file makes the documentation a test: what exists is named, what is named exists."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import typer.main
+import yaml
+
+from unclip_curation.reasons import REASONS
+from unclip_orchestration.cli import app
+from unclip_orchestration.definitions import defs
+from unclip_pairs.schema import CRAWL_SCHEMA, STATUSES
+
+ROOT = Path(__file__).parents[1]
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def missing(names: list[str], text: str) -> list[str]:
+    return [name for name in names if f"`{name}`" not in text]
+
+
+def test_every_reason_status_and_crawl_column_is_documented() -> None:
+    assert missing([*STATUSES, *REASONS, *CRAWL_SCHEMA.names], page("datasets/README.md")) == []
+
+
+def test_every_setting_of_the_policy_is_documented() -> None:
+    policy = yaml.safe_load(page("datasets/unclip_curation/policies/default.yaml"))
+    assert missing(list(policy), page("datasets/README.md")) == []
+
+
+def test_every_recipe_is_documented() -> None:
+    script = "from unclip_training.recipes import RECIPES; print(*RECIPES)"
+    names = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert len(names) >= 10
+    assert missing(names, page("training/README.md")) == []
+
+
+def test_every_asset_job_schedule_and_sensor_is_documented() -> None:
+    graph = defs.resolve_asset_graph()
+    names = [key.to_user_string() for key in graph.get_all_asset_keys()]
+    names += [job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")]
+    names += [schedule.name for schedule in defs.schedules or []]
+    names += [sensor.name for sensor in defs.sensors or [] if isinstance(sensor, dg.SensorDefinition)]
+    assert len(names) > 20
+    assert missing(names, page("orchestration/README.md")) == []
+
+
+def command_names() -> list[str]:
+    root = typer.main.get_command(app)
+    names = []
+    for name, command in root.commands.items():  # type: ignore[attr-defined]
+        children = getattr(command, "commands", None)
+        names += [f"unclip {name} {child}" for child in children] if children else [f"unclip {name}"]
+    return names
+
+
+def test_every_command_is_named_in_the_readme() -> None:
+    assert [name for name in command_names() if name not in page("README.md")] == []
+
+
+def test_every_command_of_the_readme_exists() -> None:
+    named = re.findall(r"^\.?(?:\S*/)?unclip ([a-z]+)(?: ([a-z]+))?", "\n".join(re.findall(r"`(unclip [^`]+)`", page("README.md"))), re.M)
+    known = set(command_names())
+    assert named
+    assert [words for words in named if f"unclip {words[0]}" not in known and f"unclip {words[0]} {words[1]}" not in known] == []
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", ".ci/run"])
+def test_every_make_target_that_is_named_exists(name: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", page("Makefile"), re.M))
+    named = set(re.findall(r"\bmake ([a-z-]+)", page(name)))
+    assert named
+    assert named - targets == set()
+
+
+def test_every_make_target_has_a_line_in_help() -> None:
+    targets = set(re.findall(r"^\.PHONY: (.*)$", page("Makefile"), re.M)[0].split())
+    helped = set(re.findall(r"^([a-z-]+):.*?## ", page("Makefile"), re.M))
+    assert targets == helped
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("*/README.md")) + sorted((ROOT / "docs").rglob("*.md")), ids=str)
+def test_no_link_of_a_page_is_broken(path: Path) -> None:
+    links = [link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text()) if "://" not in link]
+    assert [link for link in links if link and not (path.parent / link).exists()] == []
+
+
+def test_every_decision_says_what_was_decided_and_why() -> None:
+    pages = sorted((ROOT / "docs/decisions").glob("*.md"))
+    assert len(pages) >= 3
+    assert [path.name for path in pages if "## Why" not in path.read_text() or "## Decision" not in path.read_text()] == []
