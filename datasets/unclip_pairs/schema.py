@@ -1,0 +1,87 @@
+"""This file is the words of the house: the columns of a crawled pair, its statuses and the reasons of verdicts."""
+
+import hashlib
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+STATUSES = (
+    "ok",
+    "robots_denied",
+    "opt_out",
+    "http_error",
+    "redirect_error",
+    "timeout",
+    "dns_error",
+    "connection_error",
+    "too_large",
+    "too_many_pixels",
+    "too_small",
+    "not_an_image",
+    "decode_error",
+    "private_address",
+    "invalid_url",
+    "duplicate_url",
+    "disk_error",
+)
+
+REASONS = (
+    *STATUSES[1:],
+    "too_small_side",
+    "odd_aspect",
+    "blank",
+    "caption_short",
+    "caption_long",
+    "caption_language",
+    "caption_email",
+    "caption_boilerplate",
+    "licence_denied",
+    "explicit",
+    "duplicate_exact",
+    "duplicate_perceptual",
+    "duplicate_semantic",
+    "caption_mismatch",
+)
+
+CRAWL_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("url", pa.string()),
+        ("page_url", pa.string()),
+        ("caption", pa.string()),
+        ("licence", pa.string()),
+        ("host", pa.string()),
+        ("status", pa.string()),
+        ("detail", pa.string()),
+        ("sha256", pa.string()),
+        ("byte_count", pa.int64()),
+        ("content_type", pa.string()),
+        ("original_width", pa.int32()),
+        ("original_height", pa.int32()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("shard", pa.string()),
+        ("fetched_at", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture's address with the caption it was published under; a licence of None is unstated."""
+
+    key: str
+    url: str
+    page_url: str
+    caption: str
+    licence: str | None
+
+
+def pair_key(url: str, caption: str) -> str:
+    """20 lower-case hex digits that stay the same for the same picture address and caption."""
+    return hashlib.sha256(f"{url}\n{caption}".encode("utf-8", "surrogatepass")).hexdigest()[:20]
+
+
+def make_pair(url: str, caption: str, page_url: str = "", licence: str | None = None) -> Pair:
+    """The pair with its key."""
+    return Pair(pair_key(url, caption), url, page_url, caption, licence)
