@@ -1,0 +1,1 @@
+"""Noise schedules, parameterisations, losses, samplers, guidance, degradations: plain functions over callables, without any network."""

@@ -1,0 +1,196 @@
+"""This file is the sizes of the networks: one frozen dataclass per network, and the way to and from the JSON that travels with the weights."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from unclip_pairs.errors import UserError
+
+CODE_VERSION = 1
+"""Raised when a network's layout changes, so that weights of another layout are refused instead of half loaded."""
+
+
+def _check(fine: bool, field: str, value: object, remedy: str) -> None:
+    if not fine:
+        raise UserError(f"{field} is {value}, but {remedy}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TowerConfig:
+    """A transformer: `heads` must divide `width`."""
+
+    width: int
+    depth: int
+    heads: int
+    mlp_ratio: float = 4.0
+
+    def __post_init__(self) -> None:
+        _check(self.width % self.heads == 0, "heads", self.heads, f"it must divide width {self.width}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig:
+    """Both towers of CLIP; pictures are `image_size` square, captions `context` tokens, embeddings `embed_dim` wide."""
+
+    image_size: int
+    patch_size: int
+    vision: TowerConfig
+    text: TowerConfig
+    vocab_size: int
+    context: int
+    embed_dim: int
+
+    def __post_init__(self) -> None:
+        _check(self.image_size % self.patch_size == 0, "patch_size", self.patch_size, f"it must divide image_size {self.image_size}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorConfig:
+    """The diffusion prior. `text_width` and `context` are those of CLIP's text tower; `embedding_scale` is the paper's 17.2."""
+
+    embed_dim: int
+    text_width: int
+    context: int
+    tower: TowerConfig
+    embedding_scale: float = 17.2
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNetConfig:
+    """A U-Net of the ADM kind: level i works at `side >> i` with `channels * multipliers[i]` channels; attention at the sides named."""
+
+    side: int
+    channels: int
+    multipliers: tuple[int, ...]
+    num_blocks: int
+    attention_sides: tuple[int, ...] = ()
+    head_channels: int = 64
+    dropout: float = 0.0
+    num_groups: int = 32
+
+    def __post_init__(self) -> None:
+        sides = [self.side >> i for i in range(len(self.multipliers))]
+        _check(self.side % (1 << (len(self.multipliers) - 1)) == 0, "side", self.side, f"it must be halved {len(sides) - 1} times")
+        _check(set(self.attention_sides) <= set(sides), "attention_sides", self.attention_sides, f"each must be one of {sides}")
+        _check(self.channels % self.num_groups == 0, "num_groups", self.num_groups, f"it must divide channels {self.channels}")
+        heads_fit = all(self.channels * m % self.head_channels == 0 for m, s in zip(self.multipliers, sides, strict=True) if s in self.attention_sides)
+        _check(heads_fit, "head_channels", self.head_channels, "it must divide the channels of every level with attention")
+
+    @property
+    def time_width(self) -> int:
+        """Width of the embedding that conditions every block."""
+        return 4 * self.channels
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConfig:
+    """The paper's decoder: GLIDE's U-Net and text encoder, `image_tokens` extra tokens of the CLIP embedding, learned sigma."""
+
+    unet: UNetConfig
+    text: TowerConfig
+    vocab_size: int
+    context: int
+    embed_dim: int
+    image_tokens: int = 4
+
+    @property
+    def image_size(self) -> int:
+        return self.unet.side
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactDecoderConfig:
+    """A decoder for minutes on a CPU: pixels are folded by `patch` (so `unet.side` is image_size / patch), the embedding enters in three ways.
+
+    `image_tokens` context tokens for the attention, `map_side` the side of the spatial map drawn from the embedding,
+    `text_width` the width of CLIP's token features (0: the decoder reads no text).
+    """
+
+    image_size: int
+    patch: int
+    unet: UNetConfig
+    embed_dim: int
+    image_tokens: int = 4
+    map_side: int = 8
+    text_width: int = 0
+
+    def __post_init__(self) -> None:
+        _check(self.unet.side * self.patch == self.image_size, "unet.side", self.unet.side, f"it must be image_size / patch = {self.image_size / self.patch}")
+        _check(self.unet.side % self.map_side == 0, "map_side", self.map_side, f"it must divide unet.side {self.unet.side}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpsamplerConfig:
+    """The paper's upsampler: convolutions only, the small picture enlarged and concatenated; `unet.side` is the output side in use."""
+
+    low_size: int
+    unet: UNetConfig
+
+    def __post_init__(self) -> None:
+        _check(not self.unet.attention_sides, "attention_sides", self.unet.attention_sides, "an upsampler has none")
+
+    @property
+    def image_size(self) -> int:
+        return self.unet.side
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactUpsamplerConfig:
+    """An upsampler for a minute on a CPU: pixels folded by `patch`, and the network adds detail to the enlarged picture."""
+
+    low_size: int
+    image_size: int
+    patch: int
+    unet: UNetConfig
+
+    def __post_init__(self) -> None:
+        _check(self.unet.side * self.patch == self.image_size, "unet.side", self.unet.side, f"it must be image_size / patch = {self.image_size / self.patch}")
+        _check(not self.unet.attention_sides, "attention_sides", self.unet.attention_sides, "an upsampler has none")
+
+
+AnyDecoderConfig = DecoderConfig | CompactDecoderConfig
+AnyUpsamplerConfig = UpsamplerConfig | CompactUpsamplerConfig
+NetworkConfig = ClipConfig | PriorConfig | AnyDecoderConfig | AnyUpsamplerConfig
+
+KINDS: dict[str, type[NetworkConfig]] = {
+    "clip": ClipConfig,
+    "prior": PriorConfig,
+    "decoder": DecoderConfig,
+    "compact_decoder": CompactDecoderConfig,
+    "upsampler": UpsamplerConfig,
+    "compact_upsampler": CompactUpsamplerConfig,
+}
+_PARTS: dict[str, type[TowerConfig | UNetConfig]] = {"vision": TowerConfig, "text": TowerConfig, "tower": TowerConfig, "unet": UNetConfig}
+
+
+def to_json(config: NetworkConfig) -> dict[str, Any]:
+    """The config as plain values, with its `kind` and the code version that wrote it."""
+    kind = next(name for name, known in KINDS.items() if type(config) is known)
+    return {"kind": kind, "code_version": CODE_VERSION, **asdict(config)}
+
+
+def from_json(value: dict[str, Any]) -> NetworkConfig:
+    """The config `to_json` wrote. `UserError` on an unknown kind, another code version, or a missing or unknown field."""
+    rest = dict(value)
+    kind, version = rest.pop("kind", None), rest.pop("code_version", None)
+    if kind not in KINDS:
+        raise UserError(f"The network kind is {kind!r}, but this version knows only {', '.join(KINDS)}; use the version that wrote it.")
+    if version != CODE_VERSION:
+        raise UserError(f"code_version is {version!r}, but this version reads {CODE_VERSION}; train again or use the version that wrote it.")
+    return _build(KINDS[kind], rest)
+
+
+def _build[T: NetworkConfig | TowerConfig | UNetConfig](cls: type[T], value: dict[str, Any]) -> T:
+    known = {field.name for field in fields(cls)}
+    if unknown := set(value) - known:
+        raise UserError(f"{cls.__name__} has the unknown field {sorted(unknown)[0]!r}; use the version that wrote it.")
+    try:
+        return cls(**{name: _part(name, part) for name, part in value.items()})
+    except TypeError as error:
+        raise UserError(f"{cls.__name__} cannot be read ({error}); use the version that wrote it.") from error
+
+
+def _part(name: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return _build(_PARTS[name], value)
+    return tuple(value) if isinstance(value, list) else value
