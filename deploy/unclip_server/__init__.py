@@ -1,0 +1,1 @@
+"""The server: the Images API of DALL·E 2 over the champion, with keys, refusals and provenance."""
