@@ -77,7 +77,9 @@ def _rule(path: Path, name: str, value: Any) -> Rule:
     if not isinstance(value, dict) or not isinstance(value.get("title"), str):
         raise UserError(f"{path}: the category {name!r} needs a 'title'")
     if unknown := set(value) - {"title", "phrases", "together", "digests"}:
-        raise UserError(f"{path}: the category {name!r} has the unknown field {sorted(unknown)[0]!r}; use title, phrases, together, digests")
+        raise UserError(
+            f"{path}: the category {name!r} has the unknown field {sorted(unknown)[0]!r}; use title, phrases, together, digests"
+        )
     return Rule(
         title=value["title"],
         phrases=_words(path, f"{name}.phrases", value.get("phrases", [])),

@@ -8,7 +8,9 @@ from unclip_safety.policy import Refusal, Rule, SafetyPolicy, word_digest
 
 # letters of other alphabets that look like Latin ones
 _LOOKALIKES = str.maketrans("абвгеёзикмнопрстухьіѕјԁѵһαβγεηικνορτυχωı", "a6breezukmhonpctyxbisjdvhabyeniknoptuxwi")
-_LEET = str.maketrans({"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "@": "a", "$": "s", "!": "i", "€": "e", "+": "t", "|": "i"})
+_LEET = str.maketrans(
+    {"0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "@": "a", "$": "s", "!": "i", "€": "e", "+": "t", "|": "i"}
+)
 _LEET_L = _LEET | str.maketrans({"1": "l", "!": "l", "|": "l"})
 _DISGUISED = re.compile(r"\S*[a-z]\S*")
 _NOT_WORD = re.compile(r"[^\w]+|_+")
@@ -65,7 +67,9 @@ def _matcher(rule: Rule) -> Callable[[list[str]], bool]:
     def matches(readings: list[str]) -> bool:
         if _search(phrases, readings) or any(_search(first, readings) and _search(second, readings) for first, second in together):
             return True
-        return any(word_digest(word) in rule.digests or word_digest(word.rstrip("s")) in rule.digests for text in readings for word in text.split())
+        return any(
+            word_digest(word) in rule.digests or word_digest(word.rstrip("s")) in rule.digests for text in readings for word in text.split()
+        )
 
     return matches
 

@@ -1,0 +1,334 @@
+"""This file is the registry: the only place of the deploy shelf that speaks MLflow. Promotion moves an alias, and only through the gates.
+
+MLflow is imported inside the functions: its import takes seconds, and most who import this room need none of it.
+"""
+
+import contextlib
+import json
+import logging
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from unclip_pairs.errors import UserError
+from unclip_pairs.manifest import Manifest, now
+from unclip_pairs.store import Store
+from unclip_release.bundle import bundle_folder, verify
+from unclip_release.gates import PASSED, GatePolicy, Metrics, numbers, results
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+MODEL = "unclip"
+EXPERIMENT = "unclip-release"
+CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
+ALIASES = (CANDIDATE, CHAMPION, PREVIOUS)
+LONGEST_TAG = 4000  # MLflow servers up to 2.x refuse longer values
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVersion:
+    """One registered bundle. `label` is what a picture carries in its provenance."""
+
+    version: str
+    digest: str
+    bundle: str
+    source: str
+    aliases: tuple[str, ...]
+    tags: dict[str, str]
+    name: str = MODEL
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}/{self.version}"
+
+    @property
+    def evaluation(self) -> dict[str, float]:
+        """The figures it was judged by."""
+        return {name.removeprefix("metric."): float(value) for name, value in self.tags.items() if name.startswith("metric.")}
+
+    @property
+    def objections(self) -> list[str]:
+        """The gates that it did not pass, in sentences."""
+        return [
+            f"{name.removeprefix('gate.')}: {value}"
+            for name, value in sorted(self.tags.items())
+            if name.startswith("gate.") and value != PASSED
+        ]
+
+
+def default_tracking_uri(store: Store) -> str:
+    """The SQLite database of the store, as MLflow wants it named."""
+    return f"sqlite:///{store.path('mlflow/mlflow.db').resolve()}"
+
+
+def open_registry(store: Store, tracking_uri: str | None = None) -> "Registry":
+    """The registry of the store, or of the MLflow server at `tracking_uri`; nothing is opened before it is needed."""
+    return Registry(store, tracking_uri or default_tracking_uri(store))
+
+
+@contextlib.contextmanager
+def _explained(tracking_uri: str) -> Iterator[None]:
+    """Turns a server that does not answer, or answers no, into a sentence."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        told = str(error).strip().splitlines()[0][:300]
+        raise UserError(
+            f"the MLflow registry at {tracking_uri} refused or did not answer ({told}); check UNCLIP_TRACKING_URI and that server"
+        ) from error
+
+
+def _probe(tracking_uri: str) -> None:
+    """`UserError` when nobody listens there: MLflow's own client would try for minutes."""
+    parts = urlparse(tracking_uri)
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)), timeout=5):
+            return
+    except OSError as error:
+        raise UserError(f"no MLflow server answers at {tracking_uri} ({error}); start it, or correct UNCLIP_TRACKING_URI") from error
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Versions of the model `unclip` and their aliases, at one MLflow tracking address."""
+
+    store: Store
+    tracking_uri: str
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the registry is a database on this machine, so that bundles are named in place and not uploaded."""
+        return "://" in self.tracking_uri and not self.tracking_uri.startswith(("http://", "https://"))
+
+    @contextlib.contextmanager
+    def _client(self) -> Iterator["MlflowClient"]:
+        with warnings.catch_warnings():
+            # third parties warn of their own future while MLflow is imported
+            warnings.simplefilter("ignore")
+            from mlflow import MlflowClient
+
+            if self.is_embedded:
+                self.store.path("mlflow/artifacts").mkdir(parents=True, exist_ok=True)
+            else:
+                _probe(self.tracking_uri)
+            for chatty in ("mlflow.store.db.utils", "alembic"):
+                logging.getLogger(chatty).setLevel(logging.WARNING)
+            with _explained(self.tracking_uri):
+                yield MlflowClient(tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
+
+    def versions(self) -> list[ModelVersion]:
+        """All versions, the newest first."""
+        with self._client() as client:
+            return _versions(client)
+
+    def register(
+        self, bundle: Manifest, evaluation: Metrics, policy: GatePolicy | None = None, attachments: tuple[Path, ...] = ()
+    ) -> ModelVersion:
+        """The bundle as a version that holds the alias `candidate`, judged by the gates: each result is a tag `gate.<name>`.
+
+        A registered bundle keeps its version and is judged afresh. `attachments` (evaluation pictures) go to its MLflow run.
+        """
+        verify(self.store.path(bundle_folder(bundle)))
+        gate_policy = policy or GatePolicy()
+        with self._client() as client:
+            _ensure_model(client)
+            known = next((version for version in _versions(client) if version.digest == bundle.digest), None)
+            number = known.version if known else self._create(client, bundle, evaluation, attachments)
+            for name, value in numbers(evaluation).items():
+                client.set_model_version_tag(MODEL, number, f"metric.{name}", repr(value))
+            client.set_model_version_tag(MODEL, number, "gate_policy", json.dumps(asdict(gate_policy), sort_keys=True))
+            self._judge(client, number)
+            client.set_registered_model_alias(MODEL, CANDIDATE, number)
+            return _version(client, number)
+
+    def _create(self, client: "MlflowClient", bundle: Manifest, evaluation: Metrics, attachments: tuple[Path, ...]) -> str:
+        folder = self.store.path(bundle_folder(bundle)).resolve()
+        run_id = self._log_run(client, bundle, evaluation, attachments)
+        source = folder.as_uri()
+        if not self.is_embedded:
+            client.log_artifacts(run_id, str(folder), "bundle")
+            source = f"{client.get_run(run_id).info.artifact_uri}/bundle"
+        client.set_terminated(run_id)
+        return str(client.create_model_version(MODEL, source=source, run_id=run_id, tags=_bundle_tags(bundle)).version)
+
+    def _log_run(self, client: "MlflowClient", bundle: Manifest, evaluation: Metrics, attachments: tuple[Path, ...]) -> str:
+        """A run that shows the evaluation in MLflow's own pages: figures as metrics, pictures as artifacts."""
+        run = client.create_run(self._experiment(client), run_name=f"release {bundle.settings['bundle']}", tags=_bundle_tags(bundle))
+        run_id = str(run.info.run_id)
+        for name, value in numbers(evaluation).items():
+            client.log_metric(run_id, name, value)
+        for path in attachments:
+            client.log_artifact(run_id, str(path), "evaluation")
+        return run_id
+
+    def _experiment(self, client: "MlflowClient") -> str:
+        found = client.get_experiment_by_name(EXPERIMENT)
+        if found is not None:
+            return str(found.experiment_id)
+        location = self.store.path("mlflow/artifacts").resolve().as_uri() if self.is_embedded else None
+        return str(client.create_experiment(EXPERIMENT, artifact_location=location))
+
+    def _judge(self, client: "MlflowClient", number: str) -> list[str]:
+        """Judges a version against the present champion and writes each gate's result as a tag; gives the objections."""
+        version, champion = _version(client, number), _by_alias(client, CHAMPION)
+        rival = champion.evaluation if champion is not None and champion.version != number else None
+        policy = GatePolicy(**json.loads(version.tags["gate_policy"]))
+        found = results(version.evaluation, rival, policy)
+        for name, value in found.items():
+            client.set_model_version_tag(MODEL, number, f"gate.{name}", value[:LONGEST_TAG])
+        refused = [value for value in found.values() if value != PASSED]
+        client.set_model_version_tag(MODEL, number, "gates", "refused" if refused else PASSED)
+        return refused
+
+    def promote(self, which: str = CANDIDATE) -> ModelVersion:
+        """Makes a version (its number, or an alias) champion and remembers the last champion as `previous`; gives the new champion.
+
+        `UserError` with the objections when a gate refuses it: there is no way around the gates. A version that was rolled back
+        comes back by its number only, so that no schedule brings it back.
+        """
+        with self._client() as client:
+            version, champion = self._find(client, which), _by_alias(client, CHAMPION)
+            if champion is not None and champion.version == version.version:
+                return champion
+            if refused := self._judge(client, version.version):
+                raise UserError(f"{version.label} may not become champion: {'; '.join(refused)}; train or curate anew and release that")
+            if which == CANDIDATE and "rolled_back" in version.tags:
+                raise UserError(
+                    f"{version.label} was rolled back at {version.tags['rolled_back']}; to promote it again, name {version.version}"
+                )
+            _crown(client, version, champion)
+            return _version(client, version.version)
+
+    def _find(self, client: "MlflowClient", which: str) -> ModelVersion:
+        found = _by_alias(client, which) if not which.isdigit() else next((v for v in _versions(client) if v.version == which), None)
+        if found is None:
+            known = ", ".join(v.version for v in _versions(client)) or "none"
+            raise UserError(f"the registry has no version or alias {which!r} of {MODEL!r} (versions: {known}); run `unclip release` first")
+        return found
+
+    def rollback(self) -> ModelVersion:
+        """Makes the previous champion champion again and gives it; the one that was taken down is marked `rolled_back`.
+
+        `UserError` when there is no previous champion.
+        """
+        with self._client() as client:
+            champion, previous = _by_alias(client, CHAMPION), _by_alias(client, PREVIOUS)
+            if champion is None or previous is None:
+                raise UserError(f"there is no previous champion of {MODEL!r} to go back to; promote another version instead")
+            client.set_registered_model_alias(MODEL, CHAMPION, previous.version)
+            client.set_model_version_tag(MODEL, champion.version, "rolled_back", now())
+            earlier = previous.tags.get("predecessor", "")
+            if earlier in {version.version for version in _versions(client)}:
+                client.set_registered_model_alias(MODEL, PREVIOUS, earlier)
+            else:
+                client.delete_registered_model_alias(MODEL, PREVIOUS)
+            return _version(client, previous.version)
+
+    def champion(self) -> tuple[ModelVersion, Path]:
+        """`models:/unclip@champion` and the folder of its bundle on this machine, fetched when it is not here and checked file by file.
+
+        `UserError` when no version is champion yet, or its bundle is missing or damaged.
+        """
+        with self._client() as client:
+            version = _by_alias(client, CHAMPION)
+            if version is None:
+                raise UserError(
+                    f"the registry at {self.tracking_uri} has no champion; run `unclip demo`, or `unclip promote` a candidate, first"
+                )
+            return version, self._local(version)
+
+    def _local(self, version: ModelVersion) -> Path:
+        """The bundle's folder: in the store, or where the version says, or fetched from the server into the store."""
+        named = Path(url2pathname(urlparse(version.source).path)) if version.source.startswith("file:") else None
+        for folder in (self.store.path(version.bundle), named):
+            if folder is not None and (folder / "manifest.json").exists():
+                break
+        else:
+            folder = self._fetch(version)
+        if verify(folder).digest != version.digest:
+            raise UserError(f"{folder} is not the bundle of {version.label}; move it aside and run the same command again")
+        return folder
+
+    def _fetch(self, version: ModelVersion) -> Path:
+        if self.is_embedded:
+            raise UserError(f"the bundle of {version.label} is gone from {self.store.path(version.bundle)}; put it back, or release again")
+        from mlflow.artifacts import download_artifacts
+
+        target, part = self.store.path(version.bundle), self.store.path(f"{version.bundle}.fetching")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        got = download_artifacts(artifact_uri=version.source, dst_path=str(part), tracking_uri=self.tracking_uri)
+        Path(got).rename(target)
+        shutil.rmtree(part, ignore_errors=True)
+        return target
+
+
+def _bundle_tags(bundle: Manifest) -> dict[str, str]:
+    origin = {name: str(bundle.settings.get(name, "")) for name in ("dataset", "dataset_version", "policy_version")}
+    stages = {f"stage.{name}": digest for name, digest in bundle.inputs.items() if name != "dataset"}
+    return {"manifest_digest": bundle.digest, "bundle": bundle_folder(bundle), **origin, **stages}
+
+
+def _ensure_model(client: "MlflowClient") -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(MODEL, description="unCLIP: CLIP, prior, decoder and two upsamplers in one bundle")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _from_mlflow(found: Any) -> ModelVersion:
+    tags = {str(name): str(value) for name, value in found.tags.items()}
+    return ModelVersion(
+        version=str(found.version),
+        digest=tags.get("manifest_digest", ""),
+        bundle=tags.get("bundle", ""),
+        source=str(found.source),
+        aliases=tuple(sorted(found.aliases)),
+        tags=tags,
+    )
+
+
+def _version(client: "MlflowClient", number: str) -> ModelVersion:
+    return _from_mlflow(client.get_model_version(MODEL, number))
+
+
+def _versions(client: "MlflowClient") -> list[ModelVersion]:
+    # the search leaves the aliases out, so each version is asked for itself
+    numbers_found = sorted((int(found.version) for found in client.search_model_versions(f"name = '{MODEL}'")), reverse=True)
+    return [_version(client, str(number)) for number in numbers_found]
+
+
+def _by_alias(client: "MlflowClient", alias: str) -> ModelVersion | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return _version(client, str(client.get_model_version_by_alias(MODEL, alias).version))
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def _crown(client: "MlflowClient", version: ModelVersion, champion: ModelVersion | None) -> None:
+    """Moves the aliases. `champion` moves first: a kill in between leaves an old `previous`, never a missing champion."""
+    client.set_model_version_tag(MODEL, version.version, "promoted", now())
+    client.set_model_version_tag(MODEL, version.version, "predecessor", champion.version if champion else "")
+    if "rolled_back" in version.tags:
+        client.delete_model_version_tag(MODEL, version.version, "rolled_back")
+    client.set_registered_model_alias(MODEL, CHAMPION, version.version)
+    if champion is not None:
+        client.set_registered_model_alias(MODEL, PREVIOUS, champion.version)
+    candidate = _by_alias(client, CANDIDATE)
+    if candidate is not None and candidate.version == version.version:
+        client.delete_registered_model_alias(MODEL, CANDIDATE)
