@@ -1,7 +1,7 @@
 """This file is the sizes of the networks: one frozen dataclass per network, and the way to and from the JSON that travels with the weights."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from unclip_pairs.errors import UserError
 
@@ -57,7 +57,10 @@ class PriorConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class UNetConfig:
-    """A U-Net of the ADM kind: level i works at `side >> i` with `channels * multipliers[i]` channels; attention at the sides named."""
+    """A U-Net of the ADM kind: level i works at `side >> i` with `channels * multipliers[i]` channels; attention at the sides named.
+
+    `condition_width` is the width of the vector that conditions every block; 0 is ADM's 4 * channels.
+    """
 
     side: int
     channels: int
@@ -67,6 +70,7 @@ class UNetConfig:
     head_channels: int = 64
     dropout: float = 0.0
     num_groups: int = 32
+    condition_width: int = 0
 
     def __post_init__(self) -> None:
         sides = [self.side >> i for i in range(len(self.multipliers))]
@@ -78,8 +82,8 @@ class UNetConfig:
 
     @property
     def time_width(self) -> int:
-        """Width of the embedding that conditions every block."""
-        return 4 * self.channels
+        """Width of the vector that conditions every block."""
+        return self.condition_width or 4 * self.channels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +164,7 @@ KINDS: dict[str, type[NetworkConfig]] = {
     "upsampler": UpsamplerConfig,
     "compact_upsampler": CompactUpsamplerConfig,
 }
+Part = TypeVar("Part", bound=NetworkConfig | TowerConfig | UNetConfig)
 _PARTS: dict[str, type[TowerConfig | UNetConfig]] = {"vision": TowerConfig, "text": TowerConfig, "tower": TowerConfig, "unet": UNetConfig}
 
 
@@ -180,7 +185,7 @@ def from_json(value: dict[str, Any]) -> NetworkConfig:
     return _build(KINDS[kind], rest)
 
 
-def _build[T: NetworkConfig | TowerConfig | UNetConfig](cls: type[T], value: dict[str, Any]) -> T:
+def _build(cls: type[Part], value: dict[str, Any]) -> Part:
     known = {field.name for field in fields(cls)}
     if unknown := set(value) - known:
         raise UserError(f"{cls.__name__} has the unknown field {sorted(unknown)[0]!r}; use the version that wrote it.")
