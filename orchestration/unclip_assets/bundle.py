@@ -1,0 +1,30 @@
+"""This file is the bundle asset: every stage that painting needs, with tokenizer, configs and manifests, in one folder."""
+
+import dagster as dg
+
+from unclip_assets import previews
+from unclip_assets.acts import Acts
+from unclip_assets.clip import RESEARCH, clip_model
+from unclip_assets.current import point, present
+from unclip_assets.resources import Home
+from unclip_assets.train import decoder_model, prior_model, upsampler_256_model, upsampler_1024_model
+from unclip_release.bundle import bundle_folder, write_bundle
+
+STAGES = {"clip": "clip", "prior": "prior", "decoder": "decoder", "upsampler_1": "upsampler_256", "upsampler_2": "upsampler_1024"}
+
+
+@dg.asset(
+    group_name="release",
+    kinds={"safetensors"},
+    owners=RESEARCH,
+    deps=[clip_model, prior_model, decoder_model, upsampler_256_model, upsampler_1024_model],
+)
+def bundle(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+    """The five networks as one generator, named by the digests of everything in it."""
+    store = home.store()
+    with acts.act("bundle") as act:
+        folders = {stage: f"models/{run}/{present(store, f'{run}_model').name}" for stage, run in STAGES.items()}
+        manifest = write_bundle(store, folders)
+    folder = bundle_folder(manifest)
+    point(store, "bundle", folder.removeprefix("bundles/"), manifest.digest)
+    return previews.made(act, manifest, stages=previews.table(["stage", "run"], folders.items()))

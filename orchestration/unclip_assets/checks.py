@@ -1,0 +1,109 @@
+"""This file is the blocking checks: each gives its objections, and what lies downstream does not run while there are any."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from unclip_assets import judgement
+from unclip_assets.clip import clip_model
+from unclip_assets.crawl import raw_shards
+from unclip_assets.curate import rule_verdicts, safety_verdicts
+from unclip_assets.current import present
+from unclip_assets.publish import duplicate_verdicts, training_shards
+from unclip_assets.release import release_candidate
+from unclip_assets.resources import Home
+from unclip_assets.train import decoder_model, judge_model, prior_model, upsampler_256_model, upsampler_1024_model
+from unclip_curation import checks
+from unclip_curation.policy import load_policy
+from unclip_pairs.manifest import read_manifest
+from unclip_pairs.store import Store
+
+Objections = Callable[[Store, str], list[str]]
+MODELS = {
+    "clip": clip_model,
+    "prior": prior_model,
+    "decoder": decoder_model,
+    "upsampler_256": upsampler_256_model,
+    "upsampler_1024": upsampler_1024_model,
+    "judge": judge_model,
+}
+
+
+def blocking(asset: dg.AssetsDefinition, name: str, description: str, find: Objections) -> dg.AssetChecksDefinition:
+    """A check that passes when `find` has no objection and shows its sentences when it has."""
+
+    @dg.asset_check(asset=asset, name=name, description=description, blocking=True)
+    def check(home: Home) -> dg.AssetCheckResult:
+        objections = find(home.store(), home.tracking_uri)
+        return dg.AssetCheckResult(passed=not objections, metadata={"objections": "; ".join(objections[:20]) or "none"})
+
+    return check
+
+
+def nothing_fetched(store: Store, _: str) -> list[str]:
+    """An objection per finished batch without a single picture: the crawl reached nothing."""
+    batches = {
+        name: read_manifest(store, name) for name in store.names("crawl/") if name.count("/") == 2 and name.endswith("/manifest.json")
+    }
+    return [f"{name.split('/')[1]} holds no picture" for name, manifest in batches.items() if manifest and not manifest.counts.get("ok")]
+
+
+def numbers(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
+    """Every number inside nested lists and mappings, with the path that leads to it."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from numbers(inner, f"{path}/{name}")
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from numbers(inner, f"{path}/{place}")
+    elif isinstance(value, int | float):
+        yield path, float(value)
+
+
+def not_finite(stage: str) -> Objections:
+    """An objection per number of the run's metrics that is not finite, or one when there is none at all."""
+
+    def find(store: Store, _: str) -> list[str]:
+        metrics = store.read_json(f"models/{stage}/{present(store, f'{stage}_model').name}/metrics.json")
+        found = list(numbers(metrics))
+        return [f"{path} is {value}" for path, value in found if not math.isfinite(value)] or ([] if found else ["metrics.json is empty"])
+
+    return find
+
+
+def unsafe(store: Store, _: str) -> list[str]:
+    """What the scorer finds explicit in the published set."""
+    return checks.published_is_safe(store, present(store, "training_shards").name, load_policy(None))
+
+
+def leaks(store: Store, _: str) -> list[str]:
+    """Held-out pairs that are in the training shards as well."""
+    return checks.no_leaks(store, present(store, "training_shards").name)
+
+
+def verdict_checks(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
+    """The two checks that every table of verdicts has to pass."""
+    return [
+        blocking(
+            asset,
+            "rows_only_fall",
+            "From stage to stage, the number of rows that are kept only falls.",
+            lambda s, _: checks.row_counts_only_fall(s),
+        ),
+        blocking(asset, "no_verdict_without_a_reason", "Whatever is not kept says why.", lambda s, _: checks.verdicts_have_reasons(s)),
+    ]
+
+
+ALL: list[dg.AssetChecksDefinition] = [
+    blocking(raw_shards, "pictures_were_fetched", "A crawl that reached nothing goes no further.", nothing_fetched),
+    *(check for asset in (rule_verdicts, safety_verdicts, duplicate_verdicts) for check in verdict_checks(asset)),
+    blocking(training_shards, "nothing_explicit", "The explicit rate of the published set is zero by the scorer.", unsafe),
+    blocking(training_shards, "nothing_leaks", "No held-out pair is in the training shards.", leaks),
+    *(
+        blocking(asset, "losses_are_finite", "Every number of the run's metrics is finite.", not_finite(stage))
+        for stage, asset in MODELS.items()
+    ),
+    blocking(release_candidate, "gates", "The candidate may take the champion's place.", judgement.objections),
+]

@@ -1,0 +1,46 @@
+"""This file is the CLIP assets: the network that puts pictures and captions into one space, and what it makes of the safe set."""
+
+import dagster as dg
+
+from unclip_assets import previews
+from unclip_assets.acts import Acts
+from unclip_assets.curate import DATA, safety_verdicts
+from unclip_assets.current import point, present
+from unclip_assets.partitions import crawl_batches
+from unclip_assets.resources import Home
+from unclip_assets.trainer import Trainer, TrainingConfig
+from unclip_curation import embed
+
+RESEARCH = ["team:research"]
+
+
+@dg.asset(group_name="train", kinds={"pytorch", "lightning"}, owners=RESEARCH, deps=[safety_verdicts])
+def clip_model(
+    context: dg.AssetExecutionContext,
+    config: TrainingConfig,
+    home: Home,
+    trainer: Trainer,
+    pipes: dg.PipesSubprocessClient,
+    acts: dg.ResourceParam[Acts],
+) -> dg.MaterializeResult:
+    """CLIP, trained on the broad, safe set: the space in which the prior and the decoder speak."""
+    store = home.store()
+    with acts.act("clip") as act:
+        order = trainer.order(store, "clip", config, present(store, "safety_verdicts"))
+        manifest = trainer.train(context, pipes, store, order, act)
+    point(store, "clip_model", order.run, manifest.digest)
+    return previews.made(act, manifest, run=order.run, **previews.samples(store, order.folder))
+
+
+@dg.asset(group_name="embed", kinds={"pytorch", "parquet"}, owners=DATA, partitions_def=crawl_batches, deps=[clip_model])
+def clip_embeddings(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+    """CLIP's embedding of every safe picture and caption, and how well the two agree."""
+    from unclip_training.embedder import ClipEmbedder
+
+    store = home.store()
+    clip = present(store, "clip_model")
+    with acts.act("embed") as act:
+        embedder = ClipEmbedder(store.path(f"models/clip/{clip.name}"))
+        manifest = embed.embed_pairs(store, context.partition_key, embedder)
+    point(store, "clip_embeddings", embedder.digest[:8], manifest.digest)
+    return previews.made(act, manifest)

@@ -1,0 +1,63 @@
+"""This file is the crawl assets: from a list of places to shards of pictures with a row for every address."""
+
+import dagster as dg
+from pydantic import Field
+
+from unclip_assets import previews, sources
+from unclip_assets.acts import Acts
+from unclip_assets.partitions import crawl_batches
+from unclip_assets.resources import Home
+from unclip_crawl import fetch, starter
+from unclip_pairs.shards import shard_names
+
+OWNERS = ["team:data"]
+
+
+class StarterConfig(dg.Config):
+    """How large the starter corpus is."""
+
+    size: str = Field(default="full", description="full: more than 4,000 pictures in five styles; smoke: a few hundred")
+
+
+class SourcesConfig(dg.Config):
+    """The places of one crawl batch; left empty, the batch keeps the places it has."""
+
+    contact: str = Field(default="", description="e-mail or web address under which a site's owner finds us; required with new places")
+    seeds: list[str] = Field(default=[], description="pages to begin from; their hosts are crawled whole")
+    lists: list[str] = Field(default=[], description="files of addresses with captions: parquet, csv or jsonl")
+    folders: list[str] = Field(default=[], description="folders of pictures on this machine")
+    allow_loopback: bool = Field(default=False, description="let the crawler reach this machine itself (the planted web)")
+    delay_s: float = Field(default=1.0, description="seconds between two requests to one host")
+    concurrency_per_host: int = Field(default=2, description="requests to one host at the same time")
+
+    def places(self) -> sources.Sources | None:
+        """The places it names; None when it names none."""
+        named = {name: tuple(value) if isinstance(value, list) else value for name, value in self.model_dump().items()}
+        return sources.Sources(**named) if self.seeds or self.lists or self.folders else None
+
+
+@dg.asset(group_name="crawl", kinds={"npm"}, owners=OWNERS)
+def starter_site(config: StarterConfig, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+    """The starter corpus: openly licensed emoji in five styles, captioned and laid out as a small web site with planted defects."""
+    with acts.act("starter") as act:
+        manifest = starter.build_starter(home.store(), starter.SIZES[config.size], act.progress)
+    return previews.made(act, manifest)
+
+
+@dg.asset(group_name="crawl", kinds={"json"}, owners=OWNERS, partitions_def=crawl_batches, deps=[starter_site])
+def page_sources(context: dg.AssetExecutionContext, config: SourcesConfig, home: Home) -> dg.MaterializeResult:
+    """Where a crawl batch comes from: seed sites, lists of addresses, folders; and who stands for the crawl."""
+    store, batch = home.store(), context.partition_key
+    named = config.places()
+    places = sources.save(store, batch, named) if named else sources.load(store, batch)
+    rows = [(kind, place) for kind in ("seeds", "lists", "folders") for place in getattr(places, kind)]
+    return dg.MaterializeResult(metadata={"contact": places.contact, "places": previews.table(["kind", "place"], rows)})
+
+
+@dg.asset(group_name="crawl", kinds={"scrapy", "webdataset"}, owners=OWNERS, partitions_def=crawl_batches, deps=[page_sources])
+def raw_shards(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+    """Every picture that could be fetched, in WebDataset shards; every address that could not, as a row with its status."""
+    store, batch = home.store(), context.partition_key
+    with acts.act("crawl") as act:
+        manifest = fetch.crawl(store, sources.settings(store, batch), act.progress)
+    return previews.made(act, manifest, **previews.shard_sheet(store, shard_names(store, f"crawl/{batch}/")))

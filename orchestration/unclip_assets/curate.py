@@ -1,0 +1,74 @@
+"""This file is the first half of curation: scores beside the shards, and verdicts in SQL on what may be learned at all."""
+
+import dagster as dg
+
+from unclip_assets import previews
+from unclip_assets.acts import Acts
+from unclip_assets.crawl import raw_shards
+from unclip_assets.current import point
+from unclip_assets.partitions import crawl_batches
+from unclip_assets.resources import Home
+from unclip_curation import agreement, captions, explicit, pictures, truth, verdicts
+from unclip_curation.policy import load_policy
+
+DATA = ["team:data"]
+SAFETY = ["team:safety"]
+WHEN_ALL_IS_WELL = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
+
+
+@dg.asset(group_name="score", kinds={"parquet", "numpy"}, owners=DATA, partitions_def=crawl_batches, deps=[raw_shards])
+def picture_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+    """What can be measured on a picture alone: size, shape, blankness, SHA-256 and perceptual hashes."""
+    with acts.act("score") as act:
+        manifest = pictures.score_pictures(home.store(), context.partition_key)
+    return previews.made(act, manifest)
+
+
+@dg.asset(group_name="score", kinds={"parquet"}, owners=DATA, partitions_def=crawl_batches, deps=[raw_shards])
+def caption_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+    """What can be measured on a caption alone: length, language, e-mail addresses, boilerplate."""
+    with acts.act("score") as act:
+        manifest = captions.score_captions(home.store(), context.partition_key)
+    return previews.made(act, manifest)
+
+
+@dg.asset(
+    group_name="decide", kinds={"duckdb"}, owners=DATA, deps=[picture_features, caption_features], automation_condition=WHEN_ALL_IS_WELL
+)
+def rule_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+    """One row per crawled address: kept or not by the plain rules, and why."""
+    store = home.store()
+    with acts.act("decide") as act:
+        manifest = verdicts.decide(store, "rule", load_policy(None))
+    return previews.made(act, manifest, reasons=previews.counts_table(verdicts.counts(store, "rule")))
+
+
+@dg.asset(group_name="score", kinds={"onnx", "parquet"}, owners=SAFETY, partitions_def=crawl_batches, deps=[rule_verdicts])
+def safety_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+    """How explicit a picture is, by two models that ship their weights, and whether it is on the block list."""
+    with acts.act("score") as act:
+        manifest = explicit.score_safety(home.store(), context.partition_key)
+    return previews.made(act, manifest)
+
+
+@dg.asset(group_name="score", kinds={"numpy"}, owners=DATA, deps=[safety_features])
+def caption_agreement(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+    """How well each caption fits its picture, judged by a model that was fitted on other pairs."""
+    with acts.act("score") as act:
+        manifest = agreement.score_agreement(home.store())
+    return previews.made(act, manifest)
+
+
+@dg.asset(
+    group_name="decide", kinds={"duckdb"}, owners=SAFETY, deps=[caption_agreement, safety_features], automation_condition=WHEN_ALL_IS_WELL
+)
+def safety_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+    """The broad, safe set: what the rules kept, less what is explicit or misnamed. CLIP learns from this."""
+    store = home.store()
+    with acts.act("decide") as act:
+        manifest = verdicts.decide(store, "safety", load_policy(None))
+        labels = truth.starter_labels(store)
+        if labels is not None:
+            truth.hold_out(store, labels)
+    point(store, "safety_verdicts", "safe", manifest.digest)
+    return previews.made(act, manifest, reasons=previews.counts_table(verdicts.counts(store, "safety")))

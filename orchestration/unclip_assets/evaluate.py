@@ -1,0 +1,35 @@
+"""This file is the evaluation assets: what the bundle can do, and whether it repeats what it has seen."""
+
+import dagster as dg
+from pydantic import Field
+
+from unclip_assets import judgement, previews
+from unclip_assets.acts import Acts
+from unclip_assets.bundle import bundle
+from unclip_assets.clip import RESEARCH
+from unclip_assets.resources import Home
+from unclip_assets.train import judge_model
+
+
+class ExamConfig(dg.Config):
+    """How many pictures are painted for the figures."""
+
+    num_prompts: int = Field(default=200, description="training captions of distinct concepts, one picture each")
+    num_held_out: int = Field(default=100, description="held-out combinations of concept and style, one picture each")
+
+
+@dg.asset(group_name="evaluate", kinds={"pytorch"}, owners=RESEARCH, deps=[bundle, judge_model])
+def evaluation(config: ExamConfig, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+    """The bundle's figures: concept and style hit rates, CLIP score by the judge, Fréchet distance, nearest training pictures."""
+    store = home.store()
+    with acts.act("evaluate") as act:
+        figures = judgement.evaluated(store, config.num_prompts, config.num_held_out, act.progress)
+    return previews.made(act, None, figures=previews.figures_table(figures), **judgement.pictures(store))
+
+
+@dg.asset(group_name="evaluate", kinds={"numpy"}, owners=RESEARCH, deps=[evaluation])
+def regurgitation_report(home: Home) -> dg.MaterializeResult:
+    """How near the painted pictures are to their nearest training pictures, with the closest pairs to look at."""
+    store = home.store()
+    shown = {name: value for name, value in judgement.pictures(store).items() if name.startswith("closest")}
+    return dg.MaterializeResult(metadata={"nearest_train": judgement.figures(store)["nearest_train"], **shown})

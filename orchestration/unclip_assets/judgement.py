@@ -1,0 +1,105 @@
+"""This file is the judgement: the present bundle's evaluation, found or made, and what the registry and its gates say to it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+
+from unclip_assets import previews
+from unclip_assets.current import present
+from unclip_pairs.errors import UserError
+from unclip_pairs.manifest import read_manifest
+from unclip_pairs.store import Store
+from unclip_release.registry import ModelVersion, open_registry
+
+Progress = Callable[[int, int | None, str], None]
+
+
+def folder(store: Store) -> str:
+    """The store name of the present bundle's evaluation."""
+    return f"evaluation/{present(store, 'bundle').name}"
+
+
+def evaluated(store: Store, num_prompts: int, num_held_out: int, progress: Progress) -> dict[str, Any]:
+    """The present bundle's figures, painted and measured when they are not there yet, and how many of its pictures may not leave."""
+    from unclip_evaluation.evaluate import evaluate
+
+    bundle, judge, out = present(store, "bundle"), present(store, "judge_model"), folder(store)
+    version = present(store, "training_shards").name
+    figures = evaluate(
+        store,
+        store.path(f"bundles/{bundle.name}"),
+        version,
+        out,
+        judge=f"models/judge/{judge.name}",
+        num_prompts=num_prompts,
+        num_held_out=num_held_out,
+        progress=progress,
+    )
+    return figures | {"explicit_pictures": explicit_pictures(store)}
+
+
+def explicit_pictures(store: Store) -> int:
+    """How many of the evaluation's pictures the output door refuses; counted once."""
+    name = f"{folder(store)}/explicit.json"
+    if not store.exists(name):
+        store.write_json(name, {"explicit_pictures": count_explicit(store)})
+    return int(store.read_json(name)["explicit_pictures"])
+
+
+def count_explicit(store: Store) -> int:
+    """Scores every picture that the evaluation painted."""
+    import numpy as np
+    from PIL import Image
+
+    from unclip_safety.outputs import checker, count_refused
+    from unclip_safety.policy import load_policy
+
+    painted = np.load(store.path(f"{folder(store)}/painted.npy"), allow_pickle=False, mmap_mode="r")
+    return count_refused(checker(load_policy()), [Image.fromarray(np.asarray(pixels)) for pixels in painted])
+
+
+def figures(store: Store) -> dict[str, Any]:
+    """The present bundle's figures, as they are on the disk; `UserError` when it has not been evaluated."""
+    name = f"{folder(store)}/evaluation.json"
+    if not store.exists(name):
+        raise UserError(f"the bundle {present(store, 'bundle').name} has not been evaluated; run `unclip evaluate`")
+    return dict(store.read_json(name)) | {"explicit_pictures": explicit_pictures(store)}
+
+
+def pictures(store: Store) -> dict[str, dg.MarkdownMetadataValue]:
+    """The evaluation's pictures, small, by name."""
+    names = [name for name in store.names(f"{folder(store)}/") if name.endswith(".png")]
+    return {name.rsplit("/", 1)[1].removesuffix(".png"): previews.picture_file(store.path(name)) for name in names}
+
+
+def registered(store: Store, tracking_uri: str) -> ModelVersion:
+    """The present bundle as the registry's candidate, judged by the gates."""
+    manifest = read_manifest(store, f"bundles/{present(store, 'bundle').name}/manifest.json")
+    assert manifest is not None, "a bundle that is pointed at is finished"
+    attachments = tuple(store.path(name) for name in store.names(f"{folder(store)}/") if name.endswith(".png"))
+    return open_registry(store, tracking_uri).register(manifest, figures(store), attachments=attachments)
+
+
+def candidate(store: Store, tracking_uri: str) -> ModelVersion:
+    """The registered version of the present bundle; `UserError` when it is not registered."""
+    digest = present(store, "bundle").digest
+    found = [version for version in open_registry(store, tracking_uri).versions() if version.digest == digest]
+    if not found:
+        raise UserError(f"the bundle {present(store, 'bundle').name} is not registered; run `unclip release`")
+    return found[0]
+
+
+def objections(store: Store, tracking_uri: str) -> list[str]:
+    """Why the gates would not let the present bundle become champion."""
+    return candidate(store, tracking_uri).objections
+
+
+def promoted(store: Store, tracking_uri: str) -> ModelVersion:
+    """The present bundle as champion; `UserError` with the objections when a gate refuses it."""
+    return open_registry(store, tracking_uri).promote(candidate(store, tracking_uri).version)
+
+
+def champion(store: Store, tracking_uri: str) -> ModelVersion | None:
+    """The version that is served, or None."""
+    return next((version for version in open_registry(store, tracking_uri).versions() if "champion" in version.aliases), None)

@@ -1,0 +1,58 @@
+"""This file is the leash: it runs a command that ends when its parent ends, even when the parent is killed, and keeps its words in a log.
+
+python -m unclip_assets.leash PARENT_PID LOG COMMAND [ARGUMENT ...]
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+
+
+def leashed(log: Path, command: list[str]) -> list[str]:
+    """The command line that runs `command` on a leash held by this process."""
+    return [sys.executable, "-m", "unclip_assets.leash", str(os.getpid()), str(log), *command]
+
+
+def die_with(parent: int) -> None:
+    """Linux: asks the kernel to kill this process with its parent; ends at once when the parent is gone already."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+def speak_into(log: Path) -> None:
+    """Standard output and error go to the end of `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+
+
+def watch(parent: int, command: list[str]) -> int:
+    """Elsewhere: runs the command and kills it when the parent is gone."""
+    with subprocess.Popen(command) as child:
+        while child.poll() is None:
+            if os.getppid() != parent:
+                child.kill()
+            time.sleep(0.2)
+        return child.returncode
+
+
+def main(arguments: list[str]) -> int:
+    """Becomes the command (Linux), or runs it and gives back its exit code."""
+    parent, log, command = int(arguments[0]), Path(arguments[1]), arguments[2:]
+    speak_into(log)
+    if sys.platform != "linux":
+        return watch(parent, command)
+    die_with(parent)
+    os.execvp(command[0], command)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,95 @@
+"""This file is the previews: counts, tables and small contact sheets as metadata that Dagster shows beside an asset."""
+
+import base64
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from PIL import Image
+
+from unclip_assets.acts import Act
+from unclip_pairs.images import contact_sheet, decode
+from unclip_pairs.manifest import Manifest
+from unclip_pairs.shards import read_shard
+from unclip_pairs.store import Store
+
+TILES = 24
+COLUMNS = 8
+TILE = 64
+SHEET_WIDTH = 900
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.MarkdownMetadataValue:
+    """A Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return dg.MetadataValue.md("\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines))
+
+
+def counts_table(counts: Mapping[str, Any], what: str = "reason") -> dg.MarkdownMetadataValue:
+    """A table of counts, the largest first."""
+    return table([what, "count"], sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def figures_table(figures: Mapping[str, Any]) -> dg.MarkdownMetadataValue:
+    """A table of an evaluation's figures, nested ones under dotted names."""
+    return table(["figure", "value"], [(name, f"{value:.4g}" if isinstance(value, float) else value) for name, value in flat(figures)])
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of nested mappings with its dotted name."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def picture(image: Image.Image, label: str = "preview") -> dg.MarkdownMetadataValue:
+    """One small picture inside Markdown: a JPEG in a data address, so that the event log stands alone."""
+    buffer = io.BytesIO()
+    image.thumbnail((SHEET_WIDTH, 4 * SHEET_WIDTH))
+    image.convert("RGB").save(buffer, "JPEG", quality=80)
+    return dg.MetadataValue.md(f"![{label}](data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()})")
+
+
+def picture_file(path: Path) -> dg.MarkdownMetadataValue:
+    """A picture file of ours as a preview."""
+    with Image.open(path) as image:
+        return picture(image.copy(), path.stem)
+
+
+def spread(names: Sequence[str], pictures: int) -> list[tuple[str, int]]:
+    """How many pictures to take from which shard, so that all shards are seen."""
+    shards = names[:: max(1, len(names) // pictures)] if names else []
+    return [(name, -(-pictures // len(shards))) for name in shards]
+
+
+def shard_sheet(store: Store, names: Sequence[str]) -> dict[str, dg.MarkdownMetadataValue]:
+    """A contact sheet of some pictures of the shards; empty when there is no shard."""
+    images = [
+        decode(sample[next(kind for kind in ("png", "jpg", "webp") if kind in sample)])
+        for name, pictures in spread(names, TILES)
+        for sample in islice(read_shard(store, name), pictures)
+    ][:TILES]
+    if not images:
+        return {}
+    rows = [images[start : start + COLUMNS] for start in range(0, len(images), COLUMNS)]
+    return {"preview": picture(contact_sheet(rows, tile=TILE))}
+
+
+def made(act: Act, manifest: Manifest | None, **more: Any) -> dg.MaterializeResult:
+    """What an asset hands to Dagster: seconds, counts, the manifest's digest and whatever it wants to show."""
+    metadata: dict[str, Any] = {"act": act.name, "seconds": round(act.seconds, 3)}
+    if manifest is None:
+        return dg.MaterializeResult(metadata=metadata | more)
+    metadata |= manifest.counts
+    return dg.MaterializeResult(metadata=metadata | more, data_version=dg.DataVersion(manifest.digest[:16]))
+
+
+def samples(store: Store, folder: str) -> dict[str, dg.MarkdownMetadataValue]:
+    """The last sample grid of a run's folder; empty when the stage paints none."""
+    grids = [name for name in store.names(f"{folder}/samples/") if name.endswith(".png")]
+    return {"samples": picture_file(store.path(grids[-1]))} if grids else {}

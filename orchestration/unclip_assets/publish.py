@@ -1,0 +1,44 @@
+"""This file is the second half of curation: duplicates, and the immutable set that is trained on."""
+
+import dagster as dg
+
+from unclip_assets import previews
+from unclip_assets.acts import Acts
+from unclip_assets.clip import clip_embeddings
+from unclip_assets.curate import DATA, WHEN_ALL_IS_WELL
+from unclip_assets.current import point, present
+from unclip_assets.resources import Home
+from unclip_curation import duplicates, publish, truth, verdicts
+from unclip_curation.policy import load_policy
+from unclip_pairs.shards import shard_names
+
+
+@dg.asset(group_name="decide", kinds={"duckdb", "faiss"}, owners=DATA, deps=[clip_embeddings])
+def duplicate_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+    """Which pictures say the same thing, exactly, to the eye or to CLIP; one representative of each cluster is kept."""
+    store, policy = home.store(), load_policy(None)
+    with acts.act("dedupe") as act:
+        duplicates.find_duplicates(store, present(store, "clip_embeddings").name)
+        verdicts.decide(store, "duplicate", policy)
+        manifest = verdicts.decide(store, "final", policy)
+    return previews.made(act, manifest, reasons=previews.counts_table(verdicts.counts(store, "final")))
+
+
+@dg.asset(group_name="publish", kinds={"webdataset"}, owners=DATA, deps=[duplicate_verdicts])
+def training_shards(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+    """The published set: immutable shards of pictures, captions and embeddings, named by what they were made from."""
+    store = home.store()
+    with acts.act("publish") as act:
+        embeddings = present(store, "clip_embeddings").name
+        manifest = publish.publish(store, load_policy(None), truth.starter_labels(store), embeddings=embeddings)
+    version = str(manifest.settings["version"])
+    point(store, "training_shards", version, manifest.digest)
+    return previews.made(act, manifest, version=version, **previews.shard_sheet(store, shard_names(store, f"datasets/{version}/")))
+
+
+@dg.asset(group_name="publish", kinds={"markdown"}, owners=DATA, deps=[training_shards], automation_condition=WHEN_ALL_IS_WELL)
+def data_card(home: Home) -> dg.MaterializeResult:
+    """What is in the published set, where it came from, under which licences, and what was left out and why."""
+    store = home.store()
+    card = store.read_bytes(f"datasets/{present(store, 'training_shards').name}/card.md").decode()
+    return dg.MaterializeResult(metadata={"card": dg.MetadataValue.md(card)})

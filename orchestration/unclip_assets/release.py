@@ -1,0 +1,29 @@
+"""This file is the release assets: the candidate in the registry, and the champion that is served."""
+
+import dagster as dg
+
+from unclip_assets import judgement, previews
+from unclip_assets.acts import Acts
+from unclip_assets.bundle import bundle
+from unclip_assets.evaluate import evaluation
+from unclip_assets.resources import Home
+
+RELEASE = ["team:release"]
+
+
+@dg.asset(group_name="release", kinds={"mlflow"}, owners=RELEASE, deps=[bundle, evaluation])
+def release_candidate(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+    """The bundle as a version of the registered model, with its figures and the gates' words as tags, under the alias `candidate`."""
+    with acts.act("release") as act:
+        version = judgement.registered(home.store(), home.tracking_uri)
+    return previews.made(
+        act, None, version=version.label, bundle=version.bundle, gates=previews.table(["gate", "says"], sorted(version.tags.items()))
+    )
+
+
+@dg.asset(group_name="release", kinds={"mlflow"}, owners=RELEASE, deps=[release_candidate])
+def champion(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+    """The version that is served. It moves when every gate lets the candidate through; the one before stays at hand as `previous`."""
+    with acts.act("release") as act:
+        version = judgement.promoted(home.store(), home.tracking_uri)
+    return previews.made(act, None, version=version.label, digest=version.digest, aliases=", ".join(version.aliases))

@@ -1,0 +1,31 @@
+"""This file is the resources: one dict per deployment, built from the environment that was read at the door."""
+
+from typing import Any
+
+import dagster as dg
+
+from unclip_assets.acts import Acts, Listener, Silence
+from unclip_assets.settings import Environment
+from unclip_assets.trainer import Trainer
+from unclip_pairs.store import Store, open_store
+
+
+class Home(dg.ConfigurableResource[Any]):
+    """Where everything lies, and where MLflow keeps its runs and models."""
+
+    root: str
+    tracking_uri: str
+
+    def store(self) -> Store:
+        """The store at the home; created when missing."""
+        return open_store(self.root)
+
+
+def resources_for(environment: Environment, listener: Listener | None = None) -> dict[str, Any]:
+    """What the assets ask for, by name. The deployments differ in the environment only; assets never know which one they run in."""
+    return {
+        "home": Home(root=str(environment.home), tracking_uri=environment.tracking_uri),
+        "trainer": Trainer(size=environment.size, tracking_uri=environment.tracking_uri),
+        "pipes": dg.PipesSubprocessClient(),
+        "acts": Acts(listener or Silence()),
+    }

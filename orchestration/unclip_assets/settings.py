@@ -1,0 +1,47 @@
+"""This file is the door through which the environment comes in; nothing else on this shelf reads it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+from unclip_pairs.errors import UserError
+
+Deployment = Literal["local", "staging", "production"]
+Size = Literal["tiny", "small", "paper"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Environment:
+    """Where the platform runs: read once, then handed on."""
+
+    deployment: Deployment
+    home: Path
+    """The store's root; everything the platform makes lies under it."""
+    tracking_uri: str
+    """Where MLflow keeps runs and models."""
+    size: Size
+    """Which recipe of each stage is trained."""
+
+
+def default_tracking_uri(home: Path) -> str:
+    """MLflow on SQLite inside the home."""
+    return f"sqlite:///{(home / 'mlflow' / 'mlflow.db').resolve()}"
+
+
+def chosen(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    """`value` when it is allowed; `UserError` when it is not."""
+    if value not in allowed:
+        raise UserError(f"{name} is {value!r}; set it to one of {', '.join(allowed)}")
+    return value
+
+
+def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
+    """UNCLIP_ENV, UNCLIP_HOME, UNCLIP_SIZE and UNCLIP_TRACKING_URI, with their defaults; `UserError` on an unknown value."""
+    values = os.environ if variables is None else variables
+    home = Path(values.get("UNCLIP_HOME") or "var").expanduser().absolute()
+    deployment = chosen("UNCLIP_ENV", values.get("UNCLIP_ENV") or "local", get_args(Deployment))
+    size = chosen("UNCLIP_SIZE", values.get("UNCLIP_SIZE") or ("paper" if deployment == "production" else "tiny"), get_args(Size))
+    tracking = values.get("UNCLIP_TRACKING_URI") or default_tracking_uri(home)
+    return Environment(deployment=cast(Deployment, deployment), home=home, tracking_uri=tracking, size=cast(Size, size))

@@ -1,0 +1,46 @@
+"""This file is the page sources: which sites, lists and folders a crawl batch is made from, kept as one small JSON per batch."""
+
+from dataclasses import asdict, dataclass, field
+
+from unclip_crawl.fetch import CrawlSettings
+from unclip_pairs.errors import UserError
+from unclip_pairs.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where the pictures of one batch come from, and who asks for them."""
+
+    contact: str
+    """An e-mail or web address under which the owner of a crawled site finds us."""
+    seeds: tuple[str, ...] = field(default=())
+    lists: tuple[str, ...] = field(default=())
+    folders: tuple[str, ...] = field(default=())
+    allow_loopback: bool = False
+    delay_s: float = 1.0
+    concurrency_per_host: int = 2
+
+    def __post_init__(self) -> None:
+        if not (self.seeds or self.lists or self.folders):
+            raise UserError("seeds, lists and folders are all empty; name at least one site, list or folder to crawl")
+
+
+def save(store: Store, batch: str, sources: Sources) -> Sources:
+    """Keeps them; written only when they differ from what is kept."""
+    if not store.exists(name := f"sources/{batch}.json") or load(store, batch) != sources:
+        store.write_json(name, asdict(sources))
+    return sources
+
+
+def load(store: Store, batch: str) -> Sources:
+    """What was kept for the batch; `UserError` when nothing was."""
+    name = f"sources/{batch}.json"
+    if not store.exists(name):
+        raise UserError(f"the crawl batch {batch!r} has no sources yet; run `unclip crawl --batch {batch}`, or give page_sources a config")
+    fields = store.read_json(name)
+    return Sources(**fields | {key: tuple(fields[key]) for key in ("seeds", "lists", "folders")})
+
+
+def settings(store: Store, batch: str) -> CrawlSettings:
+    """How the crawler is asked to fetch the batch."""
+    return CrawlSettings(batch=batch, **asdict(load(store, batch)))

@@ -1,0 +1,96 @@
+"""This file is the training assets: the prior, the decoder, two upsamplers, and the judge that is none of them."""
+
+import dagster as dg
+
+from unclip_assets import previews
+from unclip_assets.acts import Acts
+from unclip_assets.clip import RESEARCH, clip_model
+from unclip_assets.current import point, present
+from unclip_assets.publish import training_shards
+from unclip_assets.resources import Home
+from unclip_assets.trainer import Trainer, TrainingConfig
+
+KINDS = {"pytorch", "lightning", "mlflow"}
+
+
+def trained(
+    context: dg.AssetExecutionContext,
+    stage: str,
+    config: TrainingConfig,
+    home: Home,
+    trainer: Trainer,
+    pipes: dg.PipesSubprocessClient,
+    acts: Acts,
+) -> dg.MaterializeResult:
+    """One stage, trained on the published set."""
+    store = home.store()
+    with acts.act(stage) as act:
+        order = trainer.order(store, stage, config, present(store, "training_shards"))
+        manifest = trainer.train(context, pipes, store, order, act)
+    point(store, f"{stage}_model", order.run, manifest.digest)
+    return previews.made(act, manifest, run=order.run, **previews.samples(store, order.folder))
+
+
+@dg.asset(group_name="train", kinds=KINDS, owners=RESEARCH, deps=[training_shards, clip_model])
+def prior_model(
+    context: dg.AssetExecutionContext,
+    config: TrainingConfig,
+    home: Home,
+    trainer: Trainer,
+    pipes: dg.PipesSubprocessClient,
+    acts: dg.ResourceParam[Acts],
+) -> dg.MaterializeResult:
+    """The diffusion prior: from a caption to the CLIP embedding of a picture that fits it."""
+    return trained(context, "prior", config, home, trainer, pipes, acts)
+
+
+@dg.asset(group_name="train", kinds=KINDS, owners=RESEARCH, deps=[training_shards, clip_model])
+def decoder_model(
+    context: dg.AssetExecutionContext,
+    config: TrainingConfig,
+    home: Home,
+    trainer: Trainer,
+    pipes: dg.PipesSubprocessClient,
+    acts: dg.ResourceParam[Acts],
+) -> dg.MaterializeResult:
+    """The decoder: from a CLIP embedding to a small picture."""
+    return trained(context, "decoder", config, home, trainer, pipes, acts)
+
+
+@dg.asset(group_name="train", kinds=KINDS, owners=RESEARCH, deps=[training_shards, clip_model])
+def upsampler_256_model(
+    context: dg.AssetExecutionContext,
+    config: TrainingConfig,
+    home: Home,
+    trainer: Trainer,
+    pipes: dg.PipesSubprocessClient,
+    acts: dg.ResourceParam[Acts],
+) -> dg.MaterializeResult:
+    """The first upsampler: from the decoder's picture to one of the middle size (256 in the paper)."""
+    return trained(context, "upsampler_256", config, home, trainer, pipes, acts)
+
+
+@dg.asset(group_name="train", kinds=KINDS, owners=RESEARCH, deps=[training_shards, clip_model])
+def upsampler_1024_model(
+    context: dg.AssetExecutionContext,
+    config: TrainingConfig,
+    home: Home,
+    trainer: Trainer,
+    pipes: dg.PipesSubprocessClient,
+    acts: dg.ResourceParam[Acts],
+) -> dg.MaterializeResult:
+    """The second upsampler: from the middle size to the largest (1024 in the paper)."""
+    return trained(context, "upsampler_1024", config, home, trainer, pipes, acts)
+
+
+@dg.asset(group_name="evaluate", kinds=KINDS, owners=RESEARCH, deps=[training_shards])
+def judge_model(
+    context: dg.AssetExecutionContext,
+    config: TrainingConfig,
+    home: Home,
+    trainer: Trainer,
+    pipes: dg.PipesSubprocessClient,
+    acts: dg.ResourceParam[Acts],
+) -> dg.MaterializeResult:
+    """The judge: scores how well a picture fits a caption, and shares no weight with the CLIP that the pipeline is trained with."""
+    return trained(context, "judge", config, home, trainer, pipes, acts)

@@ -1,0 +1,125 @@
+"""This file is the trainer: it runs one training in its own process through Dagster Pipes and follows its progress."""
+
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from unclip_assets.acts import Act
+from unclip_assets.current import Pointer, present, run_name
+from unclip_assets.leash import leashed
+from unclip_pairs.errors import UserError
+from unclip_pairs.manifest import Manifest, read_manifest
+from unclip_pairs.store import Store
+
+PROGRESS = re.compile(rb"unclip-progress stage=\S+ step=(\d+)/(\d+) ?([^\r\n]*)")
+USER_ERROR_EXIT = "code 2"
+
+
+def last_line(log: Path) -> str:
+    """The last line a process wrote that is not empty."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()] if log.exists() else []
+    return next((line for line in reversed(lines) if line), "it said nothing")
+
+
+@contextmanager
+def followed(log: Path, act: Act) -> Iterator[None]:
+    """While the block runs, passes on each step that the log speaks of."""
+    over = threading.Event()
+
+    def follow() -> None:
+        while not over.wait(0.5):
+            steps = PROGRESS.findall(log.read_bytes()[-4096:]) if log.exists() else []
+            if steps:
+                done, total, rest = steps[-1]
+                act.progress(int(done), int(total), rest.decode(errors="replace"))
+
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    try:
+        yield
+    finally:
+        over.set()
+        follower.join()
+
+
+class TrainingConfig(dg.Config):
+    """One launch of a training: which recipe, how long, from which seed."""
+
+    size: str | None = Field(default=None, description="tiny, small or paper; the deployment's own when left out")
+    steps: int | None = Field(default=None, description="optimiser steps; the recipe's own number when left out")
+    seed: int = Field(default=0, description="the seed of everything random in the training")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """A training that is wanted: which recipe, on which data, in which space."""
+
+    stage: str
+    size: str
+    dataset: Pointer
+    clip: Pointer | None
+    steps: int | None
+    seed: int
+
+    @property
+    def recipe(self) -> str:
+        """The recipe's name."""
+        return f"{self.stage}_{self.size}"
+
+    @property
+    def run(self) -> str:
+        """The run's name: the same for the same order, so that a run begun is found again after a crash."""
+        clip = self.clip.digest if self.clip else None
+        return run_name(recipe=self.recipe, data=self.dataset.digest, clip=clip, steps=self.steps, seed=self.seed)
+
+    @property
+    def folder(self) -> str:
+        """The store name of the folder the run leaves its weights in."""
+        return f"models/{self.stage}/{self.run}"
+
+    def command(self, store: Store) -> list[str]:
+        """The command line of the training."""
+        command = [sys.executable, "-m", "unclip_training", self.recipe, "--store", str(store.root), "--dataset", self.dataset.name]
+        command += ["--run", self.run, "--seed", str(self.seed)]
+        command += ["--clip", f"models/clip/{self.clip.name}"] if self.clip else []
+        return command + (["--steps", str(self.steps)] if self.steps is not None else [])
+
+
+class Trainer(dg.ConfigurableResource[Any]):
+    """Trains a stage in a process of its own."""
+
+    size: str
+    tracking_uri: str
+
+    def order(self, store: Store, stage: str, config: TrainingConfig, dataset: Pointer) -> Order:
+        """The order for a stage; CLIP and the judge learn from pictures and captions, all others in the space of the present CLIP."""
+        clip = None if stage in ("clip", "judge") else present(store, "clip_model")
+        return Order(stage=stage, size=config.size or self.size, dataset=dataset, clip=clip, steps=config.steps, seed=config.seed)
+
+    def train(self, context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient, store: Store, order: Order, act: Act) -> Manifest:
+        """The run's manifest; what is trained is not trained again. `UserError` when the training refuses what it is given."""
+        done = read_manifest(store, f"{order.folder}/manifest.json")
+        if done is None:
+            self.launch(context, pipes, store.path(f"logs/{order.stage}-{order.run}.log"), order.command(store), act)
+            done = read_manifest(store, f"{order.folder}/manifest.json")
+        assert done is not None, f"the training of {order.stage} ended well without a manifest"
+        return done
+
+    def launch(self, context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient, log: Path, command: list[str], act: Act) -> None:
+        """Runs the command on a leash; its words go to the log, its last sentence into the error."""
+        context.log.info(f"training in its own process; its words are in {log}")
+        try:
+            with followed(log, act):
+                pipes.run(context=context, command=leashed(log, command), env={"MLFLOW_TRACKING_URI": self.tracking_uri})
+        except dg.DagsterError as error:
+            if USER_ERROR_EXIT in str(error):
+                raise UserError(last_line(log)) from error
+            raise dg.Failure(f"the training failed: {last_line(log)}", metadata={"log": dg.MetadataValue.path(str(log))}) from error

@@ -1,0 +1,1 @@
+"""The orchestration: Dagster's definitions, the command line, and the demo that plays the whole story."""

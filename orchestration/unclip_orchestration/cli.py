@@ -1,0 +1,81 @@
+"""This file is the command line `unclip`: it reads words, calls the rooms below and turns a user's mistake into one sentence.
+
+Nothing heavy is imported before a command that needs it runs.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from unclip_assets.settings import default_tracking_uri, read_environment
+from unclip_orchestration import cli_data, cli_models, cli_pictures, cli_service
+from unclip_orchestration.mistakes import mistake
+
+DEMO_PORT = 8741  # the same in every run: an address is part of a pair's key
+
+app = typer.Typer(
+    name="unclip",
+    help="An open DALL·E 2, whole: crawl, curate, make safe, train every stage, evaluate, release, paint and serve.\n\n"
+    "Begin with `unclip demo`: it tells the whole story on this machine and says what to try next.",
+    epilog="Everything is kept under $UNCLIP_HOME (default: ./var). Any command may be stopped at any moment and run again: "
+    "what is finished is not done twice.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+@app.callback()
+def unclip(
+    context: typer.Context,
+    home: Annotated[Path | None, typer.Option(help="Where everything is kept, in place of $UNCLIP_HOME.", file_okay=True)] = None,
+) -> None:
+    """What every command knows: the environment, read once."""
+    environment = read_environment()
+    if home is not None:
+        folder = home.expanduser().absolute()
+        moved = environment.tracking_uri == default_tracking_uri(environment.home)
+        environment = replace(environment, home=folder, tracking_uri=default_tracking_uri(folder) if moved else environment.tracking_uri)
+    context.obj = environment
+
+
+@app.command(rich_help_panel="The whole story")
+def demo(
+    context: typer.Context,
+    size: Annotated[
+        str, typer.Option(help="full: more than 4,000 pictures, about a quarter of an hour; smoke: minutes, paints nothing nice.")
+    ] = "full",
+    port: Annotated[int, typer.Option(help="Where the demo's own web site listens; keep it the same when you run it again.")] = DEMO_PORT,
+) -> None:
+    """Crawl, curate, train, evaluate, promote and paint, on this machine; what is done already is not done again."""
+    from rich.console import Console
+
+    from unclip_orchestration.demo import run
+
+    run(context.obj, size, port, Console())
+
+
+for room in (cli_data, cli_models, cli_pictures, cli_service):
+    room.add_to(app)
+
+
+def main() -> None:
+    """The entry point: a user's mistake is one sentence on standard error and exit code 2."""
+    try:
+        app()
+    except Exception as error:
+        sentence = mistake(error)
+        if sentence is None:
+            raise
+        sys.stderr.write(f"unclip: {sentence}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("unclip: stopped; run the same command again to go on\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""This file is the commands on data: the starter corpus, crawls, verdicts and policies."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PANEL = "Data"
+starter = typer.Typer(help="The starter corpus: openly licensed pictures and a web site with planted defects.", no_args_is_help=True)
+policy = typer.Typer(help="What may be learned: thresholds in one file, decisions in SQL.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """The commands of this file become commands of `unclip`."""
+    app.add_typer(starter, name="starter", rich_help_panel=PANEL)
+    app.command(rich_help_panel=PANEL)(crawl)
+    app.command(rich_help_panel=PANEL)(verdicts)
+    app.add_typer(policy, name="policy", rich_help_panel=PANEL)
+
+
+@starter.command()
+def build(
+    context: typer.Context,
+    size: Annotated[str, typer.Option(help="full or smoke, as for `unclip demo`.")] = "full",
+) -> None:
+    """Pack five emoji designs from npm, render and caption them, and lay them out as a web site with planted defects."""
+    from rich.console import Console
+
+    from unclip_orchestration.demo import STORIES
+    from unclip_orchestration.progress import lines
+    from unclip_orchestration.running import alone, instance_at, run_job
+    from unclip_pairs.errors import UserError
+
+    if size not in STORIES:
+        raise UserError(f"--size is {size!r}; choose one of {', '.join(STORIES)}")
+    with alone(context.obj.home), instance_at(context.obj.home) as instance, lines(Console()) as listener:
+        run_job(instance, context.obj, "starter", config={"starter_site": {"size": size}}, listener=listener)
+
+
+@starter.command()
+def serve(context: typer.Context, port: Annotated[int, typer.Option(help="The port on this machine; 0 takes any.")] = 8741) -> None:
+    """Publish the starter site on this machine until you press Ctrl-C."""
+    from unclip_crawl.planted_web import serve_planted_web
+
+    from unclip_pairs.store import open_store
+
+    serve_planted_web(open_store(context.obj.home), port)
+
+
+def crawl(
+    context: typer.Context,
+    batch: Annotated[str, typer.Option(help="The batch's name; the same name again goes on where it stopped.")],
+    contact: Annotated[str, typer.Option(help="Your e-mail or web address: the owners of crawled sites must be able to find you.")] = "",
+    seed: Annotated[list[str] | None, typer.Option(help="A page to begin from; its host is crawled. May be given several times.")] = None,
+    url_list: Annotated[list[Path] | None, typer.Option("--list", help="A list of addresses with captions: parquet, csv or jsonl.")] = None,
+    folder: Annotated[list[Path] | None, typer.Option(help="A folder of pictures on this machine.")] = None,
+    allow_loopback: Annotated[bool, typer.Option(help="Let the crawler reach this machine itself.")] = False,
+    delay: Annotated[float, typer.Option(help="Seconds between two requests to one host.")] = 1.0,
+) -> None:
+    """Fetch pictures with their captions from sites, lists or folders into shards. Robots.txt and opt-outs are obeyed."""
+    from rich.console import Console
+
+    from unclip_orchestration.progress import lines
+    from unclip_orchestration.running import alone, instance_at, run_job
+
+    places = {
+        "contact": contact,
+        "seeds": seed or [],
+        "lists": [str(path.absolute()) for path in url_list or []],
+        "folders": [str(path.absolute()) for path in folder or []],
+        "allow_loopback": allow_loopback,
+        "delay_s": delay,
+    }
+    with alone(context.obj.home), instance_at(context.obj.home) as instance, lines(Console()) as listener:
+        run_job(instance, context.obj, "crawl", config={"page_sources": places}, batch=batch, listener=listener)
+
+
+def verdicts(
+    context: typer.Context,
+    why: Annotated[str | None, typer.Option(help="The key of a pair: say what was measured and why it was kept or not.")] = None,
+    stage: Annotated[str, typer.Option(help="rule, safety, duplicate or final.")] = "final",
+) -> None:
+    """Count what was kept and what was not, by reason; or explain one pair with --why KEY."""
+    from unclip_curation.verdicts import counts, explain
+    from unclip_pairs.store import open_store
+
+    store = open_store(context.obj.home)
+    if why is not None:
+        typer.echo(explain(store, why))
+        return
+    for reason, count in sorted(counts(store, stage).items(), key=lambda item: -item[1]):
+        typer.echo(f"{count:>10,}  {reason}")
+
+
+@policy.command()
+def diff(
+    context: typer.Context,
+    before: Annotated[Path, typer.Argument(help="A policy file.")],
+    after: Annotated[Path, typer.Argument(help="Another policy file.")],
+) -> None:
+    """Show which pairs would come and which would go, by reason, if the second policy took the first one's place."""
+    from unclip_curation.policy import load_policy
+    from unclip_curation.verdicts import policy_diff
+    from unclip_pairs.store import open_store
+
+    found = policy_diff(open_store(context.obj.home), load_policy(before), load_policy(after))
+    typer.echo(f"kept: {found.kept_a:,} before, {found.kept_b:,} after")
+    for sign, moved in (("+", found.came), ("-", found.went)):
+        for reason, keys in sorted(moved.items()):
+            typer.echo(f"{sign}{len(keys):>8,}  {reason}  {' '.join(keys[:5])}{' ...' if len(keys) > 5 else ''}")

@@ -1,0 +1,115 @@
+"""This file is the commands on models: train, evaluate, release, promote, roll back, and trace a picture to its sources."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PANEL = "Models"
+
+
+def add_to(app: typer.Typer) -> None:
+    """The commands of this file become commands of `unclip`."""
+    for command in (train, evaluate, release, promote, rollback, lineage):
+        app.command(rich_help_panel=PANEL)(command)
+
+
+def train(
+    context: typer.Context,
+    recipe: Annotated[str, typer.Argument(help="A recipe, such as decoder_tiny; training/README.md lists them.")],
+    dataset: Annotated[str | None, typer.Option(help="A published version; the present one when left out.")] = None,
+    run: Annotated[str, typer.Option(help="The run's name; the same name again goes on where it stopped.")] = "manual",
+    clip: Annotated[str | None, typer.Option(help="The run of the CLIP to train with; the present one when left out.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps; the recipe's own number when left out.")] = None,
+    seed: Annotated[int, typer.Option(help="The seed of everything random.")] = 0,
+) -> None:
+    """Train one stage by its recipe. It goes on from its last checkpoint when it was stopped."""
+    from unclip_assets.current import present
+    from unclip_pairs.store import open_store
+
+    store, stage = open_store(context.obj.home), recipe.rpartition("_")[0]
+    data = dataset or ("safe" if stage == "clip" else present(store, "training_shards").name)
+    command = [
+        sys.executable,
+        "-m",
+        "unclip_training",
+        recipe,
+        "--store",
+        str(store.root),
+        "--dataset",
+        data,
+        "--run",
+        run,
+        "--seed",
+        str(seed),
+    ]
+    if stage not in ("clip", "judge"):
+        command += ["--clip", f"models/clip/{clip or present(store, 'clip_model').name}"]
+    command += ["--steps", str(steps)] if steps is not None else []
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
+def evaluate(
+    context: typer.Context,
+    prompts: Annotated[int, typer.Option(help="Training captions of distinct concepts, one picture each.")] = 200,
+    held_out: Annotated[int, typer.Option(help="Held-out combinations of concept and style, one picture each.")] = 100,
+) -> None:
+    """Measure the present bundle: concept and style hit rates, CLIP score by the judge, Fréchet distance, nearest training pictures."""
+    from rich.console import Console
+
+    from unclip_assets import judgement
+    from unclip_assets.previews import flat
+    from unclip_orchestration.progress import lines
+    from unclip_orchestration.running import alone
+    from unclip_pairs.store import open_store
+
+    store = open_store(context.obj.home)
+    with alone(context.obj.home), lines(Console(stderr=True)) as listener:
+        listener.began("evaluate")
+        figures = judgement.evaluated(store, prompts, held_out, lambda *told: listener.moved("evaluate", *told))
+    for name, value in flat(figures):
+        typer.echo(f"{name:<40} {value:.4g}" if isinstance(value, float) else f"{name:<40} {value}")
+
+
+def release(context: typer.Context) -> None:
+    """Bundle the present stages, evaluate them, register the candidate, pass the gates, promote."""
+    from rich.console import Console
+
+    from unclip_orchestration.progress import lines
+    from unclip_orchestration.running import alone, instance_at, run_job
+
+    with alone(context.obj.home), instance_at(context.obj.home) as instance, lines(Console()) as listener:
+        run_job(instance, context.obj, "release", listener=listener)
+
+
+def promote(context: typer.Context, which: Annotated[str, typer.Argument(help="A version's number or an alias.")] = "candidate") -> None:
+    """Make a version champion, if every gate lets it through; the one before stays at hand for a rollback."""
+    from unclip_pairs.store import open_store
+    from unclip_release.registry import open_registry
+
+    version = open_registry(open_store(context.obj.home), context.obj.tracking_uri).promote(which)
+    typer.echo(f"{version.label} is champion ({version.bundle})")
+
+
+def rollback(context: typer.Context) -> None:
+    """Give the alias champion back to the version that had it before."""
+    from unclip_pairs.store import open_store
+    from unclip_release.registry import open_registry
+
+    version = open_registry(open_store(context.obj.home), context.obj.tracking_uri).rollback()
+    typer.echo(f"{version.label} is champion again ({version.bundle})")
+
+
+def lineage(
+    context: typer.Context,
+    start: Annotated[str, typer.Argument(help="A painted PNG, or a bundle, model or dataset of the home.")],
+) -> None:
+    """Walk back from a picture to its model version, its training shards, the policy that chose them and the pages they came from."""
+    from unclip_pairs.store import open_store
+    from unclip_release.lineage import lineage as walked
+    from unclip_release.registry import open_registry
+
+    store = open_store(context.obj.home)
+    typer.echo(walked(store, open_registry(store, context.obj.tracking_uri), Path(start) if Path(start).exists() else start))

@@ -1,0 +1,58 @@
+"""This file is the commands of the service: the Images API and its keys."""
+
+from typing import Annotated
+
+import typer
+
+PANEL = "Service"
+keys = typer.Typer(help="Who may use the server. A key is shown once, when it is made; only its hash is kept.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """The commands of this file become commands of `unclip`."""
+    app.command(rich_help_panel=PANEL)(serve)
+    app.add_typer(keys, name="keys", rich_help_panel=PANEL)
+
+
+def serve(
+    context: typer.Context,
+    port: Annotated[int, typer.Option(help="The port.")] = 8000,
+    host: Annotated[str, typer.Option(help="The address to listen on; other machines reach it only if you say so.")] = "127.0.0.1",
+) -> None:
+    """Serve the Images API with the champion until you press Ctrl-C."""
+    from unclip_server.serve import serve as serve_forever
+    from unclip_server.settings import Settings
+
+    serve_forever(Settings(home=context.obj.home, tracking_uri=context.obj.tracking_uri, host=host, port=port))
+
+
+@keys.command()
+def create(context: typer.Context, name: Annotated[str, typer.Argument(help="Whose key it is.")]) -> None:
+    """Make a key and show it, this once."""
+    from unclip_server.keys import open_access
+
+    from unclip_pairs.store import open_store
+
+    typer.echo(open_access(open_store(context.obj.home)).create(name))
+
+
+@keys.command("list")
+def listed(context: typer.Context) -> None:
+    """Whose keys there are."""
+    from unclip_server.keys import open_access
+
+    from unclip_pairs.store import open_store
+
+    known = open_access(open_store(context.obj.home)).keys()
+    typer.echo("\n".join(str(key) for key in known) or "there is no key yet; `unclip keys create NAME` makes one")
+
+
+@keys.command()
+def revoke(context: typer.Context, name: Annotated[str, typer.Argument(help="Whose key it was.")]) -> None:
+    """Take a key back; it stops working at once."""
+    from unclip_server.keys import open_access
+
+    from unclip_pairs.store import open_store
+
+    open_access(open_store(context.obj.home)).revoke(name)
+    typer.echo(f"{name} has no key any more")

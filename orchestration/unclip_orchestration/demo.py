@@ -1,0 +1,74 @@
+"""This file is the demo: the whole story on one machine, from a web of its own to a champion that paints."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from unclip_assets.settings import Environment
+from unclip_orchestration import summary
+from unclip_orchestration.memory import gauged
+from unclip_orchestration.planted import HOST, planted_web
+from unclip_orchestration.progress import Lines, lines
+from unclip_orchestration.running import alone, bury, instance_at, run_job
+from unclip_pairs.errors import UserError
+from unclip_pairs.store import open_store
+
+BATCH = "starter"
+TRAINED = ("clip_model", "prior_model", "decoder_model", "upsampler_256_model", "upsampler_1024_model", "judge_model")
+CONTACT = "https://localhost/unclip-demo"
+
+
+@dataclass(frozen=True)
+class Story:
+    """How long the story is told."""
+
+    starter: str
+    steps: int | None
+    num_prompts: int
+    num_held_out: int
+
+    def config(self, port: int) -> dict[str, dict[str, Any]]:
+        """What the assets of the job `everything` are told."""
+        places = {
+            "contact": CONTACT,
+            "seeds": [f"http://{HOST}:{port}/"],
+            "allow_loopback": True,
+            "delay_s": 0.0,
+            "concurrency_per_host": 32,
+        }
+        trainings: dict[str, dict[str, Any]] = {name: {"steps": self.steps} for name in TRAINED}
+        return trainings | {"page_sources": places, "evaluation": {"num_prompts": self.num_prompts, "num_held_out": self.num_held_out}}
+
+
+STORIES: Mapping[str, Story] = {
+    "full": Story(starter="full", steps=None, num_prompts=200, num_held_out=100),
+    "smoke": Story(starter="smoke", steps=20, num_prompts=12, num_held_out=6),
+}
+
+
+def tell(environment: Environment, story: Story, port: int, listener: Lines) -> None:
+    """Runs the two jobs: the starter corpus is built, then served and crawled and learned from."""
+    with instance_at(environment.home) as instance:
+        bury(instance)
+        run_job(instance, environment, "starter", config={"starter_site": {"size": story.starter}}, listener=listener)
+        with planted_web(open_store(environment.home), port):
+            run_job(instance, environment, "everything", config=story.config(port), batch=BATCH, listener=listener)
+
+
+def run(environment: Environment, size: str, port: int, console: Console) -> Path:
+    """Tells the story, whatever of it is not told yet; gives the path of summary.json."""
+    began = time.monotonic()
+    if size not in STORIES:
+        raise UserError(f"--size is {size!r}; choose one of {', '.join(STORIES)}")
+    with alone(environment.home), gauged() as gauge:
+        with lines(console) as listener:
+            tell(environment, STORIES[size], port, listener)
+        store, wall = open_store(environment.home), time.monotonic() - began
+        told = summary.collect(environment, store, BATCH, wall_s=wall, acts=listener.tally.seconds, peak_rss_mb=gauge.peak_mb)
+        path = summary.write(store, told)
+    summary.show(console, store, told)
+    return path

@@ -1,0 +1,48 @@
+"""This file is the line between a user's mistake, which is told in one sentence, and ours, which shows its traceback."""
+
+import errno
+from collections.abc import Iterator
+
+from unclip_pairs.errors import UserError
+
+DISK = {
+    errno.ENOSPC: "the disk is full; free some space",
+    errno.EDQUOT: "the disk quota is used up; free some space",
+    errno.EACCES: "permission is denied; choose a folder you may write to",
+    errno.EROFS: "the file system is read-only; choose a folder you may write to",
+}
+DATABASE = {
+    "database or disk is full": "the disk is full; free some space",
+    "attempt to write a readonly database": "a database cannot be written; choose a folder you may write to",
+    "unable to open database file": "a database cannot be opened; choose a folder you may write to",
+}
+AGAIN = ", or set UNCLIP_HOME to another folder, and run the same command again"
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from, the outermost first."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def user_error(error: BaseException) -> UserError | None:
+    """The `UserError` among the causes of an error, if there is one."""
+    return next((cause for cause in causes(error) if isinstance(cause, UserError)), None)
+
+
+def about_the_disk(error: BaseException) -> str | None:
+    """What the disk says, when it is the disk that refused (Dagster and MLflow write their databases themselves)."""
+    if isinstance(error, OSError) and error.errno in DISK:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{DISK[error.errno]}{AGAIN}"
+    return next((f"{sentence}{AGAIN}" for sign, sentence in DATABASE.items() if sign in str(error)), None)
+
+
+def mistake(error: BaseException) -> str | None:
+    """The one sentence a user should read, or None when the error is ours."""
+    told = user_error(error)
+    if told is not None:
+        return str(told)
+    return next((sentence for cause in causes(error) if (sentence := about_the_disk(cause)) is not None), None)

@@ -1,0 +1,80 @@
+"""This file is how a job runs from the command line: in this process, recorded in the Dagster instance under the home."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from unclip_assets.acts import Listener
+from unclip_assets.partitions import CRAWL_BATCHES
+from unclip_assets.resources import resources_for
+from unclip_assets.settings import Environment
+from unclip_orchestration.definitions import build
+from unclip_orchestration.mistakes import user_error
+from unclip_pairs.errors import UserError
+from unclip_pairs.store import open_store
+
+PROCESS_TAG = "unclip/process"
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+SETTINGS = Path(__file__).parents[1] / "dagster.yaml"
+UNFINISHED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """While the block runs, nothing else of ours runs in the same home; `UserError` when it does. A kill releases it."""
+    open_store(home)
+    with (home / ".running").open("a") as file:
+        try:
+            # lockf, not flock: a forked child that outlives us must not keep the home shut
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"{home} is in use by another unclip run; wait for it, or set UNCLIP_HOME to another folder") from error
+        yield
+
+
+@contextmanager
+def instance_at(home: Path) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance under the home, the same that `make dev` shows."""
+    folder = home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    if SETTINGS.exists() and not (folder / "dagster.yaml").exists():
+        shutil.copyfile(SETTINGS, folder / "dagster.yaml")
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        yield instance
+
+
+def bury(instance: dg.DagsterInstance) -> None:
+    """Runs of command lines that were killed are reported as failed; call it while `alone`."""
+    for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
+        if PROCESS_TAG in run.tags:
+            instance.report_run_failed(run, "the process that ran it was killed")
+
+
+def run_job(
+    instance: dg.DagsterInstance,
+    environment: Environment,
+    job: str,
+    *,
+    config: Mapping[str, Any] | None = None,
+    batch: str | None = None,
+    listener: Listener | None = None,
+) -> dg.ExecuteInProcessResult:
+    """Runs a job to its end; `UserError` when an asset raised one. `config` is given per asset."""
+    if batch is not None:
+        instance.add_dynamic_partitions(CRAWL_BATCHES, [batch])
+    definitions = build(resources_for(environment, listener=listener))
+    run_config = QUIET | {"ops": {name: {"config": dict(value)} for name, value in (config or {}).items()}}
+    try:
+        return definitions.resolve_job_def(job).execute_in_process(
+            instance=instance, partition_key=batch, run_config=run_config, tags={PROCESS_TAG: str(os.getpid())}
+        )
+    except Exception as error:
+        if (mistake := user_error(error)) is not None:
+            raise mistake from error
+        raise

@@ -1,0 +1,118 @@
+"""This file is the demo's summary: what was fetched, refused, found, trained and measured, as one JSON and one panel."""
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+
+from unclip_assets import judgement
+from unclip_assets.settings import Environment
+from unclip_curation import truth, verdicts
+from unclip_pairs.store import Store
+
+EVALUATION = (
+    "concept_hit_rate",
+    "style_hit_rate",
+    "held_out_concept_hit_rate",
+    "held_out_style_hit_rate",
+    "clip_score_judge",
+    "frechet_mnv2",
+    "nearest_train",
+)
+
+
+def fetched(store: Store, batch: str) -> set[str]:
+    """The keys of the pictures that the batch stored."""
+    rows = pyarrow.parquet.read_table(store.path(f"crawl/{batch}/rows.parquet"), columns=["key", "status"]).to_pylist()
+    return {row["key"] for row in rows if row["status"] == "ok"}
+
+
+def styles(store: Store, keys: set[str]) -> dict[str, int]:
+    """How many of the pictures are drawn in each style, as far as the truth is known."""
+    labels = truth.starter_labels(store)
+    rows = labels.select(["key", "style"]).to_pylist() if labels is not None else []
+    return dict(sorted(Counter(row["style"] for row in rows if row["key"] in keys and row["style"]).items()))
+
+
+def champion(store: Store, tracking_uri: str) -> dict[str, str]:
+    """The served version: model name, version, alias, manifest digest."""
+    version = judgement.champion(store, tracking_uri)
+    if version is None:
+        return {}
+    return {"name": version.name, "version": version.version, "alias": "champion", "manifest_digest": version.digest}
+
+
+def collect(
+    environment: Environment, store: Store, batch: str, *, wall_s: float, acts: Mapping[str, float], peak_rss_mb: float
+) -> dict[str, Any]:
+    """The whole summary, by its documented keys."""
+    keys, work = fetched(store, batch), sum(acts.values())
+    figures = judgement.figures(store)
+    return {
+        "wall_s": round(wall_s, 1),
+        "acts": {act: round(seconds, 2) for act, seconds in acts.items()},
+        "peak_rss_mb": peak_rss_mb,
+        "orchestration_overhead": round((wall_s - work) / work, 4) if work else 0.0,
+        "pictures_fetched": len(keys),
+        "styles": styles(store, keys),
+        "verdicts": verdicts.counts(store, "final"),
+        "planted": truth.planted_report(store),
+        "evaluation": {name: figures[name] for name in EVALUATION},
+        "champion": champion(store, environment.tracking_uri),
+    }
+
+
+def write(store: Store, summary: Mapping[str, Any]) -> Path:
+    """`demo/summary.json`, and beside it the evaluation's contact sheet."""
+    store.write_json("demo/summary.json", summary)
+    with store.writing("demo/contact_sheet.png") as part:
+        shutil.copyfile(store.path(f"{judgement.folder(store)}/contact_sheet.png"), part)
+    return store.path("demo/summary.json")
+
+
+def planted_table(planted: Mapping[str, Mapping[str, Any]]) -> Table:
+    """What was planted and what was found, per class."""
+    table = Table("planted", "true", "found", "recall", "precision", box=None, pad_edge=False)
+    for name, row in planted.items():
+        table.add_row(name, f"{row['true']}", f"{row['found']}", f"{row['recall']:.2f}", f"{row['precision']:.2f}")
+    return table
+
+
+def shown(value: Any) -> str:
+    """A figure as people read it."""
+    return f"{value['mean']:.3f}" if isinstance(value, Mapping) else f"{value:.3f}"
+
+
+def figures_table(summary: Mapping[str, Any]) -> Table:
+    """The figures people look at first."""
+    table = Table("figure", "value", box=None, pad_edge=False)
+    table.add_row("pictures fetched", f"{summary['pictures_fetched']} in {len(summary['styles'])} styles")
+    for name, value in summary["evaluation"].items():
+        table.add_row(name.replace("_", " "), shown(value))
+    table.add_row("wall time", f"{summary['wall_s'] / 60:.1f} min, {summary['orchestration_overhead']:.1%} of it orchestration")
+    table.add_row("peak memory", f"{summary['peak_rss_mb'] / 1024:.1f} GB")
+    return table
+
+
+def show(console: Console, store: Store, summary: Mapping[str, Any]) -> None:
+    """The closing panel, with what to try next."""
+    version = summary["champion"]
+    title = f"{version['name']} version {version['version']} is champion" if version else "no champion yet"
+    following = "\n".join(
+        [
+            f"look at      {store.path('demo/contact_sheet.png')}",
+            'paint        unclip generate "a red apple, noto" -n 4 --seed 7 -o pictures',
+            "vary         unclip variations pictures/0.png",
+            "ask why      unclip verdicts --why KEY",
+            "trace        unclip lineage pictures/0.png",
+            "serve        unclip keys create me; unclip serve --port 8000",
+            "look inside  make dev (Dagster)   make mlflow (MLflow)",
+        ]
+    )
+    console.print(Panel(Group(planted_table(summary["planted"]), "", figures_table(summary), "", following), title=title))
