@@ -1,0 +1,92 @@
+"""This file is the crawl's own process: `python -m unclip_crawl --store DIR --batch NAME --contact WHO --seed URL`."""
+
+import argparse
+import json
+import logging
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from unclip_crawl.orders import CrawlSettings, settings_from_json
+from unclip_pairs.errors import UserError
+from unclip_pairs.store import open_store
+
+SEVERAL = {"seeds": "--seed", "lists": "--list", "folders": "--folder"}
+
+
+def _parser() -> argparse.ArgumentParser:
+    """One flag for each field of `CrawlSettings`."""
+    parser = argparse.ArgumentParser(
+        "python -m unclip_crawl", description="Crawl image-text pairs into shards, politely; run it again to go on."
+    )
+    parser.add_argument("--store", required=True, metavar="DIR", help="folder to write to")
+    parser.add_argument(
+        "--settings", metavar="FILE", help="settings as JSON; '-' reads one line from standard input and stops when that is closed"
+    )
+    for field in fields(CrawlSettings):
+        flag = SEVERAL.get(field.name, "--" + field.name.replace("_", "-"))
+        if field.name in SEVERAL:
+            parser.add_argument(flag, dest=field.name, action="append", metavar=flag[2:].upper())
+        elif field.type is bool or field.type == "bool":
+            parser.add_argument(flag, dest=field.name, action="store_true", default=None)
+        else:
+            kind = {int: int, float: float}.get(field.type, str)  # type: ignore[call-overload]
+            parser.add_argument(flag, dest=field.name, type=kind)
+    return parser
+
+
+def _orders(arguments: argparse.Namespace) -> tuple[CrawlSettings, bool]:
+    """The settings, and whether a parent process holds our standard input."""
+    if arguments.settings == "-":
+        return settings_from_json(json.loads(sys.stdin.buffer.readline())), True
+    given: dict[str, Any] = {}
+    if arguments.settings is not None:
+        given = _settings_file(Path(arguments.settings))
+    given |= {field.name: value for field in fields(CrawlSettings) if (value := getattr(arguments, field.name)) is not None}
+    return settings_from_json(given), False
+
+
+def _settings_file(path: Path) -> dict[str, Any]:
+    try:
+        given = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(f"the settings file {path} cannot be read ({error}); write one JSON object") from error
+    if not isinstance(given, dict):
+        raise UserError(f"the settings file {path} holds {type(given).__name__}; write one JSON object")
+    return given
+
+
+def _say(value: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+def _report(done: int, total: int | None, message: str) -> None:
+    _say({"done": done, "total": total, "message": message})
+
+
+def main() -> int:
+    """0 when the batch is finished, 2 for a user error (one sentence), 130 when stopped; progress goes to standard output as JSON lines."""
+    # pyarrow looks for pandas at its first conversion; nothing here uses it, and its import takes seconds
+    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    from unclip_crawl.spiders.run import Interrupted, run  # Scrapy is heavy; --help does without it
+
+    try:
+        arguments = _parser().parse_args()
+        orders, has_parent = _orders(arguments)
+        manifest = run(open_store(arguments.store), orders, _report, sys.stdin.fileno() if has_parent else None)
+    except UserError as error:
+        _say({"error": str(error)})
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except Interrupted:
+        sys.stderr.write("stopped; run the same command again to go on\n")
+        return 130
+    _report(int(manifest.counts["rows"]), int(manifest.counts["rows"]), f"{manifest.counts.get('ok', 0)} pictures stored")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""This file is orders: everything one crawl is told, checked before anything is fetched."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from unclip_crawl.addresses import why_invalid
+from unclip_crawl.consent import product_token, user_agent_header
+from unclip_crawl.pictures import Bounds
+from unclip_crawl.sources import pairs_from_folder, pairs_from_list
+from unclip_pairs.errors import UserError
+from unclip_pairs.images import MAX_BYTES, MAX_PIXELS
+from unclip_pairs.manifest import file_digest, settings_digest
+
+PUBLIC_DELAY_S = 0.1
+PUBLIC_CONCURRENCY = 8
+LEAST: Mapping[str, float] = {
+    "max_bytes": 1024,
+    "max_pixels": 1,
+    "min_side": 1,
+    "store_size": 16,
+    "shard_size": 1,
+    "flush_s": 0.1,
+    "delay_s": 0,
+    "concurrency_per_host": 1,
+    "timeout_s": 0.1,
+    "deadline_s": 1,
+    "retries": 0,
+    "max_pages": 0,
+}
+MOST: Mapping[str, float] = {
+    "max_bytes": MAX_BYTES,
+    "max_pixels": MAX_PIXELS,
+    "store_size": 4096,
+    "concurrency_per_host": 64,
+    "retries": 10,
+}
+# how fast and how patiently changes nothing about what a finished batch holds
+PACE = (
+    "flush_s",
+    "delay_s",
+    "concurrency_per_host",
+    "timeout_s",
+    "deadline_s",
+    "retries",
+    "retry_failed",
+    "shard_size",
+    "user_agent",
+    "contact",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrawlSettings:
+    """One batch: where to look, who asks, and the bounds. `UserError` on the first value that makes no sense.
+
+    `seeds` are pages whose site (same scheme, host and port) is walked; `lists` are Parquet, CSV or JSON-lines files;
+    `folders` hold pictures.
+    `contact` (e-mail or http(s) address) goes into the User-Agent. `delay_s` is the pace per host, at least 0.1 s for public hosts;
+    with `allow_loopback`, loopback hosts may be fetched, as fast as `delay_s` and `concurrency_per_host` say.
+    After `deadline_s` seconds every address left becomes a row with status timeout.
+    `retry_failed` tries again what failed for passing reasons.
+    """
+
+    batch: str
+    contact: str
+    seeds: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    user_agent: str = "unclip-crawler/0.1"
+    allow_loopback: bool = False
+    max_bytes: int = MAX_BYTES
+    max_pixels: int = MAX_PIXELS
+    min_side: int = 16
+    store_size: int = 256
+    shard_size: int = 1000
+    flush_s: float = 20.0
+    delay_s: float = 1.0
+    concurrency_per_host: int = 2
+    timeout_s: float = 30.0
+    deadline_s: float = 3600.0
+    retries: int = 2
+    max_pages: int = 100_000
+    retry_failed: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "lists", "folders"):
+            object.__setattr__(self, name, tuple(str(value) for value in getattr(self, name)))
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", self.batch):
+            raise UserError(f"batch {self.batch!r} cannot name a folder; use letters, digits, '-', '_' and '.', at most 100")
+        if not (self.seeds or self.lists or self.folders):
+            raise UserError("seeds, lists and folders are all empty; name at least one page, list or folder to crawl")
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not least <= value <= MOST.get(name, float("inf")):
+                raise UserError(
+                    f"{name} {value!r} is out of range; use a number from {least:g}" + (f" to {MOST[name]:g}" if name in MOST else "")
+                )
+        if self.delay_s < PUBLIC_DELAY_S and not self.allow_loopback:
+            raise UserError(f"delay_s {self.delay_s} is too fast for other people's hosts; use at least {PUBLIC_DELAY_S}")
+        user_agent_header(self.user_agent, self.contact)
+        for seed in self.seeds:
+            reason = why_invalid(seed)
+            if reason is not None:
+                raise UserError(f"the seed {seed!r} is no page address ({reason}); write it as https://host/path")
+
+    @property
+    def header(self) -> str:
+        """The User-Agent header."""
+        return user_agent_header(self.user_agent, self.contact)
+
+    @property
+    def token(self) -> str:
+        """The name by which robots.txt addresses us."""
+        return product_token(self.user_agent)
+
+    @property
+    def bounds(self) -> Bounds:
+        """What a picture may be and how it is stored."""
+        return Bounds(max_pixels=self.max_pixels, min_side=self.min_side, store_size=self.store_size)
+
+    def lasting(self) -> dict[str, Any]:
+        """The settings that decide what a finished batch holds, as JSON values."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items() if name not in PACE}
+
+    def as_json(self) -> dict[str, Any]:
+        """All settings as JSON values; `settings_from_json` reads them back."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
+def settings_from_json(value: Mapping[str, Any]) -> CrawlSettings:
+    """The settings in a JSON object; `UserError` names a field that is missing or unknown."""
+    known = {field.name for field in fields(CrawlSettings)}
+    unknown, absent = sorted(set(value) - known), sorted({"batch", "contact"} - set(value))
+    if unknown or absent:
+        raise UserError(
+            f"the crawl settings {'have the unknown field ' + unknown[0] if unknown else 'lack the field ' + absent[0]}; correct it"
+        )
+    return CrawlSettings(**value)
+
+
+def check_sources(settings: CrawlSettings) -> int:
+    """Reads every list and every folder's captions through; gives the number of pairs in them.
+
+    `UserError` at the first flaw, before anything is fetched.
+    """
+    listed = sum(1 for path in settings.lists for _ in pairs_from_list(path))
+    return listed + sum(1 for path in settings.folders for _ in pairs_from_folder(path))
+
+
+def source_digests(settings: CrawlSettings) -> dict[str, str]:
+    """What the batch is made from: the digest of each list, and of the names, sizes and captions in each folder."""
+    digests = {path: file_digest(Path(path)) for path in settings.lists}
+    for folder in settings.folders:
+        digests[folder] = settings_digest([[pair.key, pair.licence, path.stat().st_size] for pair, path in pairs_from_folder(folder)])
+    return digests

@@ -1,0 +1,59 @@
+"""This file is rows: how every address ends, one row of `CRAWL_SCHEMA` each."""
+
+from typing import Any
+
+from unclip_crawl.addresses import host_of
+from unclip_crawl.pages import Page
+from unclip_crawl.pictures import Prepared
+from unclip_pairs.manifest import now
+from unclip_pairs.schema import CRAWL_SCHEMA, STATUSES, Pair, make_pair
+
+Row = dict[str, Any]
+TRANSIENT = ("timeout", "dns_error", "connection_error", "disk_error")
+_EMPTY: Row = dict.fromkeys(CRAWL_SCHEMA.names)
+DETAIL_LENGTH = 300
+
+
+def _row(pair: Pair, status: str, detail: str) -> Row:
+    assert status in STATUSES, status
+    known = {"key": pair.key, "url": pair.url, "page_url": pair.page_url, "caption": pair.caption, "licence": pair.licence}
+    return _EMPTY | known | {"host": host_of(pair.url), "status": status, "detail": detail[:DETAIL_LENGTH], "fetched_at": now()}
+
+
+def failed_row(pair: Pair, status: str, detail: str, content_type: str | None = None, byte_count: int | None = None) -> Row:
+    """The row of a picture that is not stored, with the reason."""
+    return _row(pair, status, detail) | {"content_type": content_type, "byte_count": byte_count}
+
+
+def stored_row(pair: Pair, picture: Prepared, content_type: str | None) -> Row:
+    """The row of a stored picture; its shard is filled in when the shard is written."""
+    measures = {name: getattr(picture, name) for name in ("sha256", "byte_count", "original_width", "original_height", "width", "height")}
+    return _row(pair, "ok", "") | measures | {"content_type": content_type}
+
+
+def pair_of(row: Row) -> Pair:
+    """The pair a row is about."""
+    return Pair(row["key"], row["url"], row["page_url"], row["caption"], row["licence"])
+
+
+def is_transient(row: Row) -> bool:
+    """Whether another attempt may end differently: network trouble, a server's own fault, a full disk."""
+    detail = row["detail"] or ""
+    busy = detail.startswith(("HTTP 5", "HTTP 408", "HTTP 429", "robots.txt answered 5", "robots.txt answered 429"))
+    return row["status"] in TRANSIENT or (row["status"] in ("http_error", "robots_denied") and busy)
+
+
+def page_record(page: Page, status: str, detail: str) -> Row:
+    """What is remembered of a page: how it ended and, until the batch is finished, what it offered."""
+    assert status in STATUSES, status
+    offered = {"pairs": [[pair.url, pair.caption, pair.licence] for pair in page.pairs], "links": list(page.links)}
+    ended = {"url": page.url, "status": status, "detail": detail[:DETAIL_LENGTH], "opt_out": page.opt_out}
+    return ended | {"pictures": len(page.pairs), "links": len(page.links), "offered": offered}
+
+
+def page_of(record: Row) -> Page | None:
+    """The page as it was found, or None when only its end is remembered."""
+    if record.get("offered") is None:
+        return None
+    pairs = tuple(make_pair(url, caption, record["url"], licence) for url, caption, licence in record["offered"]["pairs"])
+    return Page(record["url"], pairs, tuple(record["offered"]["links"]), record["opt_out"])

@@ -1,0 +1,60 @@
+"""This file is failures: what a download can end with, and the status it gets."""
+
+from scrapy.exceptions import (
+    CannotResolveHostError,
+    DownloadCancelledError,
+    DownloadConnectionRefusedError,
+    DownloadFailedError,
+    DownloadTimeoutError,
+    IgnoreRequest,
+    ResponseDataLossError,
+    UnsupportedURLSchemeError,
+)
+from twisted.internet.error import ConnectError, ConnectionClosed
+
+from unclip_crawl.addresses import host_of
+from unclip_crawl.spiders.resolver import refusals
+
+
+class Refused(IgnoreRequest):
+    """A request that we do not send; `status` is one of `unclip_pairs.schema.STATUSES`."""
+
+    def __init__(self, status: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+_STATUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
+    ((CannotResolveHostError,), "dns_error"),
+    ((DownloadTimeoutError,), "timeout"),
+    ((DownloadCancelledError,), "too_large"),
+    ((UnsupportedURLSchemeError,), "invalid_url"),
+    ((DownloadConnectionRefusedError, DownloadFailedError, ResponseDataLossError, ConnectError, ConnectionClosed), "connection_error"),
+    ((OSError,), "connection_error"),
+)
+
+
+def _detail(error: BaseException) -> str:
+    cause = error.__cause__
+    reasons = getattr(cause, "reasons", None)
+    inner = reasons[0].value if reasons else cause
+    texts = [f"{type(part).__name__}: {part}".rstrip(": ") for part in (error, inner) if part is not None]
+    return "; ".join(" ".join(text.split()) for text in texts)
+
+
+def failure_of(error: BaseException, url: str) -> tuple[str, str]:
+    """Status and detail of a download that ended with an exception; one that is none of the network's is raised again."""
+    if isinstance(error, Refused):
+        return error.status, error.detail
+    if isinstance(error, IgnoreRequest):
+        return "redirect_error", str(error)
+    host = host_of(url)
+    if isinstance(error, CannotResolveHostError) and host in refusals:
+        return "private_address", refusals[host]
+    for kinds, status in _STATUSES:
+        if isinstance(error, kinds):
+            return status, _detail(error)
+    if type(error).__module__.startswith(("OpenSSL", "twisted", "service_identity", "h2")):
+        return "connection_error", _detail(error)
+    raise error

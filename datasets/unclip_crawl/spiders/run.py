@@ -1,0 +1,206 @@
+"""This file is the run: one batch from its orders to its manifest, in this process."""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from signal import SIGINT, SIGTERM
+from typing import Any
+
+from scrapy import signals
+from scrapy.crawler import AsyncCrawlerProcess
+from scrapy.logformatter import LogFormatter
+from twisted.internet.error import ReactorNotRunning
+
+from unclip_crawl.addresses import host_of, is_loopback
+from unclip_crawl.fetch import Progress, finished
+from unclip_crawl.journal import Journal, open_journal
+from unclip_crawl.orders import PUBLIC_CONCURRENCY, PUBLIC_DELAY_S, CrawlSettings, check_sources, source_digests
+from unclip_crawl.spiders.pairs import PairSpider
+from unclip_pairs.errors import UserError
+from unclip_pairs.manifest import Manifest
+from unclip_pairs.store import Store
+
+BEAT_S = 0.5
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Interrupted(Exception):
+    """The crawl was asked to stop; what it did is kept and another run goes on from there."""
+
+
+class NoLines(LogFormatter):
+    """Scrapy formats a line per answer even when nobody reads it; this formats none."""
+
+    def crawled(self, request: Any, response: Any, spider: Any) -> Any:
+        """No line."""
+        return None
+
+
+def scrapy_settings(orders: CrawlSettings) -> dict[str, Any]:
+    """Scrapy with what a polite picture crawl needs and nothing else: no cookies, no proxy, no console, no statistics."""
+    room, delay_s = orders.concurrency_per_host, orders.delay_s
+    manners = "scrapy.downloadermiddlewares"
+    slot = {"concurrency": room, "delay": delay_s, "jitter": 0.0}
+    loopback = {host: slot for host in {*LOOPBACK, *map(host_of, orders.seeds)} if is_loopback(host)}
+    return {
+        "UNCLIP_ORDERS": orders,
+        "UNCLIP_ALLOW_LOOPBACK": orders.allow_loopback,
+        "USER_AGENT": orders.header,
+        "DEFAULT_REQUEST_HEADERS": {"Accept": "*/*"},
+        "TWISTED_DNS_RESOLVER": "unclip_crawl.spiders.resolver.GuardedResolver",
+        "DNSCACHE_ENABLED": False,
+        "DOWNLOADER_MIDDLEWARES_BASE": {
+            "unclip_crawl.spiders.manners.Manners": 100,
+            f"{manners}.downloadtimeout.DownloadTimeoutMiddleware": 350,
+            f"{manners}.defaultheaders.DefaultHeadersMiddleware": 400,
+            f"{manners}.useragent.UserAgentMiddleware": 500,
+            f"{manners}.retry.RetryMiddleware": 550,
+            "unclip_crawl.spiders.manners.QuietRedirects": 600,
+        },
+        "SPIDER_MIDDLEWARES_BASE": {"scrapy.spidermiddlewares.start.StartSpiderMiddleware": 25},
+        "EXTENSIONS_BASE": {"scrapy.extensions.throttle.AutoThrottle": 0},
+        "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
+        "STATS_CLASS": "scrapy.statscollectors.DummyStatsCollector",
+        "LOG_FORMATTER": "unclip_crawl.spiders.run.NoLines",
+        "LOG_INSTALL_ROOT_HANDLER": False,
+        "LOG_LEVEL": "ERROR",
+        "LOG_VERSIONS": [],
+        "TELNETCONSOLE_ENABLED": False,
+        "COOKIES_ENABLED": False,
+        "CONCURRENT_ITEMS": 1,
+        "CONCURRENT_REQUESTS": max(64, room),
+        "CONCURRENT_REQUESTS_PER_DOMAIN": min(room, PUBLIC_CONCURRENCY),
+        "DOWNLOAD_DELAY": max(delay_s, PUBLIC_DELAY_S),
+        "DOWNLOAD_SLOTS": loopback,
+        "AUTOTHROTTLE_ENABLED": True,
+        "AUTOTHROTTLE_START_DELAY": max(delay_s, PUBLIC_DELAY_S),
+        "AUTOTHROTTLE_TARGET_CONCURRENCY": 1.0,
+        "DOWNLOAD_TIMEOUT": orders.timeout_s,
+        "DOWNLOAD_MAXSIZE": orders.max_bytes,
+        "DOWNLOAD_WARNSIZE": 0,
+        "DOWNLOAD_VERIFY_CERTIFICATES": True,
+        "RETRY_TIMES": orders.retries,
+        "REDIRECT_MAX_TIMES": 5,
+    }
+
+
+@contextlib.contextmanager
+def sole_owner(store: Store, batch: str) -> Iterator[None]:
+    """Holds the batch's lock, which the system frees however this process ends; `UserError` when another process holds it."""
+    store.write_bytes(f"crawl/{batch}/lock", b"")
+    with store.path(f"crawl/{batch}/lock").open("rb") as file:
+        for attempt in range(20):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if attempt == 19:
+                    raise UserError(f"the batch {batch!r} is being crawled by another process; wait for it or stop it") from None
+                time.sleep(0.5)
+        yield
+
+
+class Watch:
+    """Looks after a running spider twice a second: progress, writes, the deadline, and whether anybody still wants the result."""
+
+    def __init__(self, spider: PairSpider, report: Progress, stop: Callable[[], None]) -> None:
+        self.spider = spider
+        self.report = report
+        self.stop = stop
+        self.deadline = time.monotonic() + spider.orders.deadline_s
+        self.over = False
+        self.interrupted = False
+
+    def begin(self, parent: int | None) -> None:
+        """Starts watching; ends the run on Ctrl-C, on a polite kill, and when the parent process goes away (its pipe closes)."""
+        loop = asyncio.get_running_loop()
+        self.task = loop.create_task(self.watch())
+        for number in (SIGINT, SIGTERM):
+            loop.add_signal_handler(number, self.interrupt)
+        if parent is not None:
+            loop.add_reader(parent, lambda: None if os.read(parent, 4096) else self.interrupt())
+
+    def end(self) -> None:
+        """Lets the threads finish what they are writing."""
+        self.task.cancel()
+        self.spider.decoders.shutdown(wait=False, cancel_futures=True)
+        self.spider.writer.shutdown(wait=True)
+
+    def interrupt(self) -> None:
+        """Ends the run; the batch stays unfinished."""
+        self.interrupted = True
+        self.stop()
+
+    async def watch(self) -> None:
+        """Returns when the run has to end early."""
+        while True:
+            await asyncio.sleep(BEAT_S)
+            await self.spider.write_if_due()
+            self.tell()
+            self.over = time.monotonic() >= self.deadline
+            if self.over or self.spider.error is not None:
+                self.stop()
+                return
+
+    def tell(self) -> None:
+        """Reports how many addresses are settled, of how many known."""
+        spider = self.spider
+        done = len(spider.journal.statuses)
+        is_counted = spider.sources_read and not spider.pending_pages
+        stored = sum(1 for status in spider.journal.statuses.values() if status == "ok")
+        self.report(
+            done, done + len(spider.pending) if is_counted else None, f"{stored} pictures stored, {len(spider.seen_pages)} pages seen"
+        )
+
+
+def _crawled(orders: CrawlSettings, journal: Journal, only_missing: bool, report: Progress, parent: int | None) -> tuple[PairSpider, Watch]:
+    """Runs Scrapy until the spider is done, the deadline has passed or the run is interrupted."""
+    process = AsyncCrawlerProcess(scrapy_settings(orders))
+    for name in ("scrapy", "twisted"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    crawler = process.create_crawler(PairSpider)
+    watches: list[Watch] = []
+
+    def opened(spider: PairSpider) -> None:
+        watches.append(Watch(spider, report, _stop_reactor))
+        watches[0].begin(parent)
+
+    crawler.signals.connect(opened, signal=signals.spider_opened)
+    process.crawl(crawler, orders=orders, journal=journal, only_missing=only_missing)
+    process.start(install_signal_handlers=False)
+    assert watches, "Scrapy did not open the spider"
+    watches[0].end()
+    return watches[0].spider, watches[0]
+
+
+def _stop_reactor() -> None:
+    """Stops at once; answers under way are dropped."""
+    from twisted.internet import reactor  # importing it installs one, so it comes after Scrapy has installed its own
+
+    with contextlib.suppress(ReactorNotRunning):
+        reactor.stop()  # type: ignore[attr-defined]
+
+
+def run(store: Store, orders: CrawlSettings, report: Progress, parent: int | None = None) -> Manifest:
+    """Crawls the batch in this process and gives its manifest. `parent` is a pipe whose end means: stop.
+
+    `UserError` for what the user can put right, `Interrupted` when asked to stop.
+    """
+    check_sources(orders)
+    with sole_owner(store, orders.batch):
+        only_missing = finished(store, orders) is not None
+        journal = open_journal(store, orders.batch, orders.shard_size, orders.flush_s, orders.retry_failed)
+        spider, watch = _crawled(orders, journal, only_missing, report, parent)
+        if spider.error is not None:
+            raise spider.error
+        if watch.interrupted:
+            journal.write(journal.take())
+            raise Interrupted
+        left = ("timeout", "the batch's deadline passed") if watch.over else ("connection_error", "the crawl ended before an answer came")
+        spider.settle_the_rest(*left)
+        watch.tell()
+        return journal.finish(source_digests(orders), orders.lasting())
