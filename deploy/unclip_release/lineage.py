@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
@@ -45,12 +44,12 @@ def read_provenance(path: Path) -> dict[str, str]:
     """What a painted PNG says of itself (`model`, `manifest`, `seed`, ...); `UserError` when it says nothing."""
     try:
         with Image.open(path, formats=("PNG",)) as image:
-            texts: Mapping[str, Any] = image.info
-            found = {name.removeprefix(PREFIX): str(value) for name, value in texts.items() if name.startswith(PREFIX)}
+            texts = {str(name): str(value) for name, value in image.info.items()}
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; give the path of a painted PNG, or a version of the model") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise UserError(f"{path} is not a readable PNG; give the file as it was painted") from error
+    found = {name.removeprefix(PREFIX): value for name, value in texts.items() if name.startswith(PREFIX)}
     if "manifest" not in found:
         raise UserError(f"{path} carries no provenance of this platform; its metadata may have been stripped")
     return found
@@ -84,8 +83,8 @@ def _read(store: Store, name: str) -> Manifest | None:
 
 def _facts(manifest: Manifest) -> dict[str, str]:
     settings = {name: str(manifest.settings[name]) for name in _SHOWN_SETTINGS if manifest.settings.get(name) not in (None, "", [])}
-    counts = {name: f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" for name, value in sorted(manifest.counts.items())}
-    return settings | counts | {"made": manifest.created}
+    counts = {name: f"{value:,.4g}" if isinstance(value, float) else f"{value:,}" for name, value in manifest.counts.items()}
+    return settings | dict(sorted(counts.items())) | {"made": manifest.created}
 
 
 def _walk(known: Mapping[str, tuple[str, Manifest]], digest: str, label: str, depth: int, seen: set[str]) -> Iterator[Step]:

@@ -83,7 +83,7 @@ def _explained(tracking_uri: str) -> Iterator[None]:
     except MlflowException as error:
         told = str(error).strip().splitlines()[0][:300]
         raise UserError(
-            f"the MLflow registry at {tracking_uri} refused or did not answer ({told}); check UNCLIP_TRACKING_URI and that server"
+            f"the MLflow registry at {tracking_uri} refused or did not answer ({told}); check MLFLOW_TRACKING_URI and that server"
         ) from error
 
 
@@ -94,7 +94,7 @@ def _probe(tracking_uri: str) -> None:
         with socket.create_connection((parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)), timeout=5):
             return
     except OSError as error:
-        raise UserError(f"no MLflow server answers at {tracking_uri} ({error}); start it, or correct UNCLIP_TRACKING_URI") from error
+        raise UserError(f"no MLflow server answers at {tracking_uri} ({error}); start it, or correct MLFLOW_TRACKING_URI") from error
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,169 @@
+"""This file is the contract in words: requests checked field by field, errors in OpenAI's one shape."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MAX_PROMPT = 1000
+MAX_PICTURES = 10
+MAX_SEED = 2**63 - MAX_PICTURES - 1
+MAX_GUIDANCE = 20.0
+SIZES = {"256x256": 256, "512x512": 512, "1024x1024": 1024}
+FORMATS = ("b64_json", "url")
+FIELDS = ("prompt", "model", "n", "size", "response_format", "quality", "user", "seed", "guidance")
+# fields of later models: refused, not ignored, so that nobody believes they had an effect
+LATER_FIELDS = (
+    *("background", "input_fidelity", "moderation", "output_compression", "output_format", "partial_images", "stream"),
+    "style",
+)
+
+
+class ApiError(Exception):
+    """An answer other than 200, in the envelope that OpenAI's clients read."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        kind: str = "invalid_request_error",
+        param: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.kind, self.param, self.code = status, kind, param, code
+        self.message, self.headers = message, dict(headers or {})
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRequest:
+    """A checked request. `seed` None: drawn by the server; `guidance` None: the model's own."""
+
+    prompt: str
+    n: int
+    size: int
+    response_format: str
+    model: str | None
+    user: str | None
+    seed: int | None
+    guidance: float | None
+
+
+def invalid(message: str) -> ApiError:
+    """A 400 with `param` and `code` null, as the Images API answered such requests."""
+    return ApiError(400, message)
+
+
+def _text(fields: Mapping[str, Any], name: str) -> str | None:
+    value = fields.get(name)
+    if value is not None and not isinstance(value, str):
+        raise invalid(f"{value!r} is not of type 'string' - '{name}'")
+    return value
+
+
+def _choice(fields: Mapping[str, Any], name: str, choices: list[str], default: str) -> str:
+    value = _text(fields, name)
+    if value is not None and value not in choices:
+        raise invalid(f"{value!r} is not one of {choices} - '{name}'")
+    return default if value is None else value
+
+
+def _integer(fields: Mapping[str, Any], name: str, least: int, most: int) -> int | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise invalid(f"{value!r} is not of type 'integer' - '{name}'")
+    if value > most:
+        raise invalid(f"{value} is greater than the maximum of {most} - '{name}'")
+    if value < least:
+        raise invalid(f"{value} is less than the minimum of {least} - '{name}'")
+    return value
+
+
+def _number(fields: Mapping[str, Any], name: str, least: float, most: float) -> float | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise invalid(f"{value!r} is not of type 'number' - '{name}'")
+    if not least <= value <= most:
+        raise invalid(f"{value} is not between {least} and {most} - '{name}'")
+    return float(value)
+
+
+def _prompt(fields: Mapping[str, Any]) -> str:
+    prompt = _text(fields, "prompt")
+    if prompt is None:
+        raise invalid("'prompt' is a required property")
+    if len(prompt) > MAX_PROMPT:
+        raise invalid(f"{prompt!r} is too long - 'prompt'")
+    if not prompt.strip():
+        raise invalid(f"{prompt!r} is too short - 'prompt'")
+    return prompt
+
+
+def _known_fields(fields: Mapping[str, Any]) -> None:
+    given = {name for name, value in fields.items() if value is not None}
+    if later := sorted(given & set(LATER_FIELDS)):
+        raise invalid(f"'{later[0]}' is not supported by this model: it is a field of later models than dall-e-2")
+    if unknown := sorted(given - set(FIELDS)):
+        raise invalid(f"Additional properties are not allowed ('{unknown[0]}' was unexpected)")
+
+
+def image_request(fields: Mapping[str, Any]) -> ImageRequest:
+    """The checked request; `ApiError` 400 with the texts of the Images API for the first field that is wrong."""
+    _known_fields(fields)
+    prompt = _prompt(fields)
+    pictures = _integer(fields, "n", 1, MAX_PICTURES)
+    size = _choice(fields, "size", list(SIZES), "1024x1024")
+    _choice(fields, "quality", ["standard"], "standard")
+    return ImageRequest(
+        prompt=prompt,
+        n=1 if pictures is None else pictures,
+        size=SIZES[size],
+        response_format=_choice(fields, "response_format", list(FORMATS), "url"),
+        model=_text(fields, "model"),
+        user=_text(fields, "user"),
+        seed=_integer(fields, "seed", 0, MAX_SEED),
+        guidance=_number(fields, "guidance", 0.0, MAX_GUIDANCE),
+    )
+
+
+def json_fields(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body; `ApiError` 400 when it is something else."""
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise invalid("We could not parse the JSON body of your request; send a JSON object such as {'prompt': 'a red ball'}.") from error
+    if not isinstance(fields, dict):
+        raise invalid("The body of your request must be a JSON object such as {'prompt': 'a red ball'}.")
+    return fields
+
+
+def schema() -> dict[str, Any]:
+    """The request's JSON schema, for /openapi.json."""
+    integer, number, text = (
+        {"type": "integer", "nullable": True},
+        {"type": "number", "nullable": True},
+        {"type": "string", "nullable": True},
+    )
+    properties: dict[str, Any] = {
+        "prompt": {"type": "string", "maxLength": MAX_PROMPT},
+        "model": text,
+        "n": integer | {"minimum": 1, "maximum": MAX_PICTURES, "default": 1},
+        "size": text | {"enum": list(SIZES), "default": "1024x1024"},
+        "response_format": text | {"enum": list(FORMATS), "default": "url"},
+        "quality": text | {"enum": ["standard"]},
+        "user": text,
+        "seed": integer | {"minimum": 0, "description": "extension: picture i is painted with seed + i"},
+        "guidance": number | {"minimum": 0, "maximum": MAX_GUIDANCE, "description": "extension: the decoder's guidance scale"},
+    }
+    return {"type": "object", "required": ["prompt"], "properties": properties, "additionalProperties": False}
