@@ -9,7 +9,7 @@ from unclip_assets.current import point, present
 from unclip_assets.partitions import crawl_batches
 from unclip_assets.resources import Home
 from unclip_assets.trainer import Trainer, TrainingConfig
-from unclip_curation import embed
+from unclip_curation import embed, index
 
 RESEARCH = ["team:research"]
 
@@ -44,3 +44,14 @@ def clip_embeddings(context: dg.AssetExecutionContext, home: Home, acts: dg.Reso
         manifest = embed.embed_pairs(store, context.partition_key, embedder)
     point(store, "clip_embeddings", embedder.digest[:8], manifest.digest)
     return previews.made(act, manifest)
+
+
+@dg.asset(group_name="embed", kinds={"faiss"}, owners=DATA, partitions_def=crawl_batches, deps=[clip_embeddings])
+def search_index(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+    """The batch made searchable: faiss indices beside embeddings and metadata, in the layout that `clip-retrieval back` serves."""
+    store, batch = home.store(), context.partition_key
+    with acts.act("embed") as act:
+        embeddings = present(store, "clip_embeddings").name
+        manifest = index.build_index(store, embeddings, batch)
+    serve = f"clip-retrieval back --indices_paths {store.path(f'embeddings/{embeddings}/{batch}/indices_paths.json')}"
+    return previews.made(act, manifest, serve=serve)

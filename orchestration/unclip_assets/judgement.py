@@ -22,47 +22,47 @@ def folder(store: Store) -> str:
 
 def evaluated(store: Store, num_prompts: int, num_held_out: int, progress: Progress) -> dict[str, Any]:
     """The present bundle's figures, painted and measured when they are not there yet, and how many of its pictures may not leave."""
-    from unclip_evaluation.evaluate import evaluate
+    from unclip_evaluation.evaluate import Plan, evaluate
 
-    bundle, judge, out = present(store, "bundle"), present(store, "judge_model"), folder(store)
-    version = present(store, "training_shards").name
-    figures = evaluate(
-        store,
-        store.path(f"bundles/{bundle.name}"),
-        version,
-        out,
-        judge=f"models/judge/{judge.name}",
-        num_prompts=num_prompts,
-        num_held_out=num_held_out,
-        progress=progress,
-    )
+    bundle, version = present(store, "bundle"), present(store, "training_shards").name
+    plan = Plan(judge=f"models/judge/{present(store, 'judge_model').name}", num_prompts=num_prompts, num_held_out=num_held_out)
+
+    def say(what: str, done: int, count: int) -> None:
+        progress(done, count, what)
+
+    figures = evaluate(store, store.path(f"bundles/{bundle.name}"), version, plan, folder(store), say)
     return figures | {"explicit_pictures": explicit_pictures(store)}
 
 
 def explicit_pictures(store: Store) -> int:
-    """How many of the evaluation's pictures the output door refuses; counted once."""
-    name = f"{folder(store)}/explicit.json"
-    if not store.exists(name):
-        store.write_json(name, {"explicit_pictures": count_explicit(store)})
-    return int(store.read_json(name)["explicit_pictures"])
+    """How many of the evaluation's pictures the output door refuses; counted once for each evaluation."""
+    name, evaluation = f"{folder(store)}/explicit.json", read_manifest(store, f"{folder(store)}/manifest.json")
+    assert evaluation is not None, "an evaluation that is looked at is finished"
+    counted = store.read_json(name) if store.exists(name) else {}
+    if counted.get("evaluation") != evaluation.digest:
+        counted = {"evaluation": evaluation.digest, "explicit_pictures": count_explicit(store)}
+        store.write_json(name, counted)
+    return int(counted["explicit_pictures"])
 
 
 def count_explicit(store: Store) -> int:
-    """Scores every picture that the evaluation painted."""
+    """Scores every picture that the evaluation painted for its figures."""
     import numpy as np
     from PIL import Image
 
     from unclip_safety.outputs import checker, count_refused
     from unclip_safety.policy import load_policy
 
-    painted = np.load(store.path(f"{folder(store)}/painted.npy"), allow_pickle=False, mmap_mode="r")
-    return count_refused(checker(load_policy()), [Image.fromarray(np.asarray(pixels)) for pixels in painted])
+    check, kinds = checker(load_policy()), ("/painted/prompts-", "/painted/held_out-")
+    names = [name for name in store.names(f"{folder(store)}/") if any(kind in name for kind in kinds)]
+    blocks = (np.load(store.path(name), allow_pickle=False) for name in names)
+    return sum(count_refused(check, [Image.fromarray(pixels) for pixels in block]) for block in blocks)
 
 
 def figures(store: Store) -> dict[str, Any]:
     """The present bundle's figures, as they are on the disk; `UserError` when it has not been evaluated."""
     name = f"{folder(store)}/evaluation.json"
-    if not store.exists(name):
+    if not store.exists(f"{folder(store)}/manifest.json"):
         raise UserError(f"the bundle {present(store, 'bundle').name} has not been evaluated; run `unclip evaluate`")
     return dict(store.read_json(name)) | {"explicit_pictures": explicit_pictures(store)}
 

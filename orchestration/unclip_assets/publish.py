@@ -18,9 +18,10 @@ def duplicate_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.Materiali
     """Which pictures say the same thing, exactly, to the eye or to CLIP; one representative of each cluster is kept."""
     store, policy = home.store(), load_policy(None)
     with acts.act("dedupe") as act:
-        duplicates.find_duplicates(store, present(store, "clip_embeddings").name)
+        embeddings = present(store, "clip_embeddings").name
+        duplicates.find_duplicates(store, embeddings)
         verdicts.decide(store, "duplicate", policy)
-        manifest = verdicts.decide(store, "final", policy)
+        manifest = verdicts.decide(store, "final", policy, embeddings)
     return previews.made(act, manifest, reasons=previews.counts_table(verdicts.counts(store, "final")))
 
 

@@ -1,0 +1,88 @@
+"""This file tests the training process: on a leash, followed while it runs, found again under its name."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from unclip_assets.acts import Act, Silence
+from unclip_assets.current import Pointer, find, point, present
+from unclip_assets.leash import leashed
+from unclip_assets.trainer import Order, followed, last_line
+from unclip_pairs.errors import UserError
+from unclip_pairs.store import open_store
+
+PARENT = """
+import subprocess, sys, time
+from pathlib import Path
+from unclip_assets.leash import leashed
+words = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+child = subprocess.Popen(leashed(Path(sys.argv[1]), [sys.executable, "-c", words]))
+time.sleep(60)
+"""
+
+
+def awaited(log: Path, seconds: float = 20) -> str:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if log.exists() and log.read_text().strip():
+            return log.read_text().strip()
+        time.sleep(0.05)
+    raise AssertionError(f"{log} stayed empty")
+
+
+def test_a_leashed_process_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "child.log"
+    with subprocess.Popen([sys.executable, "-c", PARENT, str(log)]) as parent:
+        child = int(awaited(log))
+        assert psutil.pid_exists(child)
+        os.kill(parent.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 5
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_leashed_process_gives_its_exit_code_and_leaves_its_words(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    script = "import sys; sys.stderr.write('a sentence\\n\\n'); sys.exit(2)"
+    done = subprocess.run(leashed(log, [sys.executable, "-c", script]), check=False)
+    assert done.returncode == 2
+    assert last_line(log) == "a sentence"
+
+
+def test_progress_is_followed_from_the_log(tmp_path: Path) -> None:
+    class Heard(Silence):
+        said: tuple[str, int, int | None, str] | None = None
+
+        def moved(self, act: str, done: int, total: int | None, message: str) -> None:
+            self.said = (act, done, total, message)
+
+    listener, log = Heard(), tmp_path / "log"
+    with followed(log, Act("decoder", listener)):
+        log.write_text("hello\nunclip-progress stage=decoder step=120/4000 loss=0.0512 eta=63s\n")
+        time.sleep(0.8)
+    assert listener.said == ("decoder", 120, 4000, "loss=0.0512 eta=63s")
+
+
+def test_the_same_order_has_the_same_run_and_another_seed_another() -> None:
+    order = Order(stage="prior", size="tiny", dataset=Pointer("v-1", "d"), clip=Pointer("c", "e"), steps=3, seed=0)
+    assert order.run == Order(stage="prior", size="tiny", dataset=Pointer("v-1", "d"), clip=Pointer("c", "e"), steps=3, seed=0).run
+    assert order.run != Order(stage="prior", size="tiny", dataset=Pointer("v-1", "d"), clip=Pointer("c", "e"), steps=3, seed=1).run
+    assert order.folder == f"models/prior/{order.run}"
+
+
+def test_a_pointer_that_does_not_change_is_not_written_again(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    with pytest.raises(UserError, match="there is no clip_model"):
+        present(store, "clip_model")
+    point(store, "clip_model", "run", "digest")
+    before = store.path("current/clip_model.json").stat().st_mtime_ns
+    point(store, "clip_model", "run", "digest")
+    assert store.path("current/clip_model.json").stat().st_mtime_ns == before
+    assert find(store, "clip_model") == Pointer("run", "digest")

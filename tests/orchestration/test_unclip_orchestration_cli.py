@@ -1,0 +1,92 @@
+"""This file tests the command line from outside: what it teaches, how quick it is, and what it says to a mistake."""
+
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+UNCLIP = [sys.executable, "-m", "unclip_orchestration.cli"]
+
+
+def unclip(*words: str | Path, home: Path | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    place = ["--home", str(home)] if home is not None else []
+    return subprocess.run([*UNCLIP, *place, *map(str, words)], capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def assert_one_sentence(answer: subprocess.CompletedProcess[str], *parts: str) -> None:
+    """Exit code 2, one line on standard error that holds the parts, no traceback."""
+    assert answer.returncode == 2, answer.stderr
+    assert "Traceback" not in answer.stderr
+    said = answer.stderr.strip()
+    assert len(said.splitlines()) == 1, said
+    assert [part for part in parts if part not in said] == [], said
+
+
+def test_help_names_every_command_and_says_where_to_begin() -> None:
+    said = unclip("--help").stdout
+    for name in ("demo", "starter", "crawl", "verdicts", "policy", "train", "evaluate", "release", "promote", "rollback", "lineage"):
+        assert name in said
+    for name in ("generate", "variations", "serve", "keys", "UNCLIP_HOME", "Begin with"):
+        assert name in said
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
+    script = (
+        "import unclip_orchestration.cli, sys; print([m for m in ('dagster', 'torch', 'mlflow', 'duckdb', 'pyarrow') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    unclip("--help")
+    began = time.monotonic()
+    unclip("--help")
+    assert time.monotonic() - began < 3  # below one second on an idle machine
+
+
+def test_an_unknown_size_of_the_demo_is_told_in_one_sentence(tmp_path: Path) -> None:
+    assert_one_sentence(unclip("demo", "--size", "huge", home=tmp_path), "--size", "'huge'", "full, smoke")
+
+
+def test_a_home_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert_one_sentence(unclip("demo", "--size", "smoke", home=tmp_path / "file" / "home"), "UNCLIP_HOME", "file")
+
+
+def test_a_busy_port_is_told_in_one_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert_one_sentence(unclip("starter", "serve", "--port", str(port), home=tmp_path), str(port))
+
+
+def test_a_missing_champion_is_told_in_one_sentence(tmp_path: Path) -> None:
+    assert_one_sentence(unclip("generate", "a red apple", home=tmp_path), "champion", "unclip demo")
+
+
+def test_an_unknown_recipe_is_told_in_one_sentence(tmp_path: Path) -> None:
+    answer = unclip("train", "prior_enormous", "--dataset", "v-000000000000", "--clip", "none", home=tmp_path)
+    assert_one_sentence(answer, "prior_enormous", "prior_tiny")
+
+
+def test_a_batch_without_sources_is_told_in_one_sentence(tmp_path: Path) -> None:
+    assert_one_sentence(unclip("crawl", "--batch", "nowhere", home=tmp_path), "'nowhere'", "no sources")
+
+
+def test_a_broken_list_is_told_in_one_sentence(tmp_path: Path) -> None:
+    broken = tmp_path / "list.jsonl"
+    broken.write_text('{"url": "http://127.0.0.1/a.png", "caption": "a"}\n{"url": \n')
+    answer = unclip("crawl", "--batch", "lists", "--contact", "me@example.org", "--list", broken, home=tmp_path / "home")
+    assert_one_sentence(answer, "list.jsonl", "2")
+
+
+def test_an_environment_that_is_not_known_is_told_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNCLIP_ENV", "moon")
+    assert_one_sentence(unclip("verdicts", home=tmp_path), "UNCLIP_ENV", "'moon'", "local, staging, production")
+
+
+def test_keys_are_made_shown_once_and_taken_back(tmp_path: Path) -> None:
+    key = unclip("keys", "create", "ada", home=tmp_path).stdout.strip()
+    assert len(key) > 20
+    listed = unclip("keys", "list", home=tmp_path).stdout
+    assert "ada" in listed and key not in listed
+    assert unclip("keys", "revoke", "ada", home=tmp_path).returncode == 0
