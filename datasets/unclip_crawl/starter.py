@@ -1,0 +1,165 @@
+"""This file is `unclip starter build`: openly licensed pictures in several styles, published as a small site with known defects.
+
+The pictures are the emoji designs of Noto, Fluent (flat and 3-D), Twemoji and OpenMoji; the licence and credit of a package go with each
+of its pictures. Everything is made from pinned packages and a seed, so two builds of one size are the same site.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from unclip_crawl.starter_concepts import Names, order, read_names
+from unclip_crawl.starter_corpus import Wanted, draw_corpus, open_studio
+from unclip_crawl.starter_defects import block_list
+from unclip_crawl.starter_packages import EMOJIBASE, STYLE_PACKAGES, fetch_packages
+from unclip_crawl.starter_pages import ANNEX, MAIN, ROBOTS, Page, galleries, index, page_of_its_own, render, routes, truth
+from unclip_crawl.starter_planting import (
+    DENIED_LICENCES,
+    PER_PAGE,
+    Figure,
+    Ground,
+    Picture,
+    bad_captions,
+    copies,
+    denied,
+    figure,
+    hold_out,
+    misaligned,
+    opted_out,
+    redirected,
+    synthetic,
+    unfetchable,
+)
+from unclip_pairs.errors import UserError
+from unclip_pairs.manifest import Manifest, is_done, make_manifest, read_manifest, write_manifest
+from unclip_pairs.shards import write_parquet
+from unclip_pairs.store import Store
+
+STYLES = ("noto", "fluent-flat", "fluent-3d", "twemoji", "openmoji")
+LAYOUT = 1  # raised when the same size gives another site
+MANIFEST = "starter/manifest.json"
+REDIRECTED = 12
+Progress = Callable[[int, int | None, str], None]
+
+TRUTH_COLUMNS = (
+    *("url_path", "page_path", "caption", "true_caption", "concept", "concept_label", "style", "attributes"),
+    *("split", "planted", "expected", "duplicate_of", "licence"),
+)
+TRUTH_SCHEMA = pa.schema([(name, pa.string()) for name in TRUTH_COLUMNS])
+
+
+@dataclass(frozen=True, kw_only=True)
+class StarterSize:
+    """How much is built. A concept is in the corpus in all `styles` but those in which it looks like another picture of it.
+
+    `planted` is the number of pictures of each planted class (a seventh of it where a class costs a crawler time),
+    `wrong_pages` that of pages of twenty with slipped captions, `held_out` that of (concept, style) combinations kept from training.
+    With `tones`, people and hands are in it in every skin tone too; these resemble each other, so not only planted duplicates are found.
+    """
+
+    concepts: int
+    styles: tuple[str, ...]
+    tones: bool
+    planted: int
+    wrong_pages: int
+    held_out: int
+    size: int = 256
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        unknown = set(self.styles) - set(STYLES)
+        if unknown or len(self.styles) < 2:
+            raise UserError(f"styles: {', '.join(self.styles) or 'none'}; choose at least two of {', '.join(STYLES)}")
+        if self.wrong_pages * PER_PAGE > self.concepts or min(self.concepts, self.planted) < 3:
+            least = max(3, self.wrong_pages * PER_PAGE)
+            raise UserError(f"concepts is {self.concepts} and planted {self.planted}; take at least {least} concepts and plant at least 3")
+
+    @property
+    def spare_concepts(self) -> int:
+        """How many more concepts are drawn, for the five planted classes whose pictures must be nowhere else."""
+        return -(-5 * self.planted // (len(self.styles) - 1))
+
+
+FULL = StarterSize(concepts=930, styles=STYLES, tones=False, planted=45, wrong_pages=3, held_out=100)
+SMOKE = StarterSize(concepts=60, styles=("noto", "twemoji", "openmoji"), tones=False, planted=3, wrong_pages=1, held_out=6)
+SIZES = {"full": FULL, "smoke": SMOKE}
+
+
+def _silent(done: int, total: int | None, message: str) -> None:
+    """The progress of nobody."""
+
+
+def build_starter(store: Store, size: StarterSize, progress: Progress = _silent, workers: int = 2) -> Manifest:
+    """Packs, draws, captions and publishes into `starter/`; gives the manifest, at once when this size is there already.
+
+    A build that was stopped goes on where it was. `UserError` names the npm package that cannot be had.
+    """
+    packages = [EMOJIBASE, *(STYLE_PACKAGES[style] for style in size.styles)]
+    inputs = {f"{package.name}@{package.version}": package.integrity for package in packages}
+    settings: dict[str, Any] = asdict(size) | {"layout": LAYOUT}
+    if is_done(store, MANIFEST, inputs, settings):
+        manifest = read_manifest(store, MANIFEST)
+        assert manifest is not None
+        return manifest
+    progress(0, None, "fetching the starter packages from npm")
+    fetch_packages(store, packages, lambda package: progress(0, None, f"fetched {package.name}"))
+    names = read_names(store)
+    studio = open_studio(store, size.styles, size.size, size.seed)
+    wanted = Wanted(concepts=size.concepts, spare=size.spare_concepts, tones=size.tones, workers=workers)
+    pictures, spare = draw_corpus(studio, names.concepts, wanted, lambda done, total: progress(done, total, "drawing concepts"))
+    progress(wanted.concepts + wanted.spare, wanted.concepts + wanted.spare, "publishing the starter site")
+    return _publish(store, _pages(store, size, names, pictures, spare), inputs, settings)
+
+
+def _pages(store: Store, size: StarterSize, names: Names, pictures: Sequence[Picture], spare: Sequence[Picture]) -> list[Page]:
+    """The whole site: galleries of good and single planted figures, and the pages that are special as a whole."""
+    held = hold_out(pictures, size.held_out, min(3, len(size.styles) - 1), size.seed)
+    figures = [figure(one, size.seed, split="held_out" if one.file in held else "train") for one in pictures]
+    test = [one for one in figures if one.split == "held_out"]
+    train = sorted((one for one in figures if one.split == "train"), key=lambda one: order(size.seed, "train", one.url_path))
+    slipped, good = _slipped(train, size)
+    annex = [one for one in good if one.picture and one.picture.style == size.styles[0]][: PER_PAGE // 2]
+    good = [one for one in good if one not in annex]
+    ground = Ground(store=store, spare=spare, good=good, foreign=names.foreign, size=size.size, count=size.planted, seed=size.seed)
+    by_robots, by_header, by_page = opted_out(ground)
+    forbidden = denied(ground)
+    single = [*bad_captions(ground), *copies(ground), *unfetchable(ground), *synthetic(ground), *by_robots, *by_header]
+    # figures that are reached through a redirect are none that a copy was made of
+    good = good[:-REDIRECTED] + [redirected(one, number) for number, one in enumerate(good[-REDIRECTED:])]
+    pages = galleries([*test, *good, *single, *forbidden[1::2]], size.seed)
+    pages += [page_of_its_own(f"collection-{number}", f"Collection {number}", page) for number, page in enumerate(slipped)]
+    pages.append(page_of_its_own("not-for-machines", "Not for machines", by_page, robots="noai, noimageai"))
+    pages.append(page_of_its_own("rights-reserved", "Rights reserved", forbidden[::2], licence=DENIED_LICENCES[0]))
+    licence = STYLE_PACKAGES[size.styles[0]].licence
+    pages.append(page_of_its_own("annex", "The annex", annex, licence=licence, host=ANNEX))
+    return pages
+
+
+def _slipped(train: Sequence[Figure], size: StarterSize) -> tuple[list[list[Figure]], list[Figure]]:
+    """The pages with slipped captions, of one figure for each of their concepts, and the figures left."""
+    first = dict[str, Figure]()
+    for one in train:
+        assert one.picture is not None
+        first.setdefault(one.picture.concept.id, one)
+    taken = list(first.values())[: size.wrong_pages * PER_PAGE]
+    paths = {one.url_path for one in taken}
+    return misaligned(taken, size.wrong_pages, size.seed), [one for one in train if one.url_path not in paths]
+
+
+def _publish(store: Store, pages: Sequence[Page], inputs: dict[str, str], settings: dict[str, Any]) -> Manifest:
+    """Writes the site, the truth and last the manifest."""
+    documents = {host: index(pages, host) for host in (MAIN, ANNEX)}
+    site = {"robots": ROBOTS, "index": documents, "pages": {page.path: render(page) for page in pages}, "routes": routes(pages)}
+    rows = truth(pages)
+    store.write_json("starter/site/site.json", site)
+    store.write_json("starter/site/blocklist.json", block_list(settings["size"]))
+    write_parquet(store, "starter/truth.parquet", pa.Table.from_pylist(rows, schema=TRUTH_SCHEMA))
+    planted = Counter(row["planted"] or "good" for row in rows)
+    counts = {"figures": len(rows), "pages": len(pages), **dict(sorted(planted.items()))}
+    counts["held_out"] = sum(row["split"] == "held_out" for row in rows)
+    counts["concepts"] = len({row["concept"] for row in rows if row["planted"] is None})
+    files = ["starter/site/site.json", "starter/site/blocklist.json", "starter/truth.parquet"]
+    return write_manifest(store, MANIFEST, make_manifest(store, "starter", files, inputs=inputs, settings=settings, counts=counts))

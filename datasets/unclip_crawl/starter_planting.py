@@ -1,0 +1,267 @@
+"""This file is what is planted: the figures of the starter site, good ones and ones with a known defect, and what should become of each."""
+
+import itertools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from unclip_crawl.starter_captions import boilerplate_caption, caption, email_caption, foreign_caption
+from unclip_crawl.starter_concepts import Concept, order
+from unclip_crawl.starter_defects import blank_picture, bomb_picture, broken_picture, near_copy, stand_in
+from unclip_crawl.starter_packages import STYLE_PACKAGES
+from unclip_pairs.store import Store
+
+PER_PAGE = 20
+CONTENT_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
+DENIED_LICENCES = (
+    "https://creativecommons.org/licenses/by-nc-nd/4.0/",
+    "https://rightsstatements.org/vocab/InC/1.0/",
+    "https://creativecommons.org/licenses/by-nc/4.0/",
+)
+GOOD = "ok"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """What the server answers: a file, a redirect, or a body too long in coming (`slow`) or in length (`huge`)."""
+
+    do: str = "file"
+    file: str = ""
+    content_type: str = "image/png"
+    location: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One drawn picture: which concept and style, and its file under `starter/site`."""
+
+    concept: Concept
+    style: str
+    tone: str | None
+    file: str
+    caption: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A picture as it is published, with the truth about it. `planted` is None for a good one."""
+
+    url_path: str
+    caption: str
+    true_caption: str
+    routes: dict[str, Route]
+    expected: str = GOOD
+    planted: str | None = None
+    picture: Picture | None = None
+    split: str = "train"
+    licence: str | None = None
+    duplicate_of: str | None = None
+
+    def truth(self, page_path: str) -> dict[str, Any]:
+        """The row of truth.parquet."""
+        shown = self.picture
+        attributes = shown.concept.attributes(shown.tone) | {"credit": STYLE_PACKAGES[shown.style].credit} if shown else {}
+        return {
+            "url_path": self.url_path,
+            "page_path": page_path,
+            "caption": self.caption,
+            "true_caption": self.true_caption,
+            "concept": shown.concept.id if shown else None,
+            "concept_label": shown.concept.label if shown else None,
+            "style": shown.style if shown else None,
+            "attributes": json.dumps(attributes, sort_keys=True),
+            "split": self.split,
+            "planted": self.planted,
+            "expected": self.expected,
+            "duplicate_of": self.duplicate_of,
+            "licence": self.licence,
+        }
+
+
+def figure(picture: Picture, seed: int, *, folder: str = "media", salt: str = "", route: Route | None = None, **truth: Any) -> Figure:
+    """The picture under an address of its own; `truth` says what differs from a good figure."""
+    extension = PurePosixPath(picture.file).suffix
+    path = f"/{folder}/{order(seed, 'path', salt, picture.file)[:12]}{extension}"
+    plain = Route(file=picture.file, content_type=CONTENT_TYPES[extension[1:]])
+    known: dict[str, Any] = {"caption": picture.caption, "true_caption": picture.caption, "licence": STYLE_PACKAGES[picture.style].licence}
+    return Figure(url_path=path, picture=picture, routes={path: route or plain}, **(known | truth))
+
+
+def shown(one: Figure) -> Picture:
+    """The drawn picture of a figure that has one."""
+    assert one.picture is not None
+    return one.picture
+
+
+def hold_out(pictures: Sequence[Picture], count: int, min_others: int, seed: int) -> set[str]:
+    """The files of `count` pictures, one per concept, spread over the styles; the concept stays in training in `min_others` other styles."""
+    by_concept = {name: list(group) for name, group in itertools.groupby(pictures, lambda picture: picture.concept.id)}
+    fit = [group for group in by_concept.values() if len(group) > min_others and not any(picture.tone for picture in group)]
+    fit.sort(key=lambda group: order(seed, "held out", group[0].concept.id))
+    styles = sorted({picture.style for picture in pictures})
+    held = set[str]()
+    for number, group in enumerate(fit[:count]):
+        wanted = styles[number % len(styles)]
+        held.add(next((picture.file for picture in group if picture.style == wanted), group[0].file))
+    return held
+
+
+def misaligned(figures: Sequence[Figure], pages: int, seed: int) -> list[list[Figure]]:
+    """`pages` lists of figures whose captions have slipped: each stands under the caption of another concept of another group."""
+    slipped = list[list[Figure]]()
+    for number in range(pages):
+        page = sorted(figures[number * PER_PAGE : (number + 1) * PER_PAGE], key=lambda one: shown(one).concept.group)
+        captions = [page[(index + len(page) // 2) % len(page)].caption for index in range(len(page))]
+        wrong = [replace(one, caption=text) for one, text in zip(page, captions, strict=True)]
+        wrong = [replace(one, planted="wrong_caption", expected="caption_mismatch") for one in wrong]
+        slipped.append(sorted(wrong, key=lambda one: order(seed, "slipped", one.url_path)))
+    return slipped
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What planting draws on: spare pictures that are in no other figure, good figures to copy, labels of other languages."""
+
+    store: Store
+    spare: Sequence[Picture]
+    good: Sequence[Figure]
+    foreign: dict[str, dict[str, str]]
+    size: int
+    count: int
+    seed: int
+
+    @property
+    def few(self) -> int:
+        """How many of the kinds that cost a crawler time."""
+        return max(2, self.count // 7)
+
+    def bytes_of(self, picture: Picture) -> bytes:
+        """The picture's file."""
+        return self.store.read_bytes(f"starter/site/{picture.file}")
+
+    def own(self, name: str, data: bytes) -> Route:
+        """A route to a file made for one figure."""
+        file = f"planted/{name}"
+        self.store.path("starter/site/planted").mkdir(parents=True, exist_ok=True)
+        self.store.path(f"starter/site/{file}").write_bytes(data)
+        return Route(file=file, content_type=CONTENT_TYPES[name.rpartition(".")[2]])
+
+
+def bad_captions(ground: Ground) -> Iterator[Figure]:
+    """E-mail, boilerplate and foreign captions, each under a picture that is nowhere else."""
+    count, seed, spare = ground.count, ground.seed, ground.spare
+    for number in range(count):
+        text = email_caption(spare[number].caption, number)
+        yield figure(spare[number], seed, caption=text, planted="email_caption", expected="caption_email")
+        picture = spare[count + number]
+        yield figure(picture, seed, caption=boilerplate_caption(number), planted="boilerplate_caption", expected="caption_boilerplate")
+        picture = spare[2 * count + number]
+        text = foreign_caption(ground.foreign, picture.concept.id, number)
+        yield figure(picture, seed, caption=text, planted="foreign_caption", expected="caption_language")
+
+
+def denied(ground: Ground) -> list[Figure]:
+    """Pictures under a licence that no training may use."""
+    pictures = ground.spare[3 * ground.count : 4 * ground.count]
+    licences = itertools.cycle(DENIED_LICENCES)
+    return [
+        figure(picture, ground.seed, licence=licence, planted="denied_licence", expected="licence_denied")
+        for picture, licence in zip(pictures, licences, strict=False)
+    ]
+
+
+def opted_out(ground: Ground) -> tuple[list[Figure], list[Figure], list[Figure]]:
+    """Pictures that must not be stored: by robots.txt, by the picture's header, by the page's meta tag."""
+    pictures, third = ground.spare[4 * ground.count : 5 * ground.count], ground.count // 3
+    by_robots = [figure(one, ground.seed, folder="private", planted="opted_out", expected="robots_denied") for one in pictures[:third]]
+    by_header = list[Figure]()
+    for picture in pictures[third : 2 * third]:
+        plain = figure(picture, ground.seed, planted="opted_out", expected="opt_out")
+        routes = {path: replace(route, headers={"X-Robots-Tag": "noai, noimageai"}) for path, route in plain.routes.items()}
+        by_header.append(replace(plain, routes=routes))
+    by_page = [figure(picture, ground.seed, planted="opted_out", expected="opt_out") for picture in pictures[2 * third :]]
+    return by_robots, by_header, by_page
+
+
+def copies(ground: Ground) -> Iterator[Figure]:
+    """Exact copies under another address, and slightly changed ones, of good figures; the original is named in `duplicate_of`."""
+    originals = iter(ground.good)
+    for number, original in zip(range(ground.count), originals, strict=False):
+        picture = shown(original)
+        route = Route(file=picture.file, content_type=CONTENT_TYPES[picture.file.rpartition(".")[2]])
+        yield _copy(original, ground, f"again {number}", route, "exact_duplicate", "duplicate_exact")
+    for number, original in zip(range(ground.count * 4 // 3), originals, strict=False):
+        data, extension = near_copy(ground.bytes_of(shown(original)), number)
+        route = ground.own(f"near-{number}.{extension}", data)
+        yield _copy(original, ground, f"near {number}", route, "near_duplicate", "duplicate_perceptual")
+
+
+def _copy(original: Figure, ground: Ground, salt: str, route: Route, planted: str, expected: str) -> Figure:
+    picture = shown(original)
+    text = caption(picture.concept, picture.style, picture.tone, ground.seed + 1)
+    path = f"/archive/{order(ground.seed, salt)[:12]}.{route.file.rpartition('.')[2]}"
+    return replace(
+        original,
+        url_path=path,
+        caption=text,
+        true_caption=text,
+        routes={path: route},
+        planted=planted,
+        expected=expected,
+        duplicate_of=original.url_path,
+    )
+
+
+def unfetchable(ground: Ground) -> Iterator[Figure]:
+    """Pictures that no crawler gets: slow, broken, huge, redirected in circles, missing."""
+    spares = itertools.cycle(ground.spare)
+
+    def plant(salt: str, planted: str, expected: str, route: Route) -> Figure:
+        return figure(next(spares), ground.seed, folder="files", salt=salt, route=route, planted=planted, expected=expected)
+
+    for number in range(ground.few):
+        yield plant(f"slow {number}", "slow", "timeout", Route(do="slow"))
+        if number % 2:
+            yield plant(f"huge {number}", "huge", "too_many_pixels", ground.own(f"huge-{number}.png", bomb_picture(number)))
+        else:
+            yield plant(f"huge {number}", "huge", "too_large", Route(do="huge"))
+        yield _loop(plant(f"loop {number}", "redirect_loop", "redirect_error", Route()), number)
+    for number in range(ground.count):
+        yield replace(plant(f"missing {number}", "missing", "http_error", Route()), routes={})
+        data = broken_picture(ground.bytes_of(ground.spare[number]), number)
+        expected = "not_an_image" if data.startswith(b"<!DOCTYPE") else "decode_error"
+        yield plant(f"broken {number}", "broken", expected, ground.own(f"broken-{number}.png", data))
+
+
+def _loop(one: Figure, number: int) -> Figure:
+    """A picture that sends to itself, or to another that sends back."""
+    other = f"{one.url_path}.moved" if number % 2 else one.url_path
+    routes = {one.url_path: Route(do="redirect", location=other), other: Route(do="redirect", location=one.url_path)}
+    return replace(one, routes=routes)
+
+
+def synthetic(ground: Ground) -> Iterator[Figure]:
+    """Blank pictures and the patterns that stand in for explicit ones, both under harmless captions."""
+    makers: tuple[tuple[str, str, str, Callable[[int, int], bytes], str], ...] = (
+        ("blank", "blank", "a blank picture of one colour", blank_picture, "png"),
+        ("explicit_stand_in", "explicit", "an abstract pattern that stands in for an explicit picture", stand_in, "jpg"),
+    )
+    for planted, expected, true_caption, make, extension in makers:
+        for number in range(ground.count):
+            route = ground.own(f"{planted}-{number}.{extension}", make(number, ground.size))
+            path = f"/uploads/{order(ground.seed, planted, number)[:12]}.{extension}"
+            text = ground.spare[-1 - number % len(ground.spare)].caption
+            yield Figure(url_path=path, caption=text, true_caption=true_caption, routes={path: route}, planted=planted, expected=expected)
+
+
+def redirected(one: Figure, number: int) -> Figure:
+    """The same good figure, reached through one redirect or two."""
+    (route,) = one.routes.values()
+    target = f"/moved{one.url_path}"
+    routes = {one.url_path: Route(do="redirect", location=target), target: route}
+    if number % 2:
+        routes |= {target: Route(do="redirect", location=f"{target}?v=2"), f"{target}?v=2": route}
+    return replace(one, routes=routes)
