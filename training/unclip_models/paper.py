@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from unclip_models.build import build, num_parameters
-from unclip_models.clip import Clip
 from unclip_models.config import ClipConfig, DecoderConfig, NetworkConfig, PriorConfig, TowerConfig, UNetConfig, UpsamplerConfig
 
 VOCAB_SIZE = 49_408  # CLIP's byte-pair vocabulary
@@ -55,11 +54,10 @@ class SizeRow:
 
 def parameter_table() -> list[SizeRow]:
     """The paper's networks, built on the meta device, beside their published sizes."""
-    clip = on_meta(PAPER_CLIP)
-    assert isinstance(clip, Clip)
+    vision = on_meta(PAPER_CLIP).get_submodule("network.visual")
     table_3 = "unCLIP, table 3"
     return [
-        SizeRow("CLIP ViT-H/16, image tower", num_parameters(clip.network.visual), 632e6, "ViT-H, Dosovitskiy et al. (2021), table 1"),
+        SizeRow("CLIP ViT-H/16, image tower", num_parameters(vision), 632e6, "ViT-H, Dosovitskiy et al. (2021), table 1"),
         SizeRow("prior", num_parameters(on_meta(PAPER_PRIOR)), 1.0e9, table_3),
         SizeRow("decoder", num_parameters(on_meta(PAPER_DECODER)), 3.5e9, table_3),
         SizeRow("upsampler 64 to 256", num_parameters(on_meta(PAPER_UPSAMPLER_256)), 700e6, table_3),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from open_clip.tokenizer import SimpleTokenizer
-from tokenizers import Regex, Tokenizer as Engine, decoders, models, normalizers, pre_tokenizers, processors, trainers
+import tokenizers
+from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
 from unclip_pairs.errors import UserError
@@ -45,7 +45,7 @@ class Text:
 class Tokenizer:
     """A byte-pair tokenizer with a fixed context. Rows are start, tokens, end, padding; the end token has the highest id, as CLIP pools there."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: tokenizers.Tokenizer) -> None:
         assert engine.padding is not None, "a tokenizer of ours pads"
         self.engine = engine
         self.context = int(engine.padding["length"])
@@ -55,7 +55,7 @@ class Tokenizer:
     def train(cls, captions: Iterable[str], vocab_size: int = 1024, context: int = 24) -> "Tokenizer":
         """Byte-level BPE on lower-cased captions. The order of the captions does not matter: the same set gives the same file."""
         counts = Counter(captions)
-        engine = Engine(models.BPE(byte_fallback=False))
+        engine = tokenizers.Tokenizer(models.BPE(byte_fallback=False))
         engine.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
         engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         engine.decoder = decoders.ByteLevel()
@@ -68,8 +68,10 @@ class Tokenizer:
     @classmethod
     def clip(cls, context: int = 77) -> "Tokenizer":
         """CLIP's own vocabulary (Radford et al., 2021), as open_clip ships it."""
+        from open_clip.tokenizer import SimpleTokenizer  # ten seconds, and only this vocabulary needs it
+
         source = SimpleTokenizer()
-        engine = Engine(models.BPE(vocab=source.encoder, merges=list(source.bpe_ranks), end_of_word_suffix="</w>"))
+        engine = tokenizers.Tokenizer(models.BPE(vocab=source.encoder, merges=list(source.bpe_ranks), end_of_word_suffix="</w>"))
         spaces = normalizers.Replace(Regex(r"\s+"), " ")
         engine.normalizer = normalizers.Sequence([normalizers.NFC(), spaces, normalizers.Lowercase()])
         words = pre_tokenizers.Split(Regex(CLIP_WORDS), behavior="removed", invert=True)
@@ -82,7 +84,7 @@ class Tokenizer:
     def load(cls, path: Path) -> "Tokenizer":
         """The tokenizer `save` wrote. `UserError` when the file is missing or broken."""
         try:
-            engine = Engine.from_file(str(path))
+            engine = tokenizers.Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises plain Exception
             raise UserError(f"The tokenizer file {path} cannot be read ({error}); train CLIP again or restore the file.") from error
         if engine.padding is None:
@@ -97,7 +99,7 @@ class Tokenizer:
         return torch.tensor([row.ids for row in self.engine.encode_batch(list(captions))], dtype=torch.long).view(-1, self.context)
 
 
-def _framed(engine: Engine, marks: tuple[str, str, str], context: int) -> Engine:
+def _framed(engine: tokenizers.Tokenizer, marks: tuple[str, str, str], context: int) -> tokenizers.Tokenizer:
     """Start and end around every caption, cut and padded to `context`."""
     start, end, pad = ((mark, engine.token_to_id(mark)) for mark in marks)
     engine.post_processor = processors.TemplateProcessing(single=f"{start[0]} $A {end[0]}", special_tokens=[start, end])
