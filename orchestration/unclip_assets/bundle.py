@@ -1,5 +1,7 @@
 """This file is the bundle asset: every stage that painting needs, with tokenizer, configs and manifests, in one folder."""
 
+from typing import Any
+
 import dagster as dg
 
 from unclip_assets import previews
@@ -19,7 +21,7 @@ STAGES = {"clip": "clip", "prior": "prior", "decoder": "decoder", "upsampler_1":
     owners=RESEARCH,
     deps=[clip_model, prior_model, decoder_model, upsampler_256_model, upsampler_1024_model],
 )
-def bundle(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+def bundle(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """The five networks as one generator, named by the digests of everything in it."""
     store = home.store()
     with acts.act("bundle") as act:

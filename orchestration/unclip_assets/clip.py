@@ -1,5 +1,7 @@
 """This file is the CLIP assets: the network that puts pictures and captions into one space, and what it makes of the safe set."""
 
+from typing import Any
+
 import dagster as dg
 
 from unclip_assets import previews
@@ -22,7 +24,7 @@ def clip_model(
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
     acts: dg.ResourceParam[Acts],
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Any]:
     """CLIP, trained on the broad, safe set: the space in which the prior and the decoder speak."""
     store = home.store()
     with acts.act("clip") as act:
@@ -33,7 +35,7 @@ def clip_model(
 
 
 @dg.asset(group_name="embed", kinds={"pytorch", "parquet"}, owners=DATA, partitions_def=crawl_batches, deps=[clip_model])
-def clip_embeddings(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+def clip_embeddings(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """CLIP's embedding of every safe picture and caption, and how well the two agree."""
     from unclip_training.embedder import ClipEmbedder
 
@@ -47,7 +49,7 @@ def clip_embeddings(context: dg.AssetExecutionContext, home: Home, acts: dg.Reso
 
 
 @dg.asset(group_name="embed", kinds={"faiss"}, owners=DATA, partitions_def=crawl_batches, deps=[clip_embeddings])
-def search_index(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+def search_index(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """The batch made searchable: faiss indices beside embeddings and metadata, in the layout that `clip-retrieval back` serves."""
     store, batch = home.store(), context.partition_key
     with acts.act("embed") as act:

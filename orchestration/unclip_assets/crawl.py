@@ -1,5 +1,7 @@
 """This file is the crawl assets: from a list of places to shards of pictures with a row for every address."""
 
+from typing import Any
+
 import dagster as dg
 from pydantic import Field
 
@@ -32,12 +34,11 @@ class SourcesConfig(dg.Config):
 
     def places(self) -> sources.Sources | None:
         """The places it names; None when it names none."""
-        named = {name: tuple(value) if isinstance(value, list) else value for name, value in self.model_dump().items()}
-        return sources.Sources(**named) if self.seeds or self.lists or self.folders else None
+        return sources.from_fields(self.model_dump()) if self.seeds or self.lists or self.folders else None
 
 
 @dg.asset(group_name="crawl", kinds={"npm"}, owners=OWNERS)
-def starter_site(config: StarterConfig, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+def starter_site(config: StarterConfig, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """The starter corpus: openly licensed emoji in five styles, captioned and laid out as a small web site with planted defects."""
     with acts.act("starter") as act:
         manifest = starter.build_starter(home.store(), starter.SIZES[config.size], act.progress)
@@ -45,7 +46,7 @@ def starter_site(config: StarterConfig, home: Home, acts: dg.ResourceParam[Acts]
 
 
 @dg.asset(group_name="crawl", kinds={"json"}, owners=OWNERS, partitions_def=crawl_batches, deps=[starter_site])
-def page_sources(context: dg.AssetExecutionContext, config: SourcesConfig, home: Home) -> dg.MaterializeResult:
+def page_sources(context: dg.AssetExecutionContext, config: SourcesConfig, home: Home) -> dg.MaterializeResult[Any]:
     """Where a crawl batch comes from: seed sites, lists of addresses, folders; and who stands for the crawl."""
     store, batch = home.store(), context.partition_key
     named = config.places()
@@ -55,7 +56,7 @@ def page_sources(context: dg.AssetExecutionContext, config: SourcesConfig, home:
 
 
 @dg.asset(group_name="crawl", kinds={"scrapy", "webdataset"}, owners=OWNERS, partitions_def=crawl_batches, deps=[page_sources])
-def raw_shards(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+def raw_shards(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """Every picture that could be fetched, in WebDataset shards; every address that could not, as a row with its status."""
     store, batch = home.store(), context.partition_key
     with acts.act("crawl") as act:

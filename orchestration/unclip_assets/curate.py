@@ -1,5 +1,7 @@
 """This file is the first half of curation: scores beside the shards, and verdicts in SQL on what may be learned at all."""
 
+from typing import Any
+
 import dagster as dg
 
 from unclip_assets import previews
@@ -17,7 +19,7 @@ WHEN_ALL_IS_WELL = dg.AutomationCondition.eager() & dg.AutomationCondition.all_d
 
 
 @dg.asset(group_name="score", kinds={"parquet", "numpy"}, owners=DATA, partitions_def=crawl_batches, deps=[raw_shards])
-def picture_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+def picture_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """What can be measured on a picture alone: size, shape, blankness, SHA-256 and perceptual hashes."""
     with acts.act("score") as act:
         manifest = pictures.score_pictures(home.store(), context.partition_key)
@@ -25,7 +27,7 @@ def picture_features(context: dg.AssetExecutionContext, home: Home, acts: dg.Res
 
 
 @dg.asset(group_name="score", kinds={"parquet"}, owners=DATA, partitions_def=crawl_batches, deps=[raw_shards])
-def caption_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+def caption_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """What can be measured on a caption alone: length, language, e-mail addresses, boilerplate."""
     with acts.act("score") as act:
         manifest = captions.score_captions(home.store(), context.partition_key)
@@ -35,7 +37,7 @@ def caption_features(context: dg.AssetExecutionContext, home: Home, acts: dg.Res
 @dg.asset(
     group_name="decide", kinds={"duckdb"}, owners=DATA, deps=[picture_features, caption_features], automation_condition=WHEN_ALL_IS_WELL
 )
-def rule_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+def rule_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """One row per crawled address: kept or not by the plain rules, and why."""
     store = home.store()
     with acts.act("decide") as act:
@@ -44,7 +46,7 @@ def rule_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeRes
 
 
 @dg.asset(group_name="score", kinds={"onnx", "parquet"}, owners=SAFETY, partitions_def=crawl_batches, deps=[rule_verdicts])
-def safety_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+def safety_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """How explicit a picture is, by two models that ship their weights, and whether it is on the block list."""
     with acts.act("score") as act:
         manifest = explicit.score_safety(home.store(), context.partition_key)
@@ -52,7 +54,7 @@ def safety_features(context: dg.AssetExecutionContext, home: Home, acts: dg.Reso
 
 
 @dg.asset(group_name="score", kinds={"numpy"}, owners=DATA, deps=[safety_features])
-def caption_agreement(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+def caption_agreement(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """How well each caption fits its picture, judged by a model that was fitted on other pairs."""
     with acts.act("score") as act:
         manifest = agreement.score_agreement(home.store())
@@ -62,7 +64,7 @@ def caption_agreement(home: Home, acts: dg.ResourceParam[Acts]) -> dg.Materializ
 @dg.asset(
     group_name="decide", kinds={"duckdb"}, owners=SAFETY, deps=[caption_agreement, safety_features], automation_condition=WHEN_ALL_IS_WELL
 )
-def safety_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+def safety_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """The broad, safe set: what the rules kept, less what is explicit or misnamed. CLIP learns from this."""
     store = home.store()
     with acts.act("decide") as act:

@@ -1,5 +1,7 @@
 """This file is the evaluation assets: what the bundle can do, and whether it repeats what it has seen."""
 
+from typing import Any
+
 import dagster as dg
 from pydantic import Field
 
@@ -19,7 +21,7 @@ class ExamConfig(dg.Config):
 
 
 @dg.asset(group_name="evaluate", kinds={"pytorch"}, owners=RESEARCH, deps=[bundle, judge_model])
-def evaluation(config: ExamConfig, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+def evaluation(config: ExamConfig, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """The bundle's figures: concept and style hit rates, CLIP score by the judge, Fréchet distance, nearest training pictures."""
     store = home.store()
     with acts.act("evaluate") as act:
@@ -28,7 +30,7 @@ def evaluation(config: ExamConfig, home: Home, acts: dg.ResourceParam[Acts]) -> 
 
 
 @dg.asset(group_name="evaluate", kinds={"numpy"}, owners=RESEARCH, deps=[evaluation])
-def regurgitation_report(home: Home) -> dg.MaterializeResult:
+def regurgitation_report(home: Home) -> dg.MaterializeResult[Any]:
     """How near the painted pictures are to their nearest training pictures, with the closest pairs to look at."""
     store = home.store()
     shown = {name: value for name, value in judgement.pictures(store).items() if name.startswith("closest")}

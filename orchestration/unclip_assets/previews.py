@@ -80,7 +80,7 @@ def shard_sheet(store: Store, names: Sequence[str]) -> dict[str, dg.MarkdownMeta
     return {"preview": picture(contact_sheet(rows, tile=TILE))}
 
 
-def made(act: Act, manifest: Manifest | None, **more: Any) -> dg.MaterializeResult:
+def made(act: Act, manifest: Manifest | None, **more: Any) -> dg.MaterializeResult[Any]:
     """What an asset hands to Dagster: seconds, counts, the manifest's digest and whatever it wants to show."""
     metadata: dict[str, Any] = {"act": act.name, "seconds": round(act.seconds, 3)}
     if manifest is None:

@@ -1,5 +1,7 @@
 """This file is the second half of curation: duplicates, and the immutable set that is trained on."""
 
+from typing import Any
+
 import dagster as dg
 
 from unclip_assets import previews
@@ -14,7 +16,7 @@ from unclip_pairs.shards import shard_names
 
 
 @dg.asset(group_name="decide", kinds={"duckdb", "faiss"}, owners=DATA, deps=[clip_embeddings])
-def duplicate_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+def duplicate_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """Which pictures say the same thing, exactly, to the eye or to CLIP; one representative of each cluster is kept."""
     store, policy = home.store(), load_policy(None)
     with acts.act("dedupe") as act:
@@ -26,7 +28,7 @@ def duplicate_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.Materiali
 
 
 @dg.asset(group_name="publish", kinds={"webdataset"}, owners=DATA, deps=[duplicate_verdicts])
-def training_shards(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+def training_shards(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """The published set: immutable shards of pictures, captions and embeddings, named by what they were made from."""
     store = home.store()
     with acts.act("publish") as act:
@@ -38,7 +40,7 @@ def training_shards(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeR
 
 
 @dg.asset(group_name="publish", kinds={"markdown"}, owners=DATA, deps=[training_shards], automation_condition=WHEN_ALL_IS_WELL)
-def data_card(home: Home) -> dg.MaterializeResult:
+def data_card(home: Home) -> dg.MaterializeResult[Any]:
     """What is in the published set, where it came from, under which licences, and what was left out and why."""
     store = home.store()
     card = store.read_bytes(f"datasets/{present(store, 'training_shards').name}/card.md").decode()

@@ -1,5 +1,7 @@
 """This file is the release assets: the candidate in the registry, and the champion that is served."""
 
+from typing import Any
+
 import dagster as dg
 
 from unclip_assets import judgement, previews
@@ -12,7 +14,7 @@ RELEASE = ["team:release"]
 
 
 @dg.asset(group_name="release", kinds={"mlflow"}, owners=RELEASE, deps=[bundle, evaluation])
-def release_candidate(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+def release_candidate(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """The bundle as a version of the registered model, with its figures and the gates' words as tags, under the alias `candidate`."""
     with acts.act("release") as act:
         version = judgement.registered(home.store(), home.tracking_uri)
@@ -22,7 +24,7 @@ def release_candidate(home: Home, acts: dg.ResourceParam[Acts]) -> dg.Materializ
 
 
 @dg.asset(group_name="release", kinds={"mlflow"}, owners=RELEASE, deps=[release_candidate])
-def champion(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult:
+def champion(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """The version that is served. It moves when every gate lets the candidate through; the one before stays at hand as `previous`."""
     with acts.act("release") as act:
         version = judgement.promoted(home.store(), home.tracking_uri)

@@ -38,10 +38,10 @@ def chosen(name: str, value: str, allowed: tuple[str, ...]) -> str:
 
 
 def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
-    """UNCLIP_ENV, UNCLIP_HOME, UNCLIP_SIZE and UNCLIP_TRACKING_URI, with their defaults; `UserError` on an unknown value."""
+    """UNCLIP_ENV, UNCLIP_HOME, UNCLIP_SIZE and MLFLOW_TRACKING_URI, with their defaults; `UserError` on an unknown value."""
     values = os.environ if variables is None else variables
     home = Path(values.get("UNCLIP_HOME") or "var").expanduser().absolute()
     deployment = chosen("UNCLIP_ENV", values.get("UNCLIP_ENV") or "local", get_args(Deployment))
     size = chosen("UNCLIP_SIZE", values.get("UNCLIP_SIZE") or ("paper" if deployment == "production" else "tiny"), get_args(Size))
-    tracking = values.get("UNCLIP_TRACKING_URI") or default_tracking_uri(home)
+    tracking = values.get("MLFLOW_TRACKING_URI") or default_tracking_uri(home)
     return Environment(deployment=cast(Deployment, deployment), home=home, tracking_uri=tracking, size=cast(Size, size))

@@ -1,6 +1,8 @@
 """This file is the page sources: which sites, lists and folders a crawl batch is made from, kept as one small JSON per batch."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from unclip_crawl.fetch import CrawlSettings
 from unclip_pairs.errors import UserError
@@ -25,6 +27,12 @@ class Sources:
             raise UserError("seeds, lists and folders are all empty; name at least one site, list or folder to crawl")
 
 
+def from_fields(fields: Mapping[str, Any]) -> Sources:
+    """The sources that JSON or a config names."""
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    return Sources(**values)
+
+
 def save(store: Store, batch: str, sources: Sources) -> Sources:
     """Keeps them; written only when they differ from what is kept."""
     if not store.exists(name := f"sources/{batch}.json") or load(store, batch) != sources:
@@ -37,8 +45,7 @@ def load(store: Store, batch: str) -> Sources:
     name = f"sources/{batch}.json"
     if not store.exists(name):
         raise UserError(f"the crawl batch {batch!r} has no sources yet; run `unclip crawl --batch {batch}`, or give page_sources a config")
-    fields = store.read_json(name)
-    return Sources(**fields | {key: tuple(fields[key]) for key in ("seeds", "lists", "folders")})
+    return from_fields(store.read_json(name))
 
 
 def settings(store: Store, batch: str) -> CrawlSettings:

@@ -1,5 +1,7 @@
 """This file is the training assets: the prior, the decoder, two upsamplers, and the judge that is none of them."""
 
+from typing import Any
+
 import dagster as dg
 
 from unclip_assets import previews
@@ -21,7 +23,7 @@ def trained(
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
     acts: Acts,
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Any]:
     """One stage, trained on the published set."""
     store = home.store()
     with acts.act(stage) as act:
@@ -39,7 +41,7 @@ def prior_model(
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
     acts: dg.ResourceParam[Acts],
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Any]:
     """The diffusion prior: from a caption to the CLIP embedding of a picture that fits it."""
     return trained(context, "prior", config, home, trainer, pipes, acts)
 
@@ -52,7 +54,7 @@ def decoder_model(
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
     acts: dg.ResourceParam[Acts],
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Any]:
     """The decoder: from a CLIP embedding to a small picture."""
     return trained(context, "decoder", config, home, trainer, pipes, acts)
 
@@ -65,7 +67,7 @@ def upsampler_256_model(
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
     acts: dg.ResourceParam[Acts],
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Any]:
     """The first upsampler: from the decoder's picture to one of the middle size (256 in the paper)."""
     return trained(context, "upsampler_256", config, home, trainer, pipes, acts)
 
@@ -78,7 +80,7 @@ def upsampler_1024_model(
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
     acts: dg.ResourceParam[Acts],
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Any]:
     """The second upsampler: from the middle size to the largest (1024 in the paper)."""
     return trained(context, "upsampler_1024", config, home, trainer, pipes, acts)
 
@@ -91,6 +93,6 @@ def judge_model(
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
     acts: dg.ResourceParam[Acts],
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[Any]:
     """The judge: scores how well a picture fits a caption, and shares no weight with the CLIP that the pipeline is trained with."""
     return trained(context, "judge", config, home, trainer, pipes, acts)

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -112,4 +111,4 @@ def lineage(
     from unclip_release.registry import open_registry
 
     store = open_store(context.obj.home)
-    typer.echo(walked(store, open_registry(store, context.obj.tracking_uri), Path(start) if Path(start).exists() else start))
+    typer.echo(walked(store, open_registry(store, context.obj.tracking_uri), start))

@@ -1,5 +1,6 @@
 """This file is the commands of the service: the Images API and its keys."""
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -21,17 +22,17 @@ def serve(
 ) -> None:
     """Serve the Images API with the champion until you press Ctrl-C."""
     from unclip_server.serve import serve as serve_forever
-    from unclip_server.settings import Settings
+    from unclip_server.settings import read_settings
 
-    serve_forever(Settings(home=context.obj.home, tracking_uri=context.obj.tracking_uri, host=host, port=port))
+    settings = replace(read_settings(), home=context.obj.home, tracking_uri=context.obj.tracking_uri, host=host, port=port)
+    serve_forever(settings, typer.echo)
 
 
 @keys.command()
 def create(context: typer.Context, name: Annotated[str, typer.Argument(help="Whose key it is.")]) -> None:
     """Make a key and show it, this once."""
-    from unclip_server.keys import open_access
-
     from unclip_pairs.store import open_store
+    from unclip_server.access import open_access
 
     typer.echo(open_access(open_store(context.obj.home)).create(name))
 
@@ -39,20 +40,21 @@ def create(context: typer.Context, name: Annotated[str, typer.Argument(help="Who
 @keys.command("list")
 def listed(context: typer.Context) -> None:
     """Whose keys there are."""
-    from unclip_server.keys import open_access
-
     from unclip_pairs.store import open_store
+    from unclip_server.access import open_access
 
-    known = open_access(open_store(context.obj.home)).keys()
-    typer.echo("\n".join(str(key) for key in known) or "there is no key yet; `unclip keys create NAME` makes one")
+    known = open_access(open_store(context.obj.home)).all_keys()
+    for key in known:
+        typer.echo(f"{key.name:<24} made {key.created:%Y-%m-%d %H:%M}" + (f"  revoked {key.revoked:%Y-%m-%d %H:%M}" if key.revoked else ""))
+    if not known:
+        typer.echo("there is no key yet; `unclip keys create NAME` makes one")
 
 
 @keys.command()
 def revoke(context: typer.Context, name: Annotated[str, typer.Argument(help="Whose key it was.")]) -> None:
     """Take a key back; it stops working at once."""
-    from unclip_server.keys import open_access
-
     from unclip_pairs.store import open_store
+    from unclip_server.access import open_access
 
     open_access(open_store(context.obj.home)).revoke(name)
     typer.echo(f"{name} has no key any more")

@@ -56,8 +56,7 @@ class Studio:
 
     def put(self, store: Store, image: Image.Image, seed: int, prompt: str) -> Path:
         """One PNG, named by its seed."""
-        version = self.version
-        provenance = Provenance(model=version.name, version=version.version, digest=version.digest, seed=seed, prompt=prompt)
+        provenance = Provenance(model=self.version.label, manifest=self.version.digest, seed=seed, prompt=prompt)
         store.write_bytes(f"{seed}.png", png_bytes(image, provenance))
         return store.path(f"{seed}.png")
 
