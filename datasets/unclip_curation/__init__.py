@@ -1,0 +1,1 @@
+"""Score once, decide in SQL: scorers, policy, verdicts, duplicates, embeddings and the published dataset."""

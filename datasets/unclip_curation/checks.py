@@ -1,0 +1,73 @@
+"""This file is the checks on curation: each gives its objections as sentences, none when all is well."""
+
+import itertools
+
+from pyarrow.parquet import read_table
+
+from unclip_curation.policy import Policy
+from unclip_curation.scoring import kept_keys
+from unclip_curation.tables import add_policy, open_tables
+from unclip_curation.verdicts import STAGES, read_verdicts
+from unclip_pairs.manifest import read_manifest
+from unclip_pairs.shards import shard_names
+from unclip_pairs.store import Store
+
+
+def _decided(store: Store) -> list[str]:
+    return [stage for stage in STAGES if read_manifest(store, f"verdicts/{stage}.json") is not None]
+
+
+def row_counts_only_fall(store: Store) -> list[str]:
+    """No stage keeps a row that the stage before dropped."""
+    stages = _decided(store)
+    kept = {stage: kept_keys(store, stage) for stage in stages}
+    pairs = itertools.pairwise(stages)
+    back = {(before, after): len(kept[after] - kept[before]) for before, after in pairs}
+    return [f"the stage {after} keeps {count} rows that the stage {before} dropped" for (before, after), count in back.items() if count]
+
+
+def verdicts_have_reasons(store: Store, stage: str) -> list[str]:
+    """A row goes exactly when there is a reason, and every row has one verdict."""
+    verdicts = read_verdicts(store, stage)
+    rows = verdicts.select(["key", "keep", "reasons"]).to_pylist()
+    silent = sum(not row["keep"] and not row["reasons"] for row in rows)
+    ignored = sum(bool(row["keep"] and row["reasons"]) for row in rows)
+    doubled = len(rows) - len({row["key"] for row in rows})
+    objections = {f"{silent} rows go without a reason": silent, f"{ignored} rows stay in spite of a reason": ignored}
+    return [text for text, count in (objections | {f"{doubled} keys have two verdicts": doubled}).items() if count]
+
+
+def explicit_share(store: Store, version: str, policy: Policy) -> float:
+    """The share, 0..1, of a published dataset's rows that the policy calls explicit by the scores, or that have no scores."""
+    keys = [key for split in ("train", "held_out") for key in published(store, version, split, "key")]
+    with open_tables(store) as connection:
+        add_policy(connection, policy)
+        explicit = {key for (key,) in connection.execute("SELECT key FROM safety_findings WHERE reason = 'explicit'").fetchall()}
+        scored = {key for (key,) in connection.execute("SELECT key FROM safety").fetchall()}
+    return sum(key in explicit or key not in scored for key in keys) / len(keys) if keys else 0.0
+
+
+def published_is_safe(store: Store, version: str, policy: Policy) -> list[str]:
+    """The explicit rate of the published set is zero by the scorers."""
+    share = explicit_share(store, version, policy)
+    return [f"{share:.4%} of the rows in {version} are explicit by the scorers, or not scored"] if share > 0 else []
+
+
+def published(store: Store, version: str, split: str, column: str) -> list[str]:
+    """One column of a split of a published dataset."""
+    names = shard_names(store, f"datasets/{version}/{split}-")
+    return [value for name in names for value in read_table(store.path(f"{name}.parquet"), columns=[column])[column].to_pylist()]
+
+
+def nothing_leaks(store: Store, version: str) -> list[str]:
+    """No training row is a held-out row, has the bytes of one, or shows its concept in its style."""
+    objections = list[str]()
+    for column, words in (("key", "keys"), ("sha256", "pictures")):
+        both = set(published(store, version, "train", column)) & set(published(store, version, "held_out", column))
+        objections += [f"{len(both)} {words} are both in training and held out in {version}"] if both else []
+    shown = [
+        set(zip(*(published(store, version, split, column) for column in ("concept", "style", "attributes")), strict=True))
+        for split in ("train", "held_out")
+    ]
+    both = {one for one in shown[0] & shown[1] if one[0] is not None}
+    return objections + ([f"{len(both)} held-out compositions are in training in {version}"] if both else [])

