@@ -29,11 +29,11 @@ class Embedder(Protocol):
     @property
     def digest(self) -> str: ...
 
-    def pictures(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def pictures(self, batch: NDArray[np.uint8], /) -> NDArray[np.float32]:
         """float32 [batch, dim] of uint8 [batch, height, width, 3]."""
         ...
 
-    def captions(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def captions(self, texts: Sequence[str], /) -> NDArray[np.float32]:
         """float32 [texts, dim]."""
         ...
 

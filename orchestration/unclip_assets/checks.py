@@ -80,25 +80,23 @@ def unsafe(store: Store, _: str) -> list[str]:
 
 def leaks(store: Store, _: str) -> list[str]:
     """Held-out pairs that are in the training shards as well."""
-    return checks.no_leaks(store, present(store, "training_shards").name)
+    return checks.nothing_leaks(store, present(store, "training_shards").name)
 
 
-def verdict_checks(asset: dg.AssetsDefinition) -> list[dg.AssetChecksDefinition]:
+def verdict_checks(asset: dg.AssetsDefinition, stage: str) -> list[dg.AssetChecksDefinition]:
     """The two checks that every table of verdicts has to pass."""
     return [
         blocking(
-            asset,
-            "rows_only_fall",
-            "From stage to stage, the number of rows that are kept only falls.",
-            lambda s, _: checks.row_counts_only_fall(s),
+            asset, "rows_only_fall", "From stage to stage the number of kept rows only falls.", lambda s, _: checks.row_counts_only_fall(s)
         ),
-        blocking(asset, "no_verdict_without_a_reason", "Whatever is not kept says why.", lambda s, _: checks.verdicts_have_reasons(s)),
+        blocking(asset, "no_verdict_without_a_reason", "What is not kept says why.", lambda s, _: checks.verdicts_have_reasons(s, stage)),
     ]
 
 
+VERDICTS = {"rule": rule_verdicts, "safety": safety_verdicts, "final": duplicate_verdicts}
 ALL: list[dg.AssetChecksDefinition] = [
     blocking(raw_shards, "pictures_were_fetched", "A crawl that reached nothing goes no further.", nothing_fetched),
-    *(check for asset in (rule_verdicts, safety_verdicts, duplicate_verdicts) for check in verdict_checks(asset)),
+    *(check for stage, asset in VERDICTS.items() for check in verdict_checks(asset, stage)),
     blocking(training_shards, "nothing_explicit", "The explicit rate of the published set is zero by the scorer.", unsafe),
     blocking(training_shards, "nothing_leaks", "No held-out pair is in the training shards.", leaks),
     *(

@@ -41,10 +41,11 @@ def build(
 def serve(context: typer.Context, port: Annotated[int, typer.Option(help="The port on this machine; 0 takes any.")] = 8741) -> None:
     """Publish the starter site on this machine until you press Ctrl-C."""
     from unclip_crawl.planted_web import serve_planted_web
-
     from unclip_pairs.store import open_store
 
-    serve_planted_web(open_store(context.obj.home), port)
+    serve_planted_web(
+        open_store(context.obj.home), port, lambda seeds: typer.echo(f"the planted web is at {' and '.join(seeds)} (stop with Ctrl-C)")
+    )
 
 
 def crawl(
@@ -81,7 +82,8 @@ def verdicts(
     stage: Annotated[str, typer.Option(help="rule, safety, duplicate or final.")] = "final",
 ) -> None:
     """Count what was kept and what was not, by reason; or explain one pair with --why KEY."""
-    from unclip_curation.verdicts import counts, explain
+    from unclip_curation.explain import explain
+    from unclip_curation.verdicts import counts
     from unclip_pairs.store import open_store
 
     store = open_store(context.obj.home)

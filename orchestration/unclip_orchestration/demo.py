@@ -9,9 +9,9 @@ from typing import Any
 from rich.console import Console
 
 from unclip_assets.settings import Environment
+from unclip_crawl.planted_web import PlantedWeb
 from unclip_orchestration import summary
 from unclip_orchestration.memory import gauged
-from unclip_orchestration.planted import HOST, planted_web
 from unclip_orchestration.progress import Lines, lines
 from unclip_orchestration.running import alone, bury, instance_at, run_job
 from unclip_pairs.errors import UserError
@@ -31,11 +31,11 @@ class Story:
     num_prompts: int
     num_held_out: int
 
-    def config(self, port: int) -> dict[str, dict[str, Any]]:
+    def config(self, seeds: list[str]) -> dict[str, dict[str, Any]]:
         """What the assets of the job `everything` are told."""
         places = {
             "contact": CONTACT,
-            "seeds": [f"http://{HOST}:{port}/"],
+            "seeds": seeds,
             "allow_loopback": True,
             "delay_s": 0.0,
             "concurrency_per_host": 32,
@@ -55,8 +55,8 @@ def tell(environment: Environment, story: Story, port: int, listener: Lines) -> 
     with instance_at(environment.home) as instance:
         bury(instance)
         run_job(instance, environment, "starter", config={"starter_site": {"size": story.starter}}, listener=listener)
-        with planted_web(open_store(environment.home), port):
-            run_job(instance, environment, "everything", config=story.config(port), batch=BATCH, listener=listener)
+        with PlantedWeb(open_store(environment.home), port) as web:
+            run_job(instance, environment, "everything", config=story.config(web.seeds), batch=BATCH, listener=listener)
 
 
 def run(environment: Environment, size: str, port: int, console: Console) -> Path:

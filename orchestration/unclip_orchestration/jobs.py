@@ -2,19 +2,16 @@
 
 import dagster as dg
 
-from unclip_assets.partitions import crawl_batches
-
 CRAWL = dg.AssetSelection.assets("page_sources", "raw_shards")
 CURATE = dg.AssetSelection.groups("score", "decide", "embed", "publish") | dg.AssetSelection.assets("clip_model")
 TRAIN = dg.AssetSelection.assets("prior_model", "decoder_model", "upsampler_256_model", "upsampler_1024_model", "judge_model")
 RELEASE = dg.AssetSelection.groups("release") | dg.AssetSelection.assets("evaluation", "regurgitation_report")
 
 starter = dg.define_asset_job("starter", dg.AssetSelection.assets("starter_site"), description="Build the starter corpus and its site.")
-crawl = dg.define_asset_job("crawl", CRAWL, partitions_def=crawl_batches, description="Fetch one batch of pictures.")
+crawl = dg.define_asset_job("crawl", CRAWL, description="Fetch one batch of pictures.")
 curate = dg.define_asset_job(
     "curate",
     CURATE,
-    partitions_def=crawl_batches,
     description="Score, decide, embed, de-duplicate and publish; CLIP is learned on the way.",
 )
 train = dg.define_asset_job("train", TRAIN, description="Train every stage on the published set.")
@@ -22,7 +19,6 @@ release = dg.define_asset_job("release", RELEASE, description="Bundle, evaluate,
 everything = dg.define_asset_job(
     "everything",
     CRAWL | CURATE | TRAIN | RELEASE,
-    partitions_def=crawl_batches,
     description="The whole story, from one batch's pages to a champion.",
 )
 
