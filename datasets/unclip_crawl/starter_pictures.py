@@ -6,7 +6,10 @@ corpus. What is measured on it afterwards is therefore how well *planted* duplic
 """
 
 import io
+import os
 import secrets
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -167,11 +170,22 @@ def choose(concepts: Sequence[Concept], draw_all: Draw, wanted: int, min_styles:
             return
 
 
+def _end_with(parent: int) -> None:
+    """Ends this worker when its parent is gone, which a killed parent cannot do itself."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 @contextmanager
 def drawing_pool(workers: int) -> Iterator[Callable[[Sequence[Drawing]], Iterator[Look]]]:
     """A function that draws in other processes, in order; what was not asked for is given up at the end."""
     # spawn: the caller may have threads, which do not survive a fork
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),))
     try:
         yield lambda drawings: pool.map(draw, drawings, chunksize=20)
     finally:

@@ -97,7 +97,7 @@ def shown(one: Figure) -> Picture:
 
 
 def hold_out(pictures: Sequence[Picture], count: int, min_others: int, seed: int) -> set[str]:
-    """The files of `count` pictures, one per concept, spread over the styles; the concept stays in training in `min_others` other styles."""
+    """The files of `count` pictures, one per concept, spread over the styles; its concept stays in training in `min_others` others."""
     by_concept = {name: list(group) for name, group in itertools.groupby(pictures, lambda picture: picture.concept.id)}
     fit = [group for group in by_concept.values() if len(group) > min_others and not any(picture.tone for picture in group)]
     fit.sort(key=lambda group: order(seed, "held out", group[0].concept.id))

@@ -1,0 +1,236 @@
+"""Tests of the starter corpus: packages, concepts, twins, captions and what is planted."""
+
+import dataclasses
+import io
+import json
+import re
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pdqhash
+import pytest
+from PIL import Image, ImageDraw, ImageOps
+
+from unclip_crawl.starter import FULL, SMOKE, StarterSize, build_starter
+from unclip_crawl.starter_captions import SENTENCES, STYLE_WORDS, caption, email_caption, foreign_caption, noun
+from unclip_crawl.starter_concepts import Concept, in_order
+from unclip_crawl.starter_defects import PATTERNS, blank_picture, block_list, bomb_picture, broken_picture, near_copy, stand_in
+from unclip_crawl.starter_packages import Package, code_point, fetch_packages, find_npm, integrity, members
+from unclip_crawl.starter_pictures import Drawing, choose, draw, look
+from unclip_pairs.errors import UserError
+from unclip_pairs.images import DecodeError, decode, encode_png, to_array
+from unclip_pairs.store import Store, open_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(tmp_path)
+
+
+def concept(code: str, label: str = "red apple", group: str = "food and drink") -> Concept:
+    return Concept(code, label, group, None, ())
+
+
+def shape(seed: int, colour: str = "black") -> Image.Image:
+    """A picture that looks like no other seed's."""
+    image = Image.new("RGB", (256, 256), "white")
+    pen, points = ImageDraw.Draw(image), np.random.default_rng(seed).integers(0, 256, (12, 2))
+    for first, second in zip(points[::2], points[1::2], strict=True):
+        low, high = np.minimum(first, second), np.maximum(first, second) + 20
+        pen.rectangle((*low.tolist(), *high.tolist()), fill=colour if first[0] % 2 else "gray")
+    return image
+
+
+def test_code_points_are_compared_without_the_presentation_selector() -> None:
+    assert code_point("2764-FE0F-200D-1F525") == code_point("2764-200d-1f525") == "2764-200d-1f525"
+
+
+def packed(store: Store, files: dict[str, bytes]) -> Package:
+    package = Package("tiny", "1.0.0", "", "", "")
+    path = store.path(f"starter/npm/{package.file}")
+    path.parent.mkdir(parents=True)
+    with tarfile.open(path, "w:gz") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(f"package/{name}")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return dataclasses.replace(package, integrity=integrity(path))
+
+
+def test_a_package_that_is_there_is_not_fetched_again(store: Store) -> None:
+    package = packed(store, {"a.json": b"1", "b/c.svg": b"2", "d.txt": b"3"})
+    fetch_packages(store, [package], npm=Path("/nonexistent/npm"))
+    assert members(store, package, lambda name: not name.endswith("txt")) == {"a.json": b"1", "b/c.svg": b"2"}
+
+
+def test_a_package_that_cannot_be_had_is_named_with_the_remedy(store: Store, tmp_path: Path) -> None:
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\necho 'npm error network getaddrinfo ENOTFOUND registry' >&2\nexit 1\n")
+    npm.chmod(0o755)
+    package = Package("@iconify-json/noto", "1.2.9", "sha512-x", "", "")
+    with pytest.raises(
+        UserError, match=r"@iconify-json/noto@1\.2\.9 cannot be had: npm error network.*put iconify-json-noto-1\.2\.9\.tgz into"
+    ):
+        fetch_packages(store, [package], npm=npm)
+
+
+def test_a_package_with_another_digest_is_refused(store: Store, tmp_path: Path) -> None:
+    npm = tmp_path / "npm"
+    npm.write_text('#!/bin/sh\necho hello > "$4/tiny-1.0.0.tgz"\n')
+    npm.chmod(0o755)
+    with pytest.raises(UserError, match="not what was pinned"):
+        fetch_packages(store, [Package("tiny", "1.0.0", "sha512-x", "", "")], npm=npm)
+    assert store.names("starter/") == []
+
+
+def test_npm_is_found_beside_this_python() -> None:
+    npm = find_npm()
+    assert npm is not None and npm.exists()
+
+
+def test_one_of_each_family_is_tried_and_faces_and_symbols_come_last() -> None:
+    known = [concept("1f469-200d-1f52c"), concept("1f468-200d-1f52c"), concept("1f600", group="faces"), concept("26a0", group="symbols")]
+    known += [concept(f"1f9{n}0") for n in range(9)] + [concept("abcd")]
+    available = {one.id for one in known} - {"abcd"}
+    tried = in_order(known, available, seed=0)
+    assert [one.group for one in tried[-2:]] == ["faces", "symbols"]
+    assert len(tried) == 12 and len({one.family for one in tried}) == 12
+    assert tried == in_order(reversed(known), available, seed=0) != in_order(known, available, seed=1)
+
+
+def test_an_svg_is_drawn_once_on_white(tmp_path: Path) -> None:
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><rect x="2" y="2" width="6" height="6" fill="#00f"/></svg>'
+    first = draw(Drawing(svg, tmp_path / "a.png", 64))
+    pixels = to_array(decode((tmp_path / "a.png").read_bytes()))
+    assert pixels.shape == (64, 64, 3)
+    assert pixels[0, 0].tolist() == [255, 255, 255] and pixels[32, 32].tolist() == [0, 0, 255]
+    again = draw(Drawing(b"not even an svg", tmp_path / "a.png", 64))
+    assert np.array_equal(first.bits, again.bits)
+
+
+def test_twins_are_left_out_within_a_concept_and_between_concepts() -> None:
+    pictures = {
+        "a": {"noto": shape(1), "twemoji": shape(2), "openmoji": shape(3)},
+        "b": {"noto": shape(4), "twemoji": ImageOps.mirror(shape(2)), "openmoji": shape(5)},
+        "c": {"noto": shape(6), "twemoji": shape(6, "darkred"), "openmoji": shape(7)},
+        "d": {"noto": Image.new("RGB", (256, 256), "white"), "twemoji": shape(8), "openmoji": shape(8)},
+        "e": {"noto": shape(9), "twemoji": shape(10), "openmoji": shape(11)},
+    }
+    looks = [{style: look(image) for style, image in styles.items()} for styles in pictures.values()]
+    chosen = list(choose([concept(name) for name in pictures], lambda _: iter(looks), wanted=9, min_styles=2, seed=0))
+    assert [one.concept.id for one in chosen] == ["a", "c", "e"]
+    assert [len(one.styles) for one in chosen] == [3, 2, 3]
+
+
+def test_captions_name_concept_and_style_and_are_repeatable() -> None:
+    for number in range(50):
+        for style, words in STYLE_WORDS.items():
+            text = caption(concept(f"1f{number}"), style, None, seed=0)
+            assert "a red apple" in text and any(word in text for word in words)
+            assert text == caption(concept(f"1f{number}"), style, None, seed=0)
+    assert len({caption(concept(f"1f{n}"), "noto", None, 0) for n in range(50)}) > 2 * len(SENTENCES)
+    assert "with dark skin tone" in caption(concept("1f44b", "waving hand"), "noto", "dark", 0)
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [("apple", "an apple"), ("unicorn", "a unicorn"), ("eyes", "eyes"), ("Mrs. Claus", "Mrs. Claus"), ("octopus", "an octopus")],
+)
+def test_nouns_take_their_article(label: str, words: str) -> None:
+    assert noun(label) == words
+
+
+def test_bad_captions_are_what_they_say() -> None:
+    assert all(re.search(r"\S+@\S+\.\w+", email_caption("a cat", number)) for number in range(30))
+    labels = {"fr": {"1f34e": "pomme rouge"}, "de": {"1f34e": "roter Apfel"}}
+    texts = [foreign_caption(labels, "1f34e", number) for number in range(4)]
+    assert len(set(texts)) == 4 and all(len(text.split()) >= 6 for text in texts)
+
+
+def bits(image: Image.Image) -> np.ndarray:
+    return pdqhash.compute(to_array(image))[0]
+
+
+def test_near_copies_stay_near_and_are_never_the_same_bytes() -> None:
+    original = shape(3)
+    for number in range(12):
+        data, _ = near_copy(encode_png(original), number)
+        distances = [int((bits(decode(data)) != bits(one)).sum()) for one in (original, ImageOps.mirror(original))]
+        assert min(distances) <= 31 and data != encode_png(original)
+
+
+def test_stand_ins_are_on_the_block_list_and_drawings_are_not() -> None:
+    listed = [np.unpackbits(np.frombuffer(bytes.fromhex(one["pdq"]), np.uint8)) for one in block_list(256)["hashes"]]
+    assert len(listed) == PATTERNS
+    for number in range(20):
+        found = bits(decode(stand_in(number, 256)))
+        assert (found != listed[number % PATTERNS]).sum() <= 31
+    assert min((bits(shape(seed)) != one).sum() for seed in range(5) for one in listed) > 60
+
+
+def test_planted_damage_is_damage() -> None:
+    reasons = set[str]()
+    for number in range(6):
+        with pytest.raises(DecodeError) as caught:
+            decode(broken_picture(encode_png(shape(number)), number))
+        reasons.add(caught.value.reason)
+    assert reasons == {"decode_error", "not_an_image"}
+    with pytest.raises(DecodeError, match="too_many_pixels"):
+        decode(bomb_picture(0))
+    assert len(bomb_picture(1)) < 20_000
+    assert all(to_array(decode(blank_picture(number, 64))).std(axis=(0, 1)).max() < 1 for number in range(6))
+
+
+def test_sizes_that_contradict_themselves_are_refused() -> None:
+    with pytest.raises(UserError, match="styles"):
+        dataclasses.replace(SMOKE, styles=("noto", "apple"))
+    with pytest.raises(UserError, match="concepts is 10"):
+        dataclasses.replace(SMOKE, concepts=10)
+    assert FULL.concepts >= 900 and len(FULL.styles) == 5
+
+
+def rows(store: Store) -> list[dict[str, str | None]]:
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_table(store.path("starter/truth.parquet")).to_pylist()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A real, small build from npm."""
+    store = open_store(tmp_path_factory.mktemp("home"))
+    size = dataclasses.replace(SMOKE, concepts=24, styles=("noto", "twemoji"), held_out=3)
+    build_starter(store, size)
+    return store
+
+
+@pytest.mark.slow
+def test_a_real_build_is_whole_and_repeatable(built: Store, tmp_path: Path) -> None:
+    size = StarterSize(concepts=24, styles=("noto", "twemoji"), tones=False, planted=3, wrong_pages=1, held_out=3)
+    first = build_starter(built, size)
+    said = list[str]()
+    assert build_starter(built, size, lambda done, total, message: said.append(message)) == first and not said
+    other = open_store(tmp_path)
+    for name in built.names("starter/npm/"):
+        other.write_bytes(name, built.read_bytes(name))
+    assert build_starter(other, size).digest == first.digest
+
+
+@pytest.mark.slow
+def test_every_planted_class_is_in_the_truth_and_held_out_ones_are_untouched(built: Store) -> None:
+    truth = rows(built)
+    paths = [row["url_path"] for row in truth]
+    assert len(set(paths)) == len(paths)
+    assert {row["planted"] for row in truth} == {
+        None, "opted_out", "slow", "broken", "huge", "redirect_loop", "missing", "exact_duplicate", "near_duplicate", "wrong_caption",
+        "email_caption", "boilerplate_caption", "foreign_caption", "explicit_stand_in", "denied_licence", "blank",
+    }  # fmt: skip
+    held = [row for row in truth if row["split"] == "held_out"]
+    assert len(held) == 3 and all(row["planted"] is None for row in held)
+    copied = {row["duplicate_of"] for row in truth}
+    assert not copied & {row["url_path"] for row in held}
+    assert all(row["caption"] != row["true_caption"] for row in truth if row["planted"] == "wrong_caption")
+    good = [row for row in truth if row["planted"] is None]
+    assert len({row["concept"] for row in good}) == 24 and all(row["expected"] == "ok" for row in good)
+    assert {json.loads(row["attributes"] or "")["credit"] for row in good} == {"Noto Emoji (Google)", "Twemoji (Twitter and contributors)"}
