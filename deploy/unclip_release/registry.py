@@ -8,8 +8,9 @@ import json
 import logging
 import shutil
 import socket
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,14 +139,12 @@ class Registry:
         A registered bundle keeps its version and is judged afresh. `attachments` (evaluation pictures) go to its MLflow run.
         """
         verify(self.store.path(bundle_folder(bundle)))
-        gate_policy = policy or GatePolicy()
         with self._client() as client:
             _ensure_model(client)
             known = next((version for version in _versions(client) if version.digest == bundle.digest), None)
             number = known.version if known else self._create(client, bundle, evaluation, attachments)
-            for name, value in numbers(evaluation).items():
-                client.set_model_version_tag(MODEL, number, f"metric.{name}", repr(value))
-            client.set_model_version_tag(MODEL, number, "gate_policy", json.dumps(asdict(gate_policy), sort_keys=True))
+            judged = {f"metric.{name}": repr(value) for name, value in numbers(evaluation).items()}
+            _set_tags(client, number, judged | {"gate_policy": json.dumps(asdict(policy or GatePolicy()), sort_keys=True)})
             self._judge(client, number)
             client.set_registered_model_alias(MODEL, CANDIDATE, number)
             return _version(client, number)
@@ -162,10 +161,12 @@ class Registry:
 
     def _log_run(self, client: "MlflowClient", bundle: Manifest, evaluation: Metrics, attachments: tuple[Path, ...]) -> str:
         """A run that shows the evaluation in MLflow's own pages: figures as metrics, pictures as artifacts."""
+        from mlflow.entities import Metric
+
         run = client.create_run(self._experiment(client), run_name=f"release {bundle.settings['bundle']}", tags=_bundle_tags(bundle))
         run_id = str(run.info.run_id)
-        for name, value in numbers(evaluation).items():
-            client.log_metric(run_id, name, value)
+        at = round(1000 * time.time())
+        client.log_batch(run_id, metrics=[Metric(name, value, at, 0) for name, value in numbers(evaluation).items()])
         for path in attachments:
             client.log_artifact(run_id, str(path), "evaluation")
         return run_id
@@ -183,10 +184,9 @@ class Registry:
         rival = champion.evaluation if champion is not None and champion.version != number else None
         policy = GatePolicy(**json.loads(version.tags["gate_policy"]))
         found = results(version.evaluation, rival, policy)
-        for name, value in found.items():
-            client.set_model_version_tag(MODEL, number, f"gate.{name}", value[:LONGEST_TAG])
         refused = [value for value in found.values() if value != PASSED]
-        client.set_model_version_tag(MODEL, number, "gates", "refused" if refused else PASSED)
+        tags = {f"gate.{name}": value[:LONGEST_TAG] for name, value in found.items()}
+        _set_tags(client, number, tags | {"gates": "refused" if refused else PASSED})
         return refused
 
     def promote(self, which: str = CANDIDATE) -> ModelVersion:
@@ -288,26 +288,36 @@ def _ensure_model(client: "MlflowClient") -> None:
             raise
 
 
-def _from_mlflow(found: Any) -> ModelVersion:
+def _set_tags(client: "MlflowClient", number: str, tags: Mapping[str, str]) -> None:
+    """Writes the tags that are not so already: each is a call to the server."""
+    present = client.get_model_version(MODEL, number).tags
+    for name, value in tags.items():
+        if present.get(name) != value:
+            client.set_model_version_tag(MODEL, number, name, value)
+
+
+def _from_mlflow(found: Any, aliases: Iterable[str]) -> ModelVersion:
     tags = {str(name): str(value) for name, value in found.tags.items()}
     return ModelVersion(
         version=str(found.version),
         digest=tags.get("manifest_digest", ""),
         bundle=tags.get("bundle", ""),
         source=str(found.source),
-        aliases=tuple(sorted(found.aliases)),
+        aliases=tuple(sorted(aliases)),
         tags=tags,
     )
 
 
 def _version(client: "MlflowClient", number: str) -> ModelVersion:
-    return _from_mlflow(client.get_model_version(MODEL, number))
+    found = client.get_model_version(MODEL, number)
+    return _from_mlflow(found, found.aliases)
 
 
 def _versions(client: "MlflowClient") -> list[ModelVersion]:
-    # the search leaves the aliases out, so each version is asked for itself
-    numbers_found = sorted((int(found.version) for found in client.search_model_versions(f"name = '{MODEL}'")), reverse=True)
-    return [_version(client, str(number)) for number in numbers_found]
+    found = sorted(client.search_model_versions(f"name = '{MODEL}'"), key=lambda version: -int(version.version))
+    # the search leaves the aliases out
+    aliases = client.get_registered_model(MODEL).aliases if found else {}
+    return [_from_mlflow(version, [alias for alias, number in aliases.items() if str(number) == str(version.version)]) for version in found]
 
 
 def _by_alias(client: "MlflowClient", alias: str) -> ModelVersion | None:

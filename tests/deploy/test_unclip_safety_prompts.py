@@ -33,7 +33,18 @@ REFUSED = {
     "public_figures": ["Donald Trump on a horse", "Taylor Swift singing", "Elon  Musk"],
 }
 
-DISGUISED = ["n u d e woman", "N.U.D.E", "nu\u200bde", "nüde", "nuuuude", "n4ked", "N@k3d m4n", "\uff4e\uff55\uff44\uff45", "p.o.r.n", "p0rn"]
+DISGUISED = [
+    "n u d e woman",
+    "N.U.D.E",
+    "nu\u200bde",
+    "nüde",
+    "nuuuude",
+    "n4ked",
+    "N@k3d m4n",
+    "\uff4e\uff55\uff44\uff45",
+    "p.o.r.n",
+    "p0rn",
+]
 DISGUISED += ["s e x", "k\u0456ll people", "sh1t", "nu-de", "boooobs", "k.i.l.l.i.n.g", "po\u00adrn", "𝓷𝓾𝓭𝓮", "NUDES", "p_o_r_n"]
 
 
@@ -92,7 +103,7 @@ def load_policy_text() -> str:
     [
         (("  spam:\n", "  spum:\n"), "must hold exactly"),
         (("    title: Unsolicited bulk content\n", ""), "needs a 'title'"),
-        (("    title: Unsolicited bulk content\n", "    title: x\n    words: []\n"), "no field 'words'"),
+        (("    title: Unsolicited bulk content\n", "    title: x\n    words: []\n"), "unknown field 'words'"),
         (("allow:\n", "allowed:\n"), "exactly the fields"),
         (("      - click here to win\n", "      - yes\n"), "must be a list of phrases"),
         (("name: unclip-safety-1", "name: ["), "not valid YAML"),

@@ -1,0 +1,132 @@
+"""The registry on its SQLite default: versions, gates, aliases that move, and the bundle behind the champion."""
+
+import pytest
+
+from unclip_pairs.errors import UserError
+from unclip_pairs.manifest import Manifest
+from unclip_pairs.store import Store
+from unclip_release.bundle import bundle_folder, write_bundle
+from unclip_release.gates import GatePolicy
+from unclip_release.registry import Registry, open_registry
+
+GOOD = {
+    "concept_hit_rate": 0.40,
+    "style_hit_rate": 0.90,
+    "clip_score_judge": 0.30,
+    "frechet_mnv2": 20.0,
+    "nearest_train": {"share_above_0.97": 0.1},
+    "explicit_pictures": 0,
+}
+
+
+@pytest.fixture
+def registry(registered_store: Store) -> Registry:
+    return open_registry(registered_store)
+
+
+@pytest.fixture
+def bundles(registered_store: Store, train) -> list[Manifest]:
+    return [write_bundle(registered_store, train(registered_store, run), policy_version="p1") for run in ("first", "second", "third")]
+
+
+def test_a_registered_bundle_is_a_candidate_with_its_gates_as_tags(registry: Registry, bundles: list[Manifest]) -> None:
+    version = registry.register(bundles[0], GOOD)
+    assert (version.name, version.version, version.aliases) == ("unclip", "1", ("candidate",))
+    assert version.tags["manifest_digest"] == bundles[0].digest
+    assert version.tags["policy_version"] == "p1"
+    assert version.tags["gates"] == "passed"
+    assert {name for name in version.tags if name.startswith("gate.")} == {
+        *("gate.evaluated", "gate.finite", "gate.good_enough", "gate.safe", "gate.original", "gate.not_worse")
+    }
+    assert version.evaluation["concept_hit_rate"] == 0.4
+    assert registry.register(bundles[0], GOOD).version == "1"
+
+
+def test_promotion_and_rollback_move_the_aliases(registry: Registry, bundles: list[Manifest]) -> None:
+    for bundle in bundles:
+        registry.register(bundle, GOOD)
+        registry.promote()
+    aliases = {version.version: version.aliases for version in registry.versions()}
+    assert aliases == {"3": ("champion",), "2": ("previous",), "1": ()}
+    assert registry.rollback().version == "2"
+    assert {version.version: version.aliases for version in registry.versions()} == {"3": (), "2": ("champion",), "1": ("previous",)}
+    assert registry.rollback().version == "1"
+    with pytest.raises(UserError, match="no previous champion"):
+        registry.rollback()
+    assert registry.champion()[0].version == "1"
+
+
+def test_what_was_rolled_back_comes_back_by_its_number_only(registry: Registry, bundles: list[Manifest]) -> None:
+    for bundle in bundles[:2]:
+        registry.register(bundle, GOOD)
+        registry.promote()
+    registry.rollback()
+    registry.register(bundles[1], GOOD)
+    with pytest.raises(UserError, match="was rolled back"):
+        registry.promote()
+    assert registry.champion()[0].version == "1"
+    assert registry.promote("2").aliases == ("champion",)
+
+
+def test_a_candidate_that_fails_a_gate_never_becomes_champion(registry: Registry, bundles: list[Manifest]) -> None:
+    registry.register(bundles[0], GOOD)
+    registry.promote()
+    for number, worse in (("2", GOOD | {"concept_hit_rate": 0.1}), ("3", GOOD | {"explicit_pictures": 1})):
+        refused = registry.register(bundles[int(number) - 1], worse)
+        assert refused.tags["gates"] == "refused"
+        assert refused.objections
+        for which in ("candidate", number):
+            with pytest.raises(UserError, match="may not become champion"):
+                registry.promote(which)
+    assert registry.champion()[0].version == "1"
+
+
+def test_the_gates_are_asked_again_at_promotion(registry: Registry, bundles: list[Manifest]) -> None:
+    """Version 2 passed while there was no champion; by now there is one that is better."""
+    registry.register(bundles[1], GOOD | {"concept_hit_rate": 0.1})
+    registry.register(bundles[0], GOOD)
+    registry.promote("2")
+    with pytest.raises(UserError, match="concept_hit_rate 0.100 is worse than the champion's 0.400"):
+        registry.promote("1")
+
+
+def test_a_floor_of_the_policy_holds(registry: Registry, bundles: list[Manifest]) -> None:
+    version = registry.register(bundles[0], GOOD, GatePolicy(min_concept_hit_rate=0.5))
+    assert version.objections == ["good_enough: concept_hit_rate 0.400 is below the floor 0.500"]
+
+
+def test_promoting_the_champion_changes_nothing(registry: Registry, bundles: list[Manifest]) -> None:
+    registry.register(bundles[0], GOOD)
+    assert registry.promote().version == registry.promote("champion").version == "1"
+    with pytest.raises(UserError, match="no previous champion"):
+        registry.rollback()
+
+
+def test_the_champion_is_a_checked_folder(registry: Registry, bundles: list[Manifest]) -> None:
+    registry.register(bundles[0], GOOD)
+    registry.promote()
+    _, folder = registry.champion()
+    assert folder == registry.store.path(bundle_folder(bundles[0]))
+    (folder / "decoder.safetensors").write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"decoder\.safetensors is missing or damaged"):
+        registry.champion()
+
+
+def test_the_store_may_move_with_its_bundles(registry: Registry, bundles: list[Manifest], tmp_path) -> None:
+    registry.register(bundles[0], GOOD)
+    registry.promote()
+    registry.store.root.rename(tmp_path / "moved")
+    moved = open_registry(Store(tmp_path / "moved"))
+    assert moved.champion()[1].is_relative_to(tmp_path / "moved")
+
+
+def test_without_a_champion_the_remedy_is_told(registry: Registry) -> None:
+    with pytest.raises(UserError, match="has no champion; run `unclip demo`"):
+        registry.champion()
+    with pytest.raises(UserError, match="no version or alias 'candidate'"):
+        registry.promote()
+
+
+def test_a_server_that_is_not_there_is_a_sentence(store: Store) -> None:
+    with pytest.raises(UserError, match="no MLflow server answers at http://127.0.0.1:9"):
+        open_registry(store, "http://127.0.0.1:9").champion()
