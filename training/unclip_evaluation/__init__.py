@@ -1,0 +1,1 @@
+"""Evaluation: how near, how right and how new the pictures of a bundle are."""

@@ -1,0 +1,56 @@
+"""This file is distances between pictures, all on the average-pooled features of an ImageNet MobileNetV2 at 128 px.
+
+The network is not part of the pipeline and never trained by it. The Fréchet distance on these features is called `frechet_mnv2`: it
+is *not* the FID, which is defined on an Inception network, and must not be compared with published FIDs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from unclip_pairs.store import Store
+from unclip_training.decoded import DecodedPairs, decoded_pairs
+from unclip_training.gallery import gallery_features
+from unclip_training.mobilenet import SIDE
+from unclip_training.reading import pairs_source
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The pictures of one split and their features, float32 [N, 1280]."""
+
+    pairs: DecodedPairs
+    features: np.ndarray
+
+
+def gallery(store: Store, dataset: str, split: str = "train", progress: Callable[[int], None] | None = None) -> Gallery:
+    """The split with its features, which are computed once per dataset digest."""
+    source = pairs_source(store, dataset, split)
+    pairs = decoded_pairs(store, source, SIDE)
+    return Gallery(pairs, gallery_features(store, source, pairs, progress))
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """The same directions with length 1; zero stays zero."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each query, the place of the reference with the largest cosine (int64 [Q]) and that cosine (float32 [Q])."""
+    cosines = unit(queries) @ unit(references).T
+    places = cosines.argmax(1)
+    return places, cosines[np.arange(len(queries)), places]
+
+
+def frechet(a: np.ndarray, b: np.ndarray) -> float:
+    """Fréchet distance of two sets of features, as normal distributions (Heusel et al., 2017, eq. 6), at least 0.
+
+    The trace of the square root of the product of the covariances is the sum of the singular values of the product of the centred sets,
+    which stays exact where there are fewer pictures than dimensions. Few pictures bias it upwards: compare only figures of equal counts.
+    """
+    assert len(a) > 1 and len(b) > 1
+    centred_a, centred_b = ((x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (a.astype(np.float64), b.astype(np.float64)))
+    cross = np.linalg.norm(centred_a @ centred_b.T, "nuc")
+    spread = (centred_a**2).sum() + (centred_b**2).sum() - 2 * cross
+    return max(float(((a.mean(0) - b.mean(0)) ** 2).sum() + spread), 0.0)

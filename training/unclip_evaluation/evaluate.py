@@ -1,0 +1,186 @@
+"""This file is the evaluation of a bundle: figures and pictures in one folder, done when its manifest is there."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from unclip_evaluation.alignment import clip_score
+from unclip_evaluation.composition import Hits, Label, Prompt, hits, labels_of, one_per_combination, one_per_concept
+from unclip_evaluation.distances import Gallery, frechet, gallery
+from unclip_evaluation.painting import Easel
+from unclip_evaluation.regurgitation import closest_sheet, distribution
+from unclip_evaluation.sheet import Card, cards_sheet
+from unclip_generation.pipeline import Guidance, UnCLIP
+from unclip_pairs.errors import UserError
+from unclip_pairs.images import encode_png
+from unclip_pairs.manifest import file_digest, is_done, make_manifest, settings_digest, write_manifest
+from unclip_pairs.store import Store
+from unclip_training.mobilenet import SIDE, features
+from unclip_training.reading import pairs_source
+
+Say = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is painted and measured. Captions of training pairs of distinct concepts; then unseen (concept, style) combinations."""
+
+    judge: str
+    num_prompts: int = 200
+    num_held_out: int = 100
+    sheet_cards: int = 24
+    sweep_prompts: int = 6
+    sweep_scales: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 4.0)
+    guidance: float = 2.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Everything an evaluation looks at: the sets with their features, the labels, the prompts."""
+
+    train: Gallery
+    train_labels: list[Label | None]
+    held_out: Gallery
+    prompts: list[Prompt]
+    held_out_prompts: list[Prompt]
+
+
+@dataclass(frozen=True)
+class Painted:
+    """The painted pictures of both kinds of prompts, uint8 [N, 128, 128, 3], and what they hit."""
+
+    prompts: np.ndarray
+    held_out: np.ndarray
+    prompt_features: np.ndarray
+    hits: Hits
+    held_out_hits: Hits
+
+
+def silent(name: str, done: int, count: int) -> None:
+    """Says nothing."""
+
+
+def bundle_digest(folder: Path) -> str:
+    """The digest of a bundle's files; `UserError` when it is no bundle."""
+    if not (folder / "bundle.json").exists():
+        raise UserError(f"{folder} holds no bundle.json; make a release candidate first, or name a bundle folder")
+    names = sorted(path for path in folder.iterdir() if path.is_file() and path.name != "manifest.json" and not path.name.startswith("."))
+    return settings_digest({path.name: file_digest(path) for path in names})
+
+
+def evaluate(store: Store, bundle_folder: Path, dataset: str, plan: Plan, out: str | None = None, say: Say = silent) -> dict[str, Any]:
+    """The figures of a bundle on a dataset version, also written to `out`/evaluation.json beside its pictures (default: evaluation/<digest>).
+
+    Goes on where a killed one stopped; a finished one is read back. `UserError` for a missing bundle, dataset or judge, or a dataset without labels.
+    """
+    digest = bundle_digest(bundle_folder)
+    folder = out or f"evaluation/{digest[:12]}"
+    judge_folder = store.path(plan.judge)
+    inputs = {"bundle": digest, "dataset": pairs_source(store, dataset).digest, "judge": _judge_digest(judge_folder)}
+    settings = asdict(plan) | {"sweep_scales": list(plan.sweep_scales), "side": SIDE}
+    if is_done(store, f"{folder}/manifest.json", inputs, settings):
+        return store.read_json(f"{folder}/evaluation.json")
+    exam = set_exam(store, dataset, plan, say)
+    cache = f"{folder}/work-{settings_digest([inputs, settings])[:8]}"
+    easel = Easel(store, cache, UnCLIP.load(bundle_folder), plan.seed, say)
+    painted = paint_exam(easel, exam, plan)
+    names = _pictures(store, folder, easel, exam, painted, plan)
+    figures = measure(exam, painted, judge_folder)
+    store.write_json(f"{folder}/evaluation.json", figures)
+    names.append(f"{folder}/evaluation.json")
+    write_manifest(store, f"{folder}/manifest.json", make_manifest(store, "evaluation", names, inputs=inputs, settings=settings))
+    return figures
+
+
+def _judge_digest(folder: Path) -> str:
+    path = folder / "weights.safetensors"
+    if not path.exists():
+        raise UserError(f"the judge {folder} is not trained; run recipe judge_tiny first, or name its run folder")
+    return file_digest(path)
+
+
+def set_exam(store: Store, dataset: str, plan: Plan, say: Say) -> Exam:
+    """The sets and the prompts, the same for the same dataset and seed."""
+    train = gallery(store, dataset, "train", lambda done: say("features", done, pairs_source(store, dataset).count))
+    held_out = gallery(store, dataset, "held_out")
+    train_labels = labels_of(store, pairs_source(store, dataset))
+    held_labels = labels_of(store, pairs_source(store, dataset, "held_out"))
+    return Exam(
+        train,
+        [train_labels.get(key) for key in train.pairs.keys],
+        held_out,
+        one_per_concept(train.pairs.keys, train.pairs.captions, train_labels, plan.num_prompts, plan.seed),
+        one_per_combination(held_out.pairs.keys, held_out.pairs.captions, held_labels, plan.num_held_out),
+    )
+
+
+def paint_exam(easel: Easel, exam: Exam, plan: Plan) -> Painted:
+    """One picture for each prompt, and what it hits."""
+    guidance = Guidance(decoder=plan.guidance)
+    seen = easel.painted("prompts", [prompt.caption for prompt in exam.prompts], guidance)
+    unseen = easel.painted("held_out", [prompt.caption for prompt in exam.held_out_prompts], guidance)
+    seen_features, unseen_features = features(seen), features(unseen)
+    of = (exam.train.features, exam.train_labels)
+    return Painted(seen, unseen, seen_features, hits(exam.prompts, seen_features, *of), hits(exam.held_out_prompts, unseen_features, *of))
+
+
+def measure(exam: Exam, painted: Painted, judge_folder: Path) -> dict[str, Any]:
+    """The figures: rates in [0, 1], scores of the judge in [-100, 100], `frechet_mnv2` at least 0, `nearest_train` as in `regurgitation`."""
+    captions, keys = [prompt.caption for prompt in exam.prompts], {key: place for place, key in enumerate(exam.train.pairs.keys)}
+    real = np.asarray(exam.train.pairs.at(SIDE)[[keys[prompt.key] for prompt in exam.prompts]])
+    return {
+        "concept_hit_rate": painted.hits.concept,
+        "style_hit_rate": painted.hits.style,
+        "held_out_concept_hit_rate": painted.held_out_hits.concept,
+        "held_out_style_hit_rate": painted.held_out_hits.style,
+        "clip_score_judge": clip_score(judge_folder, painted.prompts, captions),
+        "clip_score_judge_of_training_pictures": clip_score(judge_folder, real, captions),
+        "frechet_mnv2": frechet(painted.prompt_features, exam.train.features),
+        "nearest_train": distribution(painted.hits.cosines),
+        "num_prompts": len(exam.prompts),
+        "num_held_out": len(exam.held_out_prompts),
+        "num_concepts": len({label.concept for label in exam.train_labels if label}),
+        "num_styles": len({label.style for label in exam.train_labels if label}),
+    }
+
+
+def _pictures(store: Store, folder: str, easel: Easel, exam: Exam, painted: Painted, plan: Plan) -> list[str]:
+    """Writes the sheets; gives their names."""
+    neighbours = np.asarray(exam.train.pairs.at(SIDE)[painted.hits.places])
+    captions = [prompt.caption for prompt in exam.prompts]
+    sheets = {
+        "contact_sheet": contact_sheet(easel, exam, painted, plan.sheet_cards),
+        "guidance_sweep": guidance_sweep(easel, captions[: plan.sweep_prompts], plan.sweep_scales),
+        "closest": closest_sheet(painted.prompts, neighbours, painted.hits.cosines, captions),
+    }
+    for name, sheet in sheets.items():
+        store.write_bytes(f"{folder}/{name}.png", encode_png(sheet))
+    return [f"{folder}/{name}.png" for name in sheets]
+
+
+def contact_sheet(easel: Easel, exam: Exam, painted: Painted, count: int) -> Image.Image:
+    """Training picture, its reconstruction and text-to-image for `count` captions; then `count` compositions that were never seen."""
+    keys = {key: place for place, key in enumerate(exam.train.pairs.keys)}
+    chosen = exam.prompts[:count]
+    real = np.asarray(exam.train.pairs.at(SIDE)[[keys[prompt.key] for prompt in chosen]])
+    again = easel.reconstructed("reconstructions", real)
+    seen = [Card(prompt.caption, (real[i], again[i], painted.prompts[i])) for i, prompt in enumerate(chosen)]
+    unseen = [Card(prompt.caption, (painted.held_out[i],)) for i, prompt in enumerate(exam.held_out_prompts[:count])]
+    return cards_sheet(
+        [
+            ("training picture | reconstruction through the decoder | text-to-image", seen),
+            ("compositions of concept and style that were never seen in training", unseen),
+        ]
+    )
+
+
+def guidance_sweep(easel: Easel, captions: list[str], scales: tuple[float, ...]) -> Image.Image:
+    """A card for each caption: the same seed at every guidance scale of the decoder."""
+    columns = [easel.painted(f"guidance-{scale:g}", captions, Guidance(decoder=scale)) for scale in scales]
+    cards = [Card(caption, tuple(column[i] for column in columns)) for i, caption in enumerate(captions)]
+    return cards_sheet([("decoder guidance " + ", ".join(f"{scale:g}" for scale in scales), cards)])

@@ -1,0 +1,67 @@
+"""This file is painting for the evaluation: fixed prompts, fixed seeds, every block of pictures kept so that a killed evaluation goes on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from PIL import Image
+
+from unclip_generation.pipeline import Guidance
+from unclip_pairs.images import to_array
+from unclip_pairs.store import Store
+from unclip_training.decoded import read_array, write_array
+from unclip_training.mobilenet import SIDE
+
+BLOCK = 25
+
+
+class Painter(Protocol):
+    """What the evaluation needs of a pipeline; `unclip_generation.pipeline.UnCLIP` has it."""
+
+    def generate(self, prompts: Sequence[str], seeds: Sequence[int], size: int, guidance: Guidance) -> list[Image.Image]: ...
+
+    def reconstruct(self, images: Sequence[Image.Image], seeds: Sequence[int], size: int) -> list[Image.Image]: ...
+
+
+@dataclass(frozen=True)
+class Easel:
+    """Where painted pictures are kept, and who paints them. `say` hears how many of how many are painted."""
+
+    store: Store
+    folder: str
+    painter: Painter
+    seed: int
+    say: Callable[[str, int, int], None]
+
+    def painted(self, name: str, captions: Sequence[str], guidance: Guidance) -> np.ndarray:
+        """uint8 [N, 128, 128, 3]: a picture for each caption, the i-th with the i-th fixed seed."""
+
+        def paint(start: int, stop: int) -> list[Image.Image]:
+            return self.painter.generate(captions[start:stop], self._seeds(start, stop), SIDE, guidance)
+
+        return self._blocks(name, len(captions), paint)
+
+    def reconstructed(self, name: str, pictures: np.ndarray) -> np.ndarray:
+        """uint8 [N, 128, 128, 3]: each picture through CLIP's image embedding and the decoder."""
+
+        def paint(start: int, stop: int) -> list[Image.Image]:
+            images = [Image.fromarray(picture) for picture in pictures[start:stop]]
+            return self.painter.reconstruct(images, self._seeds(start, stop), SIDE)
+
+        return self._blocks(name, len(pictures), paint)
+
+    def _seeds(self, start: int, stop: int) -> list[int]:
+        return [self.seed * 100_000 + place for place in range(start, stop)]
+
+    def _blocks(self, name: str, count: int, paint: Callable[[int, int], list[Image.Image]]) -> np.ndarray:
+        """Paints what is missing, block by block."""
+        parts: list[np.ndarray] = []
+        for start in range(0, count, BLOCK):
+            stop = min(start + BLOCK, count)
+            file = f"{self.folder}/painted/{name}-{start:05d}-{stop - start}.npy"
+            if not self.store.exists(file):
+                write_array(self.store, file, np.stack([to_array(image) for image in paint(start, stop)]))
+            parts.append(np.asarray(read_array(self.store.path(file))))
+            self.say(name, stop, count)
+        return np.concatenate(parts) if parts else np.zeros((0, SIDE, SIDE, 3), np.uint8)

@@ -1,0 +1,1 @@
+"""Training: recipes, Lightning stages, data, tracking. The only room that knows Lightning."""

@@ -1,0 +1,176 @@
+"""This file puts a training together: its network, its stage, its data, and how its weights are saved."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unclip_models import checkpoint
+from unclip_models.build import build
+from unclip_models.clip import Clip
+from unclip_models.config import ClipConfig
+from unclip_models.decoder import Decoder
+from unclip_models.prior import Prior
+from unclip_models.text import Tokenizer
+from unclip_pairs.errors import UserError
+from unclip_pairs.store import Store
+from unclip_training.batches import Batch, More, PairsData, Turn
+from unclip_training.config import AnyRun, ClipRun, DecoderRun, JudgeRun, PriorRun, UpsamplerRun
+from unclip_training.decoded import DecodedPairs
+from unclip_training.gallery import gallery_features
+from unclip_training.judge import Judge, save_judge
+from unclip_training.reading import PairSource, raw_samples, read_vector
+from unclip_training.stages.base import Stage
+from unclip_training.stages.clip import ClipStage
+from unclip_training.stages.decoder import DecoderStage
+from unclip_training.stages.judge import JudgeStage
+from unclip_training.stages.prior import PriorStage
+from unclip_training.stages.upsampler import UpsamplerStage
+from unclip_training.streaming import Needs
+
+TOKENIZER_CAPTIONS = 1_000_000  # as many captions as a vocabulary needs
+STATS_PAIRS = 20_000  # as many embeddings as a mean and a spread need
+CAPTIONS_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What `fit` needs; `save` writes the network's weights, as they are now, to a path."""
+
+    stage: Stage
+    data: PairsData
+    save: Callable[[Path], None]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a training happens."""
+
+    store: Store
+    source: PairSource
+    folder: str
+    clip: str | None
+
+
+def assemble(store: Store, run: AnyRun, source: PairSource, clip: str | None, folder: str) -> Assembly:
+    """The parts of the training. `UserError` when it needs a CLIP and none, or one of other sizes, is named."""
+    place = Place(store, source, folder, clip)
+    match run:
+        case ClipRun():
+            return _clip(place, run)
+        case JudgeRun():
+            return _judge(place, run)
+        case PriorRun():
+            return _prior(place, run)
+        case DecoderRun():
+            return _decoder(place, run)
+        case UpsamplerRun():
+            return _upsampler(place, run)
+
+
+def own_tokenizer(place: Place, vocab: int, context: int) -> Tokenizer:
+    """The tokenizer of this run, trained on its captions the first time and kept beside the weights."""
+    name = f"{place.folder}/tokenizer.json"
+    if not place.store.exists(name):
+        captions = (bytes(sample["txt"]).decode() for sample in raw_samples(place.store, place.source) if isinstance(sample["txt"], bytes))
+        trained = Tokenizer.train(list(islice(captions, TOKENIZER_CAPTIONS)), vocab_size=vocab, context=context)
+        with place.store.writing(name) as part:
+            trained.save(part)
+    return Tokenizer.load(place.store.path(name))
+
+
+def _clip(place: Place, run: ClipRun) -> Assembly:
+    tokenizer = own_tokenizer(place, run.model.vocab_size, run.model.context)
+    stage = ClipStage(run, Clip(run.model))
+    data = _data(place, run, Needs(side=run.side, embeddings=False, captions=True), tokenizer)
+    return Assembly(stage, data, lambda path: checkpoint.save(path, stage.network, run.model))
+
+
+def _judge(place: Place, run: JudgeRun) -> Assembly:
+    tokenizer = own_tokenizer(place, run.model.vocab, run.model.context)
+    judge = Judge(run.model)
+    stage = JudgeStage(run, judge)
+
+    def features(pairs: DecodedPairs) -> Batch:
+        found = torch.from_numpy(gallery_features(place.store, place.source, pairs))
+        judge.mean.copy_(found.mean(0))
+        judge.std.copy_(found.std(0).clamp(min=1e-3))
+        return {"features": found}
+
+    data = _data(place, run, Needs(side=None, embeddings=False, captions=True), tokenizer, features)
+    return Assembly(stage, data, lambda path: save_judge(path, judge))
+
+
+def _prior(place: Place, run: PriorRun) -> Assembly:
+    clip, tokenizer = conditioning(place, run.model.embed_dim, run.model.context)
+    network = Prior(run.model)
+    if run.fit_stats:
+        network.stats.fit(some_embeddings(place))
+    stage = PriorStage(run, network, clip)
+    data = _data(
+        place, run, Needs(side=None, embeddings=True, captions=True), tokenizer, lambda pairs: read_captions(clip, tokenizer, pairs)
+    )
+    return Assembly(stage, data, _saver(stage, run))
+
+
+def _decoder(place: Place, run: DecoderRun) -> Assembly:
+    clip, tokenizer = conditioning(place, run.model.embed_dim, None)
+    network = build(run.model)
+    if run.fit_stats and not isinstance(network, Decoder):
+        network.stats.fit(some_embeddings(place))
+    stage = DecoderStage(run, network, clip)
+    more = (lambda pairs: read_captions(clip, tokenizer, pairs)) if stage.reads_text else None
+    needs = Needs(side=run.side, embeddings=True, captions=stage.reads_text)
+    return Assembly(stage, _data(place, run, needs, tokenizer if stage.reads_text else None, more), _saver(stage, run))
+
+
+def _upsampler(place: Place, run: UpsamplerRun) -> Assembly:
+    stage = UpsamplerStage(run, build(run.model))
+    return Assembly(stage, _data(place, run, Needs(side=run.side, embeddings=False, captions=False), None), _saver(stage, run))
+
+
+def _saver(stage: Stage, run: PriorRun | DecoderRun | UpsamplerRun) -> Callable[[Path], None]:
+    """The pipeline reads the diffusion's settings from the weights file."""
+    return lambda path: checkpoint.save(path, stage.network, run.model, {"diffusion": run.diffusion.to_json()})
+
+
+def conditioning(place: Place, embed_dim: int, context: int | None) -> tuple[Clip, Tokenizer]:
+    """The frozen CLIP and its tokenizer; `UserError` when none is named, or when its embeddings or captions are of another size."""
+    if place.clip is None:
+        raise UserError("this stage is conditioned on CLIP; name its run folder with --clip, such as --clip models/clip/first")
+    folder = place.store.path(place.clip)
+    clip, config = checkpoint.load(folder / "weights.safetensors")
+    if not isinstance(clip, Clip) or not isinstance(config, ClipConfig):
+        raise UserError(f"--clip {place.clip!r} holds a network that is no CLIP; name a folder under models/clip")
+    if config.embed_dim != embed_dim or (context is not None and config.context != context):
+        raise UserError(
+            f"--clip {place.clip!r} has embed_dim {config.embed_dim} and context {config.context}, "
+            f"but the recipe wants {embed_dim} and {context or config.context}; use recipes of one size"
+        )
+    return clip.eval().requires_grad_(False), Tokenizer.load(folder / "tokenizer.json")
+
+
+@torch.no_grad()
+def read_captions(clip: Clip, tokenizer: Tokenizer, pairs: DecodedPairs) -> Batch:
+    """Every caption as CLIP reads it, once for the whole training: text_features float32 [N, context, width]."""
+    starts = range(0, len(pairs), CAPTIONS_AT_ONCE)
+    parts = [clip.encode_text(tokenizer.encode(pairs.captions[start : start + CAPTIONS_AT_ONCE])).features_BSW for start in starts]
+    return {"text_features": torch.cat(parts)}
+
+
+def some_embeddings(place: Place) -> Tensor:
+    """float32 [N, D]: the image embeddings of the first pairs, enough for their mean and spread."""
+    samples = islice(raw_samples(place.store, place.source), STATS_PAIRS)
+    found = [read_vector(value) for sample in samples if isinstance(value := sample.get("clip_image.npy"), bytes)]
+    if not found:
+        raise UserError("the dataset holds no CLIP embeddings; embed and publish it again")
+    return torch.from_numpy(np.stack([vector for vector in found if vector is not None]))
+
+
+def _data(place: Place, run: AnyRun, needs: Needs, tokenizer: Tokenizer | None, more: More | None = None) -> PairsData:
+    turn = Turn(batch_size=run.batch_size, seed=run.seed)
+    return PairsData(place.store, place.source, needs, turn, tokenizer.encode if tokenizer else None, more)

@@ -1,0 +1,136 @@
+"""This file is batches: from memory when the set is small, streamed from its shards when it is not."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from unclip_pairs.store import Store
+from unclip_training.decoded import DecodedPairs, decoded_pairs
+from unclip_training.reading import PairSource
+from unclip_training.streaming import Encode, Needs, check_shards, streamed
+
+Batch = dict[str, Tensor]
+More = Callable[[DecodedPairs], Batch]
+IN_MEMORY_BYTES = 2 * 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """Which part of the stream of batches this process takes, and from which step on."""
+
+    batch_size: int
+    seed: int
+    start: int = 0
+    rank: int = 0
+    world: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch_size % self.world:
+            raise ValueError(f"batch_size {self.batch_size} cannot be shared by {self.world} processes; choose a multiple of {self.world}")
+
+
+class Order:
+    """The order in which N pairs are seen: a new one each pass, drawn from the seed and the pass alone: any step can be found again.
+
+    With unequal weights, a pass draws N pairs with replacement, each in proportion to its weight.
+    """
+
+    def __init__(self, weights: np.ndarray, seed: int) -> None:
+        self.count, self.seed = len(weights), seed
+        self.shares = None if np.ptp(weights) == 0 else weights.astype(np.float64) / weights.sum(dtype=np.float64)
+        self._passes: dict[int, np.ndarray] = {}
+
+    def of_pass(self, number: int) -> np.ndarray:
+        """int64 [N]: the pairs of the pass in their order."""
+        if number not in self._passes:
+            generator = np.random.default_rng((self.seed, number))
+            drawn = generator.permutation(self.count) if self.shares is None else generator.choice(self.count, self.count, p=self.shares)
+            self._passes = {n: order for n, order in self._passes.items() if n == number - 1} | {number: drawn}
+        return self._passes[number]
+
+    def at(self, first: int, count: int) -> np.ndarray:
+        """int64 [count]: what is seen from the place `first` of the endless sequence on."""
+        places = np.arange(first, first + count)
+        passes = places // self.count
+        return np.concatenate([self.of_pass(int(n))[places[passes == n] % self.count] for n in np.unique(passes)])
+
+
+class MemoryBatches:
+    """An endless iterable of batches gathered from tensors that lie in memory."""
+
+    def __init__(self, columns: Batch, order: Order, turn: Turn) -> None:
+        self.columns, self.order, self.turn = columns, order, turn
+
+    def __iter__(self) -> Iterator[Batch]:
+        step = self.turn.start
+        while True:
+            yield self.batch(step)
+            step += 1
+
+    def batch(self, step: int) -> Batch:
+        """This process's part of the batch of `step`."""
+        turn = self.turn
+        mine = self.order.at(step * turn.batch_size, turn.batch_size)[turn.rank :: turn.world]
+        index = torch.from_numpy(np.ascontiguousarray(mine))
+        return {name: column[index] for name, column in self.columns.items()}
+
+
+def columns_of(pairs: DecodedPairs, needs: Needs, encode: Encode | None) -> Batch:
+    """The tensors a stage needs: pictures uint8 [N, S, S, 3], clip_image and clip_text float32 [N, D], tokens int64 [N, context]."""
+    columns: Batch = {}
+    if needs.side is not None:
+        columns["pictures"] = torch.from_numpy(np.array(pairs.at(needs.side)))
+    if needs.embeddings:
+        assert pairs.clip_image is not None and pairs.clip_text is not None, "these shards hold no embeddings"
+        columns["clip_image"] = torch.from_numpy(np.array(pairs.clip_image))
+        columns["clip_text"] = torch.from_numpy(np.array(pairs.clip_text))
+    if needs.captions:
+        assert encode is not None
+        columns["tokens"] = encode(pairs.captions)
+    return columns
+
+
+class PairsData(LightningDataModule):
+    """The batches of one training. In memory the order is exact after a resume; streamed, a resume draws a new one from seed and step.
+
+    `more` gives further columns, computed once, of a set that lies in memory.
+    """
+
+    def __init__(
+        self, store: Store, source: PairSource, needs: Needs, turn: Turn, encode: Encode | None, more: More | None = None, workers: int = 2
+    ) -> None:
+        super().__init__()
+        self.store, self.source, self.needs, self.turn = store, source, needs, turn
+        self.encode, self.more, self.workers = encode, more, workers
+        self.in_memory_bytes = IN_MEMORY_BYTES
+        self._columns: Batch | None = None
+        self._order: Order | None = None
+
+    @property
+    def fits_in_memory(self) -> bool:
+        """Whether the decoded pictures stay below the bound."""
+        side = max(self.needs.side or 0, 128)
+        return self.source.count * side * side * 3 <= self.in_memory_bytes
+
+    def setup(self, stage: str | None = None) -> None:
+        """Unpacks the set once when it fits."""
+        if self.fits_in_memory and self._columns is None:
+            pairs = decoded_pairs(self.store, self.source, self.needs.side or 0)
+            self._columns = columns_of(pairs, self.needs, self.encode) | (self.more(pairs) if self.more is not None else {})
+            self._order = Order(pairs.weights, self.turn.seed)
+
+    def train_dataloader(self) -> "MemoryBatches | DataLoader[Batch]":
+        """Batches from the step the trainer has reached, this process's share of them."""
+        trainer = self.trainer
+        assert trainer is not None
+        turn = replace(self.turn, start=trainer.global_step, rank=trainer.global_rank, world=trainer.world_size)
+        if self._columns is not None and self._order is not None:
+            return MemoryBatches(self._columns, self._order, turn)
+        check_shards(len(self.source.shards), turn.world, self.workers)
+        dataset = streamed(self.store, self.source, self.needs, self.encode, turn.batch_size // turn.world, turn.seed + turn.start)
+        return DataLoader(dataset, batch_size=None, num_workers=self.workers)

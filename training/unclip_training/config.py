@@ -1,0 +1,106 @@
+"""This file is a run: everything one training needs, as data, with the network's own config inside."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from unclip_diffusion.config import Diffusion
+from unclip_models.config import AnyDecoderConfig, AnyUpsamplerConfig, ClipConfig, PriorConfig
+from unclip_training.judge import JudgeConfig
+from unclip_training.optim import Optim
+from unclip_training.precision import Precision
+
+StageName = Literal["clip", "judge", "prior", "decoder", "upsampler_256", "upsampler_1024"]
+Times = Literal["uniform", "logit_normal"]
+Weighting = Literal["plain", "min_snr"]
+Degradation = Literal["blur", "bsr"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What every stage's run has. `batch_size` counts the pairs of all processes together; `side` is the pictures' side in pixels."""
+
+    recipe: str
+    stage: StageName
+    steps: int
+    batch_size: int
+    optim: Optim
+    side: int
+    precision: Precision = "auto"
+    channels_last: bool = False
+    sample_every: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps is {self.steps}; a training takes at least 1 step")
+        if self.batch_size < 1 or self.sample_every < 1:
+            raise ValueError("batch_size and sample_every must be at least 1")
+
+    def settings(self) -> dict[str, Any]:
+        """The run as plain data, as manifests and checkpoints keep it."""
+        return json.loads(json.dumps(asdict(self)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipRun(Run):
+    """CLIP, with the vocabulary its tokenizer is trained to."""
+
+    model: ClipConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeRun(Run):
+    """The evaluation's own picture-text judge."""
+
+    model: JudgeConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionRun(Run):
+    """What the three kinds of diffusion stages share: process and prediction, and how training times are drawn and weighted."""
+
+    diffusion: Diffusion
+    times: Times = "uniform"
+    weighting: Weighting = "plain"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorRun(DiffusionRun):
+    """The diffusion prior. `drop_text` is the share of captions left out, for guidance.
+
+    With `fit_stats`, the embeddings' mean and spread are measured before training; else the paper's constants hold.
+    """
+
+    model: PriorConfig
+    drop_text: float = 0.1
+    fit_stats: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderRun(DiffusionRun):
+    """The decoder; its conditions are left out in these shares, for guidance."""
+
+    model: AnyDecoderConfig
+    drop_embedding: float = 0.1
+    drop_text: float = 0.5
+    fit_stats: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpsamplerRun(DiffusionRun):
+    """An upsampler, trained on crops of `crop` pixels; the small picture it is given is degraded in `degraded_share` of the cases."""
+
+    model: AnyUpsamplerConfig
+    crop: int
+    degradation: Degradation
+    degraded_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        factor, rest = divmod(self.side, self.model.low_size)
+        if rest or self.crop % factor or not 0 < self.crop <= self.side:
+            raise ValueError(f"crop {self.crop} and side {self.side} must be multiples of side / low_size, and crop at most side")
+
+
+AnyRun = ClipRun | JudgeRun | PriorRun | DecoderRun | UpsamplerRun

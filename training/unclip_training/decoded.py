@@ -1,0 +1,127 @@
+"""This file is the cache of decoded pairs: a small set is unpacked once and then every stage of every training reads it from memory.
+
+It lies beside the data under `cache/`, named by the digest of what it was made from; deleting it costs only the time to make it again.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from unclip_pairs.manifest import is_done, make_manifest, write_manifest
+from unclip_pairs.shards import write_parquet
+from unclip_pairs.store import Store
+from unclip_training.reading import PairSample, PairSource, raw_samples, sample_weights, unpack
+
+SMALLEST_SIDE = 128  # what the tiny stages and the feature extractor share
+
+
+@dataclass(frozen=True)
+class DecodedPairs:
+    """N pairs: pictures uint8 [N, side, side, 3] (a memory map), embeddings float32 [N, D] or None, weights float32 [N]."""
+
+    digest: str
+    keys: list[str]
+    captions: list[str]
+    weights: np.ndarray
+    pictures: np.ndarray
+    clip_image: np.ndarray | None
+    clip_text: np.ndarray | None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def at(self, side: int) -> np.ndarray:
+        """The pictures at `side`: uint8 [N, side, side, 3], each pixel the mean of those it stands for."""
+        return shrink(self.pictures, side)
+
+
+def shrink(pictures: np.ndarray, side: int, chunk: int = 256) -> np.ndarray:
+    """uint8 [N, side, side, 3] by box averaging; `side` must divide the present one."""
+    factor, rest = divmod(pictures.shape[1], side)
+    assert rest == 0, f"{side} does not divide {pictures.shape[1]}"
+    if factor == 1:
+        return np.asarray(pictures)
+    small = np.empty((len(pictures), side, side, 3), np.uint8)
+    for start in range(0, len(pictures), chunk):
+        block = pictures[start : start + chunk]
+        cells = block.reshape(len(block), side, factor, side, factor, 3)
+        small[start : start + chunk] = np.round(cells.mean((2, 4), dtype=np.float32))
+    return small
+
+
+def cache_folder(source: PairSource, side: int) -> str:
+    """The store-relative folder of the cache of this source at this side."""
+    return f"cache/{source.digest12}-{side}"
+
+
+def decoded_pairs(store: Store, source: PairSource, side: int, progress: Callable[[int], None] | None = None) -> DecodedPairs:
+    """The pairs at `side` (at least 128), from the cache, which is made when missing. `DecodeError` on a picture that cannot be read."""
+    side = max(side, SMALLEST_SIDE)
+    folder, inputs = cache_folder(source, side), {"source": source.digest}
+    if not is_done(store, f"{folder}/manifest.json", inputs, {"side": side}):
+        names = _write(store, folder, source, _unpacked(store, source, side, progress))
+        write_manifest(store, f"{folder}/manifest.json", make_manifest(store, "cache", names, inputs=inputs, settings={"side": side}))
+    return _open(store, folder, source)
+
+
+def _unpacked(store: Store, source: PairSource, side: int, progress: Callable[[int], None] | None) -> Iterator[PairSample]:
+    """Pictures unpack outside Python's lock, so two threads keep two cores busy."""
+    raw, count = raw_samples(store, source), 0
+    with ThreadPoolExecutor(2) as pool:
+        while block := list(islice(raw, 256)):
+            yield from pool.map(lambda sample: unpack(sample, side), block)
+            count += len(block)
+            if progress is not None:
+                progress(count)
+
+
+def _write(store: Store, folder: str, source: PairSource, samples: Iterable[PairSample]) -> list[str]:
+    """Writes the arrays and the table of captions; gives their names."""
+    unpacked = list(samples)
+    weights = sample_weights(store, source)
+    columns = {
+        "key": [s.key for s in unpacked],
+        "caption": [s.caption for s in unpacked],
+        "weight": [weights.get(s.key, 1.0) for s in unpacked],
+    }
+    write_parquet(store, f"{folder}/pairs.parquet", pa.table(columns))
+    arrays = {"pictures": [s.picture for s in unpacked]}
+    if all(s.clip_image is not None and s.clip_text is not None for s in unpacked):
+        arrays["clip_image"] = [s.clip_image for s in unpacked if s.clip_image is not None]
+        arrays["clip_text"] = [s.clip_text for s in unpacked if s.clip_text is not None]
+    for name, rows in arrays.items():
+        write_array(store, f"{folder}/{name}.npy", np.stack(rows))
+    return [f"{folder}/pairs.parquet", *(f"{folder}/{name}.npy" for name in arrays)]
+
+
+def write_array(store: Store, name: str, array: np.ndarray) -> None:
+    """Writes a `.npy` whole or not at all."""
+    with store.writing(name) as part:
+        np.save(part, array, allow_pickle=False)
+
+
+def read_array(path: Path) -> np.ndarray:
+    """A read-only memory map; pickled content is refused."""
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _open(store: Store, folder: str, source: PairSource) -> DecodedPairs:
+    table = pyarrow.parquet.read_table(store.path(f"{folder}/pairs.parquet"))
+    arrays = {name: store.path(f"{folder}/{name}.npy") for name in ("pictures", "clip_image", "clip_text")}
+    found = {name: read_array(path) if path.exists() else None for name, path in arrays.items()}
+    assert found["pictures"] is not None
+    return DecodedPairs(
+        digest=source.digest,
+        keys=table["key"].to_pylist(),
+        captions=table["caption"].to_pylist(),
+        weights=table["weight"].to_numpy().astype(np.float32),
+        pictures=found["pictures"],
+        clip_image=found["clip_image"],
+        clip_text=found["clip_text"],
+    )

@@ -1,0 +1,192 @@
+"""This file is one training from start to manifest: what is done is left alone, what was begun is resumed."""
+
+import logging
+import math
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from unclip_pairs.errors import UserError
+from unclip_pairs.manifest import Manifest, file_digest, make_manifest, read_manifest, write_manifest
+from unclip_pairs.store import Store
+from unclip_training.assembly import Assembly, assemble
+from unclip_training.callbacks import Curves, SampleGrids, SeededSteps
+from unclip_training.checkpoints import Checkpoints, read_checkpoint
+from unclip_training.config import AnyRun
+from unclip_training.precision import chosen
+from unclip_training.progress import progress_callback
+from unclip_training.reading import PairSource, pairs_source
+from unclip_training.tracking import RunCard, Tracker
+
+IDENTIFIERS = ("dagster_run_id", "mlflow_run_id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """One launch of a run: on which data, under which name, beside which CLIP. Names are relative to the store."""
+
+    dataset: str
+    name: str
+    clip: str | None = None
+    steps: int | None = None
+    seed: int | None = None
+    processes: int = 1
+    nodes: int = 1
+    dagster_run_id: str = ""
+    track: bool = True
+
+
+@dataclass(frozen=True)
+class Work:
+    """A launch made whole: the run with its overrides, its data, its folder and what identifies the result."""
+
+    run: AnyRun
+    launch: Launch
+    source: PairSource
+    folder: str
+    inputs: dict[str, str]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for two trainings to be the same work."""
+        return {"inputs": self.inputs, "settings": self.run.settings()}
+
+
+def plan(store: Store, run: AnyRun, launch: Launch) -> Work:
+    """The work of a launch; `UserError` when its data or its CLIP is missing, or the run's name leads elsewhere."""
+    if not launch.name or set(launch.name) & set("/\\:"):
+        raise UserError(f"--run {launch.name!r} must be a plain name, such as 'first'")
+    changed = {name: value for name, value in (("steps", launch.steps), ("seed", launch.seed)) if value is not None}
+    try:
+        run = replace(run, **changed)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    source = pairs_source(store, launch.dataset)
+    return Work(run, launch, source, f"models/{run.stage}/{launch.name}", {"dataset": source.digest} | _clip_input(store, launch.clip))
+
+
+def _clip_input(store: Store, clip: str | None) -> dict[str, str]:
+    if clip is None:
+        return {}
+    weights = store.path(f"{clip}/weights.safetensors")
+    if not weights.exists():
+        raise UserError(f"--clip {clip!r} holds no weights.safetensors in {store.root}; train a CLIP first, or name its folder")
+    return {"clip": file_digest(weights)}
+
+
+def finished(store: Store, work: Work) -> Manifest | None:
+    """The manifest of this very work, or None; `UserError` when the folder holds another finished training."""
+    manifest = read_manifest(store, f"{work.folder}/manifest.json")
+    if manifest is None:
+        return None
+    settings = {name: value for name, value in manifest.settings.items() if name not in IDENTIFIERS}
+    if {"inputs": manifest.inputs, "settings": settings} != work.identity:
+        raise UserError(f"{store.path(work.folder)} holds a finished training from other data or settings; choose another --run name")
+    return manifest if all(store.exists(name) for name in manifest.files) else None
+
+
+def resumable(store: Store, work: Work) -> bool:
+    """Whether there is a checkpoint of this very work; `UserError` when it is damaged or belongs to another."""
+    path = store.path(f"{work.folder}/last.ckpt")
+    content = read_checkpoint(path)
+    if content is None:
+        return False
+    if content["unclip"] != work.identity:
+        raise UserError(f"{path} was made from other data or settings; choose another --run name, or move the file aside")
+    return True
+
+
+def fit(store: Store, run: AnyRun, launch: Launch) -> Manifest:
+    """Trains and gives the manifest; returns at once when it was done before.
+
+    `UserError` for missing data, a damaged checkpoint, a taken run name or a diverging loss.
+    """
+    work = plan(store, run, launch)
+    done = finished(store, work)
+    if done is not None:
+        return done
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    resume = resumable(store, work)
+    seed_everything(work.run.seed, verbose=False)
+    parts = assemble(store, work.run, work.source, launch.clip, work.folder)
+    tracker = _tracker(store, work) if launch.track and rank_zero_only.rank == 0 else None
+    curves = Curves(work.run.batch_size, tracker)
+    try:
+        _train(store, work, parts, tracker, curves, resume)
+    except BaseException:
+        if tracker is not None:
+            tracker.finish("KILLED" if not isinstance(tracker.failure, str) else "FAILED")
+        raise
+    return _finish(store, work, parts, tracker, curves)
+
+
+def _train(store: Store, work: Work, parts: Assembly, tracker: Tracker | None, curves: Curves, resume: bool) -> None:
+    path = store.path(f"{work.folder}/last.ckpt")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    run, launch = work.run, work.launch
+    parts.stage.identity = work.identity
+    trainer = Trainer(
+        max_steps=run.steps,
+        max_epochs=-1,
+        devices=launch.processes,
+        num_nodes=launch.nodes,
+        strategy="ddp" if launch.processes * launch.nodes > 1 else "auto",
+        precision=chosen(run.precision),
+        gradient_clip_val=run.optim.grad_clip,
+        callbacks=[
+            SeededSteps(run.seed),
+            curves,
+            SampleGrids(store, work.folder, run.sample_every, tracker),
+            progress_callback(run.stage),
+            Checkpoints(path),
+        ],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        log_every_n_steps=1,
+        default_root_dir=path.parent,
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*does not have many workers.*|.*GPU available but not used.*|.*treespec, LeafSpec.*")
+        trainer.fit(parts.stage, datamodule=parts.data, ckpt_path=path if resume else None, weights_only=True)
+
+
+def _tracker(store: Store, work: Work) -> Tracker:
+    """A tracker that goes on with the run of an earlier start, whose id lies beside the checkpoint."""
+    name = f"{work.folder}/mlflow_run_id"
+    earlier = store.read_bytes(name).decode().strip() if store.exists(name) else None
+    run, launch = work.run, work.launch
+    tags = {"stage": run.stage, "recipe": run.recipe, "dataset": launch.dataset, "dataset_digest": work.source.digest}
+    tags |= {"dagster_run_id": launch.dagster_run_id} if launch.dagster_run_id else {}
+    card = RunCard(name=f"{run.stage}/{launch.name}", params=flat(run.settings()), tags=tags, run_id=earlier)
+    return Tracker(store, card, on_start=lambda run_id: store.write_bytes(name, run_id.encode()))
+
+
+def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as MLflow's params: `optim.lr` -> "0.0003"."""
+    found: dict[str, str] = {}
+    for name, value in settings.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": str(value)}
+    return found
+
+
+def _finish(store: Store, work: Work, parts: Assembly, tracker: Tracker | None, curves: Curves) -> Manifest:
+    """Saves the averaged weights and the curves, closes the tracked run, writes the manifest last."""
+    folder = work.folder
+    if rank_zero_only.rank != 0:
+        return make_manifest(store, "model", [], inputs=work.inputs, settings=work.run.settings())
+    with store.writing(f"{folder}/weights.safetensors") as part, parts.stage.averaged_weights():
+        parts.save(part)
+    final = {name: value for name, value, _, _ in curves.points if math.isfinite(value)}
+    store.write_json(f"{folder}/metrics.json", {"final": final, "points": [p for p in curves.points if math.isfinite(p[1])]})
+    mlflow_run_id = (tracker.finish() if tracker is not None else None) or ""
+    names = [name for name in store.names(f"{folder}/") if not name.endswith(("last.ckpt", "manifest.json"))]
+    settings = work.run.settings() | {"dagster_run_id": work.launch.dagster_run_id, "mlflow_run_id": mlflow_run_id}
+    counts = {"steps": work.run.steps, "pairs": work.source.count, "loss": final.get("loss", 0.0)}
+    return write_manifest(
+        store, f"{folder}/manifest.json", make_manifest(store, "model", names, inputs=work.inputs, settings=settings, counts=counts)
+    )

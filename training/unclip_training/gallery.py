@@ -1,0 +1,25 @@
+"""This file is the features of a whole set of pictures, computed once: the judge learns from them, the evaluation compares with them."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from unclip_pairs.store import Store
+from unclip_training.decoded import DecodedPairs, cache_folder, read_array, write_array
+from unclip_training.mobilenet import SIDE, WEIGHTS_SHA256, features
+from unclip_training.reading import PairSource
+
+CHUNK = 256
+
+
+def gallery_features(store: Store, source: PairSource, pairs: DecodedPairs, progress: Callable[[int], None] | None = None) -> np.ndarray:
+    """float32 [N, 1280]: MobileNetV2 features of the pairs, cached beside their decoded pictures."""
+    name = f"{cache_folder(source, pairs.pictures.shape[1])}/mobilenet_v2-{WEIGHTS_SHA256[:8]}-{SIDE}.npy"
+    if not store.exists(name):
+        parts: list[np.ndarray] = []
+        for start in range(0, len(pairs), CHUNK):
+            parts.append(features(np.asarray(pairs.pictures[start : start + CHUNK])))
+            if progress is not None:
+                progress(min(start + CHUNK, len(pairs)))
+        write_array(store, name, np.concatenate(parts))
+    return np.array(read_array(store.path(name)))

@@ -1,0 +1,120 @@
+"""This file is where pairs come from: a published dataset version, or the safe set of the crawl from which CLIP learns."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow.parquet
+
+from unclip_pairs.errors import UserError
+from unclip_pairs.images import decode, fit_square, to_array
+from unclip_pairs.manifest import read_manifest, settings_digest
+from unclip_pairs.shards import read_shard, shard_names
+from unclip_pairs.store import Store
+
+SAFE = "safe"
+PICTURE_EXTENSIONS = ("png", "jpg", "webp")
+
+
+@dataclass(frozen=True)
+class PairSource:
+    """Finished shards, the keys to take from them (None: all), and the digest of both."""
+
+    digest: str
+    shards: tuple[str, ...]
+    keys: frozenset[str] | None
+    count: int
+
+    @property
+    def digest12(self) -> str:
+        """The digest as it appears in file names."""
+        return self.digest[:12]
+
+
+@dataclass(frozen=True)
+class PairSample:
+    """One pair, unpacked: uint8 [side, side, 3], and its embeddings where the shard has them."""
+
+    key: str
+    caption: str
+    picture: np.ndarray
+    clip_image: np.ndarray | None
+    clip_text: np.ndarray | None
+
+
+def pairs_source(store: Store, dataset: str, split: str = "train") -> PairSource:
+    """The pairs named by `dataset`: a version (its `split`), or "safe". `UserError` when it is not there."""
+    return _safe_set(store) if dataset == SAFE else _published(store, dataset, split)
+
+
+def _published(store: Store, version: str, split: str) -> PairSource:
+    manifest = read_manifest(store, f"datasets/{version}/manifest.json")
+    if manifest is None:
+        known = sorted({name.split("/")[1] for name in store.names("datasets/") if name.endswith("/manifest.json")})
+        raise UserError(f"dataset {version!r} is not published in {store.root}; known versions: {', '.join(known) or 'none'}")
+    shards = shard_names(store, f"datasets/{version}/{split}-")
+    if not shards:
+        raise UserError(f"dataset {version!r} has no {split!r} shards; publish it again")
+    digest = manifest.digest if split == "train" else settings_digest([manifest.digest, split])
+    return PairSource(digest, tuple(shards), None, sum(_count(store, shard) for shard in shards))
+
+
+def _count(store: Store, shard: str) -> int:
+    manifest = read_manifest(store, f"{shard}.json")
+    assert manifest is not None
+    return int(manifest.counts["samples"])
+
+
+def _safe_set(store: Store) -> PairSource:
+    verdict = read_manifest(store, "verdicts/safety.json")
+    if verdict is None:
+        raise UserError(f"the safety verdicts are missing in {store.root}; run `unclip curate` first, or name a dataset version")
+    table = pyarrow.parquet.read_table(store.path("verdicts/safety.parquet"), columns=["key", "keep"])
+    keep = {key for key, kept in zip(table["key"].to_pylist(), table["keep"].to_pylist(), strict=True) if kept}
+    keys = frozenset(keep - _held_out_keys(store))
+    shards = [name for name in shard_names(store, "crawl/") if name.rsplit("/", 1)[1].startswith("shard-")]
+    if not keys or not shards:
+        raise UserError(f"the safe set of {store.root} is empty; crawl some pairs, or loosen the policy")
+    digests = [manifest.digest for shard in shards if (manifest := read_manifest(store, f"{shard}.json"))]
+    return PairSource(settings_digest([verdict.digest, digests, sorted(keys)]), tuple(shards), keys, len(keys))
+
+
+def _held_out_keys(store: Store) -> set[str]:
+    """The pairs kept for testing composition, which no stage may see."""
+    if not store.exists("verdicts/held_out.parquet"):
+        return set()
+    return set(pyarrow.parquet.read_table(store.path("verdicts/held_out.parquet"), columns=["key"])["key"].to_pylist())
+
+
+def sample_weights(store: Store, source: PairSource) -> dict[str, float]:
+    """The weight of each pair whose shard states one; others count 1."""
+    weights: dict[str, float] = {}
+    for shard in source.shards:
+        path = store.path(f"{shard}.parquet")
+        if "weight" in pyarrow.parquet.read_schema(path).names:
+            table = pyarrow.parquet.read_table(path, columns=["key", "weight"])
+            weights |= dict(zip(table["key"].to_pylist(), table["weight"].to_pylist(), strict=True))
+    return weights
+
+
+def read_vector(data: bytes | None) -> np.ndarray | None:
+    """float32 [D] of a `.npy`; pickled content is refused."""
+    return None if data is None else np.load(io.BytesIO(data), allow_pickle=False).astype(np.float32).reshape(-1)
+
+
+def unpack(sample: dict[str, bytes | str], side: int) -> PairSample:
+    """The pair of a raw sample, its picture fitted into `side` x `side`."""
+    raw: dict[str, bytes] = {name: value for name, value in sample.items() if isinstance(value, bytes)}
+    data = next(raw[name] for name in PICTURE_EXTENSIONS if name in raw)
+    picture = to_array(fit_square(decode(data), side))
+    vectors = read_vector(raw.get("clip_image.npy")), read_vector(raw.get("clip_text.npy"))
+    return PairSample(str(sample["__key__"]), raw["txt"].decode(), picture, *vectors)
+
+
+def raw_samples(store: Store, source: PairSource) -> Iterator[dict[str, bytes | str]]:
+    """The chosen samples in shard order, undecoded."""
+    for shard in source.shards:
+        for sample in read_shard(store, shard):
+            if source.keys is None or sample["__key__"] in source.keys:
+                yield sample

@@ -1,0 +1,52 @@
+"""This file is the decoder's stage: from a CLIP embedding to a small picture (Ramesh et al., 2022, section 2.1)."""
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from unclip_diffusion.losses import hybrid_loss
+from unclip_models.clip import Clip
+from unclip_models.compact_decoder import CompactDecoder
+from unclip_models.config import CompactDecoderConfig
+from unclip_models.decoder import Decoder
+from unclip_models.text import Text
+from unclip_training.batches import Batch
+from unclip_training.config import DecoderRun
+from unclip_training.stages.diffusion import DiffusionStage
+from unclip_training.stages.pixels import grid, to_pixels
+
+TRAINING_STEPS = 1000  # of the discrete process that learned variances are defined on
+
+
+class DecoderStage(DiffusionStage):
+    """The paper's decoder learns with the hybrid loss of improved DDPM, the compact one with a plain prediction loss."""
+
+    run: DecoderRun
+    network: Decoder | CompactDecoder
+
+    def __init__(self, run: DecoderRun, network: Decoder | CompactDecoder, clip: Clip | None = None) -> None:
+        super().__init__(run, network, clip)
+        self.compact = isinstance(run.model, CompactDecoderConfig)
+        self.reads_text = not isinstance(run.model, CompactDecoderConfig) or run.model.text_width > 0
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The loss on pictures of which the embedding, the caption or both are left out now and then."""
+        x_0, z_BD = to_pixels(batch["pictures"]), batch["clip_image"]
+        text = self.text(batch) if self.reads_text else None
+        image_B, text_B = self.keep(len(x_0), self.run.drop_embedding), self.keep(len(x_0), self.run.drop_text)
+        if self.compact:
+            return self.denoising_loss(x_0, lambda x, t_B: self.network(x, t_B, z_BD, text, image_B, text_B), batch.get("weight"))
+        t_B, noise = self.times(len(x_0)), torch.randn_like(x_0)
+        x_t = self.schedule.q_sample(x_0, t_B, noise)
+        return hybrid_loss(self.network(x_t, t_B, z_BD, text, image_B, text_B), x_0, x_t, t_B, noise, self.schedule, TRAINING_STEPS)
+
+    def paint(self) -> Image.Image | None:
+        """Pairs of training picture and its reconstruction from the embedding alone."""
+        if self.shown is None:
+            return None
+        x_0, z_BD = to_pixels(self.shown["pictures"]), self.shown["clip_image"]
+        text = self.text(self.shown) if self.reads_text else None
+        return grid([x_0, self.sample(lambda x, t_B: self._prediction(x, t_B, z_BD, text), tuple(x_0.shape))])
+
+    def _prediction(self, x: Tensor, t_B: Tensor, z_BD: Tensor, text: Text | None) -> Tensor:
+        return self.network(x, t_B, z_BD, text)[:, :3].float()

@@ -1,0 +1,71 @@
+"""This file is what the diffusion stages share: times, noise, targets, and painting with the process they are trained for."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from unclip_diffusion.losses import min_snr_weight, prediction_loss
+from unclip_diffusion.predictions import target, x0_denoiser
+from unclip_diffusion.samplers import sample_ddim
+from unclip_diffusion.schedule import logit_normal_times, sampling_times, schedule_named, uniform_times
+from unclip_models.clip import Clip
+from unclip_models.text import Text
+from unclip_training.batches import Batch
+from unclip_training.config import DiffusionRun
+from unclip_training.stages.base import Stage
+
+SHOWN = 16
+
+
+class DiffusionStage(Stage):
+    """A denoiser and how it learns; `clip` is the frozen CLIP that reads captions where they are not read beforehand."""
+
+    run: DiffusionRun
+
+    def __init__(self, run: DiffusionRun, network: nn.Module, clip: Clip | None = None) -> None:
+        super().__init__(run, network)
+        self.schedule = schedule_named(run.diffusion.schedule)
+        self._frozen = (clip,)  # in a tuple, so that it is neither trained nor saved with the stage
+        self.shown: Batch | None = None
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """As in `Stage`; the first pairs are remembered for the sample grid."""
+        if self.shown is None:
+            self.shown = {name: column[:SHOWN].clone() for name, column in batch.items()}
+        return super().training_step(batch, batch_idx)
+
+    def times(self, count: int) -> Tensor:
+        """Training times [B] in [0, 1]."""
+        draw = logit_normal_times if self.run.times == "logit_normal" else uniform_times
+        return draw(count).to(self.device)
+
+    def denoising_loss(self, x_0: Tensor, model: Callable[[Tensor, Tensor], Tensor], weight_B: Tensor | None) -> Tensor:
+        """Mean squared error of what the run predicts, at random times; weighted by the pairs' own weights where they have them."""
+        t_B, noise = self.times(len(x_0)), torch.randn_like(x_0)
+        alpha_bar_B = self.schedule.alpha_bar(t_B)
+        wanted = target(self.run.diffusion.prediction, x_0, noise, alpha_bar_B)
+        if self.run.weighting == "min_snr":
+            snr_B = min_snr_weight(self.run.diffusion.prediction, alpha_bar_B)
+            weight_B = snr_B if weight_B is None else weight_B * snr_B
+        return prediction_loss(model(self.schedule.q_sample(x_0, t_B, noise), t_B).float(), wanted, weight_B)
+
+    def text(self, batch: Batch) -> Text:
+        """The captions as CLIP reads them: from the batch where they were read beforehand, else by the frozen CLIP."""
+        if "text_features" in batch:
+            return Text(batch["tokens"], batch["clip_text"], batch["text_features"])
+        (clip,) = self._frozen
+        assert clip is not None
+        with torch.no_grad():
+            return clip.to(self.device).encode_text(batch["tokens"])
+
+    def keep(self, count: int, drop: float) -> Tensor:
+        """bool [B]: False where the condition is left out."""
+        return torch.rand(count, device=self.device) >= drop
+
+    def sample(self, model: Callable[[Tensor, Tensor], Tensor], shape: tuple[int, ...]) -> Tensor:
+        """x_0 of the given shape, by DDIM with the steps the run is made for and fixed noise."""
+        diffusion = self.run.diffusion
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
+        denoise = x0_denoiser(model, self.schedule, diffusion.prediction, diffusion.clip)
+        return sample_ddim(denoise, noise, self.schedule, sampling_times(diffusion.steps).to(self.device))

@@ -1,0 +1,25 @@
+"""This file is the prior's stage: from a caption to the CLIP embedding of a picture (Ramesh et al., 2022, section 2.2)."""
+
+from torch import Tensor
+
+from unclip_models.clip import Clip
+from unclip_models.prior import Prior
+from unclip_training.batches import Batch
+from unclip_training.config import PriorRun
+from unclip_training.stages.diffusion import DiffusionStage
+
+
+class PriorStage(DiffusionStage):
+    """The prior predicts the clean, standardised image embedding."""
+
+    run: PriorRun
+    network: Prior
+
+    def __init__(self, run: PriorRun, network: Prior, clip: Clip | None = None) -> None:
+        super().__init__(run, network, clip)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Mean squared error on the standardised embedding, captions left out in `drop_text` of the cases."""
+        text, z_BD = self.text(batch), self.network.stats.standardise(batch["clip_image"])
+        keep_B = self.keep(len(z_BD), self.run.drop_text)
+        return self.denoising_loss(z_BD, lambda x, t_B: self.network(x, t_B, text, keep_B), batch.get("weight"))
