@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from unclip_pairs.errors import UserError
 
@@ -30,7 +30,9 @@ class Diffusion:
         if not self.steps or min(self.steps) < 1:
             raise UserError(f"steps is {self.steps}, but every count must be at least 1.")
         if self.sampler == "analytic" and len(self.noise_power) != sum(self.steps):
-            raise UserError(f"noise_power has {len(self.noise_power)} values, but the analytic sampler needs one per step, {sum(self.steps)}.")
+            raise UserError(
+                f"noise_power has {len(self.noise_power)} values, but the analytic sampler needs one per step, {sum(self.steps)}."
+            )
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -39,7 +41,7 @@ class Diffusion:
     def from_json(cls, text: str) -> "Diffusion":
         """What `to_json` wrote. `UserError` when it is broken or of another version."""
         try:
-            value = {name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(text).items()}
+            value: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(text).items()}
             return cls(**value)
         except (json.JSONDecodeError, TypeError, AttributeError) as error:
             names = ", ".join(field.name for field in fields(cls))

@@ -73,7 +73,7 @@ def _random_jpeg(x_BCHW: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def jpeg(x_BCHW: Tensor, quality: int) -> Tensor:
-    """What JPEG's rounding does to 8 x 8 blocks at `quality` 1 to 100, with the luminance table for all channels and no chroma subsampling."""
+    """What JPEG's rounding does to 8 x 8 blocks at `quality` 1 to 100; every channel is treated as luminance."""
     height, width = x_BCHW.shape[-2:]
     padded = nn.functional.pad(x_BCHW, (0, -width % 8, 0, -height % 8), mode="replicate") * 127.5
     blocks = padded.unfold(2, 8, 8).unfold(3, 8, 8)

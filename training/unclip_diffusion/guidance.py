@@ -27,7 +27,7 @@ def guided(model: Conditional, scale: float) -> Denoiser:
 
 
 def guided_noise_only(model: Conditional, scale: float, channels: int = 3) -> Denoiser:
-    """Guidance for a network with learned variance: the first `channels` are guided, the variance stays that of the conditioned half (GLIDE)."""
+    """Guidance for a network with learned variance: the first `channels` are guided, the variance is that of the kept half (GLIDE)."""
 
     def apart(x: Tensor, t_B: Tensor, keep_B: Tensor) -> Tensor:
         output = model(x, t_B, keep_B)

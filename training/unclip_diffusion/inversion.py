@@ -23,7 +23,7 @@ def invert_ddim(denoise: Denoiser, x_0: Tensor, schedule: NoiseSchedule, times: 
 
 
 def _noisier(denoise: Denoiser, x: Tensor, t_B: Tensor, alpha_bar: Tensor, alpha_bar_noisier: Tensor, rounds: int) -> Tensor:
-    """The y at t_B from which one DDIM step leads to x. A picture without noise says nothing of the noise, so there the model's is taken."""
+    """The y at t_B from which one DDIM step leads to x. A picture says nothing of the noise, so there the model's is taken."""
     y, is_picture = x, bool(alpha_bar > 1 - 1e-6)
     for _ in range(rounds):
         guess = denoise(y, t_B)

@@ -1,7 +1,7 @@
 """This file is the samplers: plain functions from noise to data. None keeps a state, so each is tested with a lambda.
 
-`denoise(x, t_B)` says x_0 (see `predictions.x0_denoiser`). `times` fall from 1 to 0 (`sampling_times`). `noise(x)` draws like x; passing one
-that draws per picture makes a picture independent of the batch it is in. `callback(step, x_0)` is told after every step.
+`denoise(x, t_B)` says x_0 (see `predictions.x0_denoiser`). `times` fall from 1 to 0 (`sampling_times`). `noise(x)` draws like x; one that
+draws per picture makes a picture independent of the batch it is in. `callback(step, x_0)` is told after every step.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -166,7 +166,7 @@ def sample_analytic(
 
 
 def analytic_variance(smallest: Tensor, alpha_bar: Tensor, alpha_bar_next: Tensor, power: float) -> Tensor:
-    """Bao et al. (2022), eq. 8: the posterior's variance plus what not knowing x_0 adds; `power` is the mean square of the predicted noise."""
+    """Bao et al. (2022), eq. 8: the posterior's variance plus the doubt about x_0; `power` is the mean square of the noise predicted."""
     step = alpha_bar / alpha_bar_next
     gap = ((1 - alpha_bar) / step).sqrt() - (1 - alpha_bar_next - smallest).clamp_min(0).sqrt()
     largest = (1 - step).clamp_min(0) + smallest
@@ -174,7 +174,9 @@ def analytic_variance(smallest: Tensor, alpha_bar: Tensor, alpha_bar_next: Tenso
 
 
 @torch.no_grad()
-def noise_power(denoise: Denoiser, x_0: Tensor, schedule: NoiseSchedule, times: Tensor, *, noise: Noise = torch.randn_like) -> tuple[float, ...]:
+def noise_power(
+    denoise: Denoiser, x_0: Tensor, schedule: NoiseSchedule, times: Tensor, *, noise: Noise = torch.randn_like
+) -> tuple[float, ...]:
     """Mean square of the noise the model predicts at each time but the last, over these data: what `sample_analytic` needs."""
     powers = []
     for stride in strides(schedule, times, x_0):

@@ -1,4 +1,4 @@
-"""This file is one call that samples as a `Diffusion` says: the settings that travel with the weights, turned into the functions they name."""
+"""This file is one call that samples as a `Diffusion` says: settings turned into the functions they name."""
 
 import torch
 from torch import Tensor

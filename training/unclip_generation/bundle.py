@@ -1,7 +1,8 @@
 """This file is a bundle read from its folder: every stage with its diffusion, the tokenizer, and the check that they belong together.
 
-`bundle.json` names the files: `{"format": 1, "tokenizer": ..., "clip": ..., "prior": ..., "decoder": ..., "upsamplers": [...]}` and, where the
-evaluation has chosen it, `"guidance": {"prior": 1.0, "decoder": 2.0}`. Other keys are for those who keep records and are not read here.
+`bundle.json` names the files: `{"format": 1, "tokenizer": ..., "clip": ..., "prior": ..., "decoder": ..., "upsamplers": [...]}`
+and, where the evaluation has chosen it, `"guidance": {"prior": 1.0, "decoder": 2.0}`. Other keys are
+for those who keep records and are not read here.
 """
 
 import json

@@ -50,7 +50,7 @@ class UnCLIP:
         num_candidates: int = 2,
         progress: Progress | None = None,
     ) -> list[Image.Image]:
-        """One RGB picture of `size` square per prompt. Of `num_candidates` image embeddings the one nearest the text is painted (section 2.2)."""
+        """One RGB picture of `size` square per prompt. Of `num_candidates` embeddings the one nearest the text is painted (section 2.2)."""
         guidance = guidance or self.bundle.guidance
         pictures: list[Image.Image] = []
         for rows, tell in self._batches(len(prompts), seeds, size, progress):
@@ -101,7 +101,7 @@ class UnCLIP:
         return self.bundle.clip.encode_text(self.bundle.tokenizer.encode(prompts).to(self.device))
 
     def imagine(self, text: Text, seeds: Sequence[int], scale: float = 1.0, num_candidates: int = 2, tell: "Tell | None" = None) -> Tensor:
-        """Image embeddings [B, D] of unit norm from the prior: for each text the best of `num_candidates` by its product with the text's own."""
+        """Unit-norm image embeddings [B, D] from the prior: for each text the best of `num_candidates`, by product with the text's own."""
         prior, many = self.bundle.prior, text.repeat(num_candidates)
         draws = [PictureNoise(seeds, f"prior {i}") for i in range(num_candidates)]
         noise = Together(draws)
@@ -118,7 +118,9 @@ class UnCLIP:
         """Pixels [B, C, H, W] from the first stage that reaches `size`, or from the last."""
         pixels = self._decode(z_BD, text, seeds, scale, tell)
         for number, stage in enumerate(self._upsamplers(size), start=1):
-            pixels = self._upsample(stage, pixels, PictureNoise(seeds, f"upsampler {number}"), tell.steps(f"upsampler {number}", sum(stage.diffusion.steps)))
+            pixels = self._upsample(
+                stage, pixels, PictureNoise(seeds, f"upsampler {number}"), tell.steps(f"upsampler {number}", sum(stage.diffusion.steps))
+            )
         return pixels
 
     def _decode(self, z_BD: Tensor, text: Text | None, seeds: Sequence[int], scale: float, tell: "Tell") -> Tensor:
@@ -195,7 +197,7 @@ class Tell:
 
 
 def nearest_candidates(z_ND: Tensor, text_BD: Tensor) -> Tensor:
-    """Of N = k * B candidates, k for each of B texts (all first ones, then all second ones), the one of largest product with its text [B, D]."""
+    """Of N = k * B candidates, k for each of B texts (all first ones, then all second), the one nearest its text [B, D]."""
     candidates_KBD = z_ND.unflatten(0, (-1, len(text_BD)))
     best_B = (candidates_KBD * text_BD).sum(-1).argmax(0)
     return candidates_KBD[best_B, torch.arange(len(text_BD), device=z_ND.device)]

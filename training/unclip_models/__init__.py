@@ -1,1 +1,1 @@
-"""The networks of unCLIP: CLIP, prior, decoder, upsamplers; their configs, tokenizer and checkpoints. They know neither diffusion nor a trainer."""
+"""The networks of unCLIP: CLIP, prior, decoder, upsamplers; configs, tokenizer, checkpoints. They know neither diffusion nor trainer."""

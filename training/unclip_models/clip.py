@@ -2,6 +2,8 @@
 
 # B batch, S tokens, D embedding, W width of the text tower
 
+from typing import Any
+
 import torch
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from torch import Tensor, nn
@@ -35,9 +37,9 @@ class Clip(nn.Module):
 
     def encode_text(self, tokens_BS: Tensor) -> Text:
         """The captions as `Text`. Pooling is at the end token, which has the highest id."""
-        network, mask = self.network, self.network.attn_mask
+        network: Any = self.network  # its parts are assigned from another module, where the types are lost
         x_BSW = network.token_embedding(tokens_BS) + network.positional_embedding
-        features_BSW = network.ln_final(network.transformer(x_BSW, attn_mask=mask))
+        features_BSW = network.ln_final(network.transformer(x_BSW, attn_mask=network.attn_mask))
         end_B = tokens_BS.argmax(dim=1)
         pooled_BW = features_BSW[torch.arange(len(tokens_BS), device=tokens_BS.device), end_B]
         embedding_BD = nn.functional.normalize((pooled_BW @ network.text_projection).float(), dim=-1)

@@ -1,4 +1,4 @@
-"""This file is the sizes of the networks: one frozen dataclass per network, and the way to and from the JSON that travels with the weights."""
+"""This file is the sizes of the networks: a frozen dataclass per network, to and from the JSON that travels with the weights."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
@@ -77,7 +77,9 @@ class UNetConfig:
         _check(self.side % (1 << (len(self.multipliers) - 1)) == 0, "side", self.side, f"it must be halved {len(sides) - 1} times")
         _check(set(self.attention_sides) <= set(sides), "attention_sides", self.attention_sides, f"each must be one of {sides}")
         _check(self.channels % self.num_groups == 0, "num_groups", self.num_groups, f"it must divide channels {self.channels}")
-        heads_fit = all(self.channels * m % self.head_channels == 0 for m, s in zip(self.multipliers, sides, strict=True) if s in self.attention_sides)
+        heads_fit = all(
+            self.channels * m % self.head_channels == 0 for m, s in zip(self.multipliers, sides, strict=True) if s in self.attention_sides
+        )
         _check(heads_fit, "head_channels", self.head_channels, "it must divide the channels of every level with attention")
 
     @property
@@ -104,7 +106,7 @@ class DecoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CompactDecoderConfig:
-    """A decoder for minutes on a CPU: pixels are folded by `patch` (so `unet.side` is image_size / patch), the embedding enters in three ways.
+    """A decoder for minutes on a CPU: pixels are folded by `patch` (so `unet.side` is image_size / patch), the embedding enters thrice.
 
     `image_tokens` context tokens for the attention, `map_side` the side of the spatial map drawn from the embedding,
     `text_width` the width of CLIP's token features (0: the decoder reads no text).
@@ -119,7 +121,12 @@ class CompactDecoderConfig:
     text_width: int = 0
 
     def __post_init__(self) -> None:
-        _check(self.unet.side * self.patch == self.image_size, "unet.side", self.unet.side, f"it must be image_size / patch = {self.image_size / self.patch}")
+        _check(
+            self.unet.side * self.patch == self.image_size,
+            "unet.side",
+            self.unet.side,
+            f"it must be image_size / patch = {self.image_size / self.patch}",
+        )
         _check(self.unet.side % self.map_side == 0, "map_side", self.map_side, f"it must divide unet.side {self.unet.side}")
 
 
@@ -148,7 +155,12 @@ class CompactUpsamplerConfig:
     unet: UNetConfig
 
     def __post_init__(self) -> None:
-        _check(self.unet.side * self.patch == self.image_size, "unet.side", self.unet.side, f"it must be image_size / patch = {self.image_size / self.patch}")
+        _check(
+            self.unet.side * self.patch == self.image_size,
+            "unet.side",
+            self.unet.side,
+            f"it must be image_size / patch = {self.image_size / self.patch}",
+        )
         _check(not self.unet.attention_sides, "attention_sides", self.unet.attention_sides, "an upsampler has none")
 
 
@@ -181,7 +193,9 @@ def from_json(value: dict[str, Any]) -> NetworkConfig:
     if kind not in KINDS:
         raise UserError(f"The network kind is {kind!r}, but this version knows only {', '.join(KINDS)}; use the version that wrote it.")
     if version != CODE_VERSION:
-        raise UserError(f"code_version is {version!r}, but this version reads {CODE_VERSION}; train again or use the version that wrote it.")
+        raise UserError(
+            f"code_version is {version!r}, but this version reads {CODE_VERSION}; train again or use the version that wrote it."
+        )
     return _build(KINDS[kind], rest)
 
 

@@ -28,7 +28,7 @@ class TimeEmbedding(nn.Module):
 class EmbeddingStats(nn.Module):
     """Mean and deviation of a set of embeddings, stored with the weights; what a diffusion or a linear layer sees is standardised by them.
 
-    Until `fit` is called: mean 0 and deviation 1 / scale, which with scale 17.2 is the paper's own scaling (Ramesh et al., 2022, appendix C).
+    Until `fit` is called: mean 0 and deviation 1 / scale, at scale 17.2 the paper's own scaling (Ramesh et al., 2022, appendix C).
     """
 
     mean_D: Tensor

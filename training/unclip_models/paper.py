@@ -21,15 +21,21 @@ PAPER_CLIP = ClipConfig(
     embed_dim=1024,
 )
 # The paper gives width, depth, heads, context and "1B", but no MLP ratio: with 4 it would be 1.21B, with 3 everything printed holds.
-PAPER_PRIOR = PriorConfig(embed_dim=1024, text_width=1024, context=CONTEXT, tower=TowerConfig(width=2048, depth=24, heads=32, mlp_ratio=3.0))
+PAPER_PRIOR = PriorConfig(
+    embed_dim=1024, text_width=1024, context=CONTEXT, tower=TowerConfig(width=2048, depth=24, heads=32, mlp_ratio=3.0)
+)
 PAPER_DECODER = DecoderConfig(
-    unet=UNetConfig(side=64, channels=512, multipliers=(1, 2, 3, 4), num_blocks=3, attention_sides=(32, 16, 8), head_channels=64, dropout=0.1),
+    unet=UNetConfig(
+        side=64, channels=512, multipliers=(1, 2, 3, 4), num_blocks=3, attention_sides=(32, 16, 8), head_channels=64, dropout=0.1
+    ),
     text=TowerConfig(width=2048, depth=24, heads=32),
     vocab_size=VOCAB_SIZE,
     context=CONTEXT,
     embed_dim=1024,
 )
-PAPER_UPSAMPLER_256 = UpsamplerConfig(low_size=64, unet=UNetConfig(side=256, channels=320, multipliers=(1, 2, 3, 4), num_blocks=3, dropout=0.1))
+PAPER_UPSAMPLER_256 = UpsamplerConfig(
+    low_size=64, unet=UNetConfig(side=256, channels=320, multipliers=(1, 2, 3, 4), num_blocks=3, dropout=0.1)
+)
 # The width of the time embedding is not published. ADM's 4 * 192 gives 282M; the first upsampler's 1280, used for both, gives 299M.
 PAPER_UPSAMPLER_1024 = UpsamplerConfig(
     low_size=256,

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 import tokenizers
+import torch
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import Tensor
 
@@ -43,7 +43,7 @@ class Text:
 
 
 class Tokenizer:
-    """A byte-pair tokenizer with a fixed context. Rows are start, tokens, end, padding; the end token has the highest id, as CLIP pools there."""
+    """A byte-pair tokenizer with a fixed context. Rows are start, tokens, end, padding; the end has the highest id, as CLIP pools there."""
 
     def __init__(self, engine: tokenizers.Tokenizer) -> None:
         assert engine.padding is not None, "a tokenizer of ours pads"
@@ -60,7 +60,9 @@ class Tokenizer:
         engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         engine.decoder = decoders.ByteLevel()
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-        trainer = trainers.BpeTrainer(vocab_size=vocab_size - 1, special_tokens=[PAD, START], initial_alphabet=alphabet, show_progress=False)
+        trainer = trainers.BpeTrainer(
+            vocab_size=vocab_size - 1, special_tokens=[PAD, START], initial_alphabet=alphabet, show_progress=False
+        )
         engine.train_from_iterator(sorted(counts.elements()), trainer)
         engine.add_special_tokens([END])
         return cls(_framed(engine, (START, END, PAD), context))

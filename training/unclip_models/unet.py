@@ -85,7 +85,7 @@ class Step(nn.Module):
 
 
 class UNet(nn.Module):
-    """`forward(x [B, channels, H, W], emb [B, time_width], context [B, T, X] or None)` is features of the shape of x. Any H, W that halve evenly."""
+    """`forward(x [B, channels, H, W], emb [B, time_width], context [B, T, X] or None)` is like x. Any H, W that halve evenly."""
 
     def __init__(self, config: UNetConfig, context_width: int = 0) -> None:
         super().__init__()

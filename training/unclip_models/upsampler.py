@@ -1,7 +1,8 @@
-"""This file is the two kinds of upsampler: the paper's (Ramesh et al., 2022, section 2.1: ADM, convolutions only, no caption), and a compact one.
+"""This file is the two kinds of upsampler: the paper's (Ramesh et al., 2022, section 2.1), and a compact one.
 
-Both see the small picture enlarged bilinearly and put beside the noised large one. Having no attention they take any size, so they train
-on crops and run on whole pictures. The compact one folds pixels into channels and *adds* to the enlarged picture: it starts as bilinear.
+Both are convolutions only, know no caption, and see the small picture enlarged bilinearly and put beside the noised large one. Having no
+attention they take any size, so they train on crops and run on whole pictures. The compact one folds pixels into channels and *adds* to
+the enlarged picture: it starts as bilinear.
 """
 
 # B batch, C channels, H W sides of the large picture, h w of the small one, E width of the conditioning
