@@ -115,8 +115,12 @@ def _describe(identity: str, stages: Mapping[str, str], manifests: Mapping[str, 
     }
 
 
-def write_bundle(store: Store, stages: Mapping[str, str], *, policy_version: str = "") -> Manifest:
+def write_bundle(
+    store: Store, stages: Mapping[str, str], *, policy_version: str = "", guidance: Mapping[str, float] | None = None
+) -> Manifest:
     """Collects the stages (`{"clip": "models/clip/demo", ...}`) into `bundles/<12 hex>`; the same stages give the same bundle, made once.
+
+    `guidance` (`{"prior": 1.0, "decoder": 2.0}`) is what the generator uses when nobody says otherwise; None: its own defaults.
 
     `UserError` when a stage is unfinished, altered, or was trained with another CLIP or on another dataset than the others.
     """
@@ -128,9 +132,12 @@ def write_bundle(store: Store, stages: Mapping[str, str], *, policy_version: str
         raise UserError(f"{tokenizer} is missing; train the CLIP again, its training writes the tokenizer")
     dataset = _dataset_manifest(store, manifests["decoder"].inputs["dataset"])
     inputs = {stage: manifest.digest for stage, manifest in manifests.items()} | {"dataset": manifests["decoder"].inputs["dataset"]}
-    identity = settings_digest({"inputs": inputs, "tokenizer": file_digest(tokenizer), "policy": policy_version, "format": FORMAT})[:12]
+    scales = {"guidance": dict(guidance)} if guidance else {}
+    made_of = {"inputs": inputs, "tokenizer": file_digest(tokenizer), "policy": policy_version, "format": FORMAT}
+    identity = settings_digest(made_of | scales)[:12]
     folder = f"bundles/{identity}"
-    if done := read_manifest(store, f"{folder}/manifest.json"):
+    done = read_manifest(store, f"{folder}/manifest.json")
+    if done is not None and all(store.exists(name) for name in done.files):
         return done
     origin = {"dataset": inputs["dataset"], "dataset_version": dataset[0] if dataset else "", "policy_version": policy_version}
     for stage, manifest in manifests.items():
@@ -139,7 +146,7 @@ def write_bundle(store: Store, stages: Mapping[str, str], *, policy_version: str
     if dataset:
         store.write_json(f"{folder}/lineage/dataset.json", asdict(dataset[1]) | {"digest": dataset[1].digest})
     _link(store, tokenizer, f"{folder}/tokenizer.json")
-    store.write_json(f"{folder}/bundle.json", _describe(identity, stages, manifests, origin))
+    store.write_json(f"{folder}/bundle.json", _describe(identity, stages, manifests, origin) | scales)
     return _seal(store, folder, inputs, {"bundle": identity, **origin})
 
 

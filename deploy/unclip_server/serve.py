@@ -3,6 +3,7 @@
 import errno
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -45,14 +46,13 @@ def bound_socket(host: str, port: int) -> socket.socket:
 
 def load_painter(folder: Path) -> Paint:
     """The painter over a bundle. torch is imported and the networks are loaded now."""
-    from unclip_generation.guidance import Guidance
     from unclip_generation.pipeline import UnCLIP
 
     networks = UnCLIP.load(folder)
+    own = networks.bundle.guidance
 
     def paint(prompts: Sequence[str], seeds: Sequence[int], size: int, guidance: float | None) -> list[Image.Image]:
-        chosen = Guidance() if guidance is None else Guidance(decoder=guidance)
-        return networks.generate(prompts, seeds, size, chosen)
+        return networks.generate(prompts, seeds, size, own if guidance is None else replace(own, decoder=guidance))
 
     return paint
 

@@ -44,6 +44,14 @@ def test_the_same_stages_make_the_same_bundle_once(store: Store, train) -> None:
     assert bundle_folder(write_bundle(store, train(store, "second"))) != bundle_folder(bundle)
 
 
+def test_chosen_guidance_is_part_of_the_bundle(store: Store, train) -> None:
+    stages = train(store)
+    plain, guided = write_bundle(store, stages), write_bundle(store, stages, guidance={"prior": 1.0, "decoder": 3.0})
+    assert plain.digest != guided.digest
+    assert store.read_json(f"{bundle_folder(guided)}/bundle.json")["guidance"] == {"prior": 1.0, "decoder": 3.0}
+    assert "guidance" not in store.read_json(f"{bundle_folder(plain)}/bundle.json")
+
+
 def test_a_bundle_without_its_manifest_is_made_whole(store: Store, train) -> None:
     stages = train(store)
     bundle = write_bundle(store, stages)

@@ -67,5 +67,5 @@ def test_figures_are_flattened_and_what_is_no_figure_is_left_out() -> None:
 
 
 def test_a_threshold_out_of_range_is_refused() -> None:
-    with pytest.raises(ValueError, match="tolerance is 1.5"):
+    with pytest.raises(ValueError, match=r"tolerance is 1\.5"):
         GatePolicy(tolerance=1.5)

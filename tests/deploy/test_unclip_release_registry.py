@@ -86,7 +86,7 @@ def test_the_gates_are_asked_again_at_promotion(registry: Registry, bundles: lis
     registry.register(bundles[1], GOOD | {"concept_hit_rate": 0.1})
     registry.register(bundles[0], GOOD)
     registry.promote("2")
-    with pytest.raises(UserError, match="concept_hit_rate 0.100 is worse than the champion's 0.400"):
+    with pytest.raises(UserError, match=r"concept_hit_rate 0\.100 is worse than the champion's 0\.400"):
         registry.promote("1")
 
 
@@ -128,5 +128,5 @@ def test_without_a_champion_the_remedy_is_told(registry: Registry) -> None:
 
 
 def test_a_server_that_is_not_there_is_a_sentence(store: Store) -> None:
-    with pytest.raises(UserError, match="no MLflow server answers at http://127.0.0.1:9"):
+    with pytest.raises(UserError, match=r"no MLflow server answers at http://127\.0\.0\.1:9"):
         open_registry(store, "http://127.0.0.1:9").champion()
