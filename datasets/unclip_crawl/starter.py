@@ -5,7 +5,7 @@ of its pictures. Everything is made from pinned packages and a seed, so two buil
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from unclip_crawl.starter_planting import (
     misaligned,
     opted_out,
     redirected,
+    shown,
     synthetic,
     unfetchable,
 )
@@ -39,7 +40,7 @@ from unclip_pairs.shards import write_parquet
 from unclip_pairs.store import Store
 
 STYLES = ("noto", "fluent-flat", "fluent-3d", "twemoji", "openmoji")
-LAYOUT = 1  # raised when the same size gives another site
+LAYOUT = 2  # raised when the same size gives another site
 MANIFEST = "starter/manifest.json"
 REDIRECTED = 12
 Progress = Callable[[int, int | None, str], None]
@@ -73,8 +74,8 @@ class StarterSize:
         unknown = set(self.styles) - set(STYLES)
         if unknown or len(self.styles) < 2:
             raise UserError(f"styles: {', '.join(self.styles) or 'none'}; choose at least two of {', '.join(STYLES)}")
-        if self.wrong_pages * PER_PAGE > self.concepts or min(self.concepts, self.planted) < 3:
-            least = max(3, self.wrong_pages * PER_PAGE)
+        if self.wrong_pages * PER_PAGE + self.held_out > self.concepts or min(self.concepts, self.planted) < 3:
+            least = max(3, self.wrong_pages * PER_PAGE + self.held_out)
             raise UserError(f"concepts is {self.concepts} and planted {self.planted}; take at least {least} concepts and plant at least 3")
 
     @property
@@ -120,8 +121,8 @@ def _pages(store: Store, size: StarterSize, names: Names, pictures: Sequence[Pic
     figures = [figure(one, size.seed, split="held_out" if one.file in held else "train") for one in pictures]
     test = [one for one in figures if one.split == "held_out"]
     train = sorted((one for one in figures if one.split == "train"), key=lambda one: order(size.seed, "train", one.url_path))
-    slipped, good = _slipped(train, size)
-    annex = [one for one in good if one.picture and one.picture.style == size.styles[0]][: PER_PAGE // 2]
+    slipped, good = _slipped(train, {shown(one).concept.id for one in test}, size)
+    annex = [one for one in good if shown(one).style == size.styles[0]][: PER_PAGE // 2]
     good = [one for one in good if one not in annex]
     ground = Ground(store=store, spare=spare, good=good, foreign=names.foreign, size=size.size, count=size.planted, seed=size.seed)
     by_robots, by_header, by_page = opted_out(ground)
@@ -138,12 +139,12 @@ def _pages(store: Store, size: StarterSize, names: Names, pictures: Sequence[Pic
     return pages
 
 
-def _slipped(train: Sequence[Figure], size: StarterSize) -> tuple[list[list[Figure]], list[Figure]]:
-    """The pages with slipped captions, of one figure for each of their concepts, and the figures left."""
+def _slipped(train: Sequence[Figure], tested: Set[str], size: StarterSize) -> tuple[list[list[Figure]], list[Figure]]:
+    """The pages with slipped captions, of one figure for each of their concepts, none of them tested, and the figures left."""
     first = dict[str, Figure]()
     for one in train:
-        assert one.picture is not None
-        first.setdefault(one.picture.concept.id, one)
+        if shown(one).concept.id not in tested:
+            first.setdefault(shown(one).concept.id, one)
     taken = list(first.values())[: size.wrong_pages * PER_PAGE]
     paths = {one.url_path for one in taken}
     return misaligned(taken, size.wrong_pages, size.seed), [one for one in train if one.url_path not in paths]

@@ -104,8 +104,9 @@ def hold_out(pictures: Sequence[Picture], count: int, min_others: int, seed: int
     styles = sorted({picture.style for picture in pictures})
     held = set[str]()
     for number, group in enumerate(fit[:count]):
-        wanted = styles[number % len(styles)]
-        held.add(next((picture.file for picture in group if picture.style == wanted), group[0].file))
+        # each style in its turn, or the next one that the concept has
+        place = {style: (index - number) % len(styles) for index, style in enumerate(styles)}
+        held.add(min((place[picture.style], picture.file) for picture in group)[1])
     return held
 
 

@@ -4,17 +4,21 @@ import dataclasses
 import io
 import json
 import re
+import subprocess
+import sys
 import tarfile
+import time
 from pathlib import Path
 
 import numpy as np
 import pdqhash
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
 from unclip_crawl.starter import FULL, SMOKE, StarterSize, build_starter
 from unclip_crawl.starter_captions import SENTENCES, STYLE_WORDS, caption, email_caption, foreign_caption, noun
-from unclip_crawl.starter_concepts import Concept, in_order
+from unclip_crawl.starter_concepts import TONES, Concept, in_order
 from unclip_crawl.starter_defects import PATTERNS, blank_picture, block_list, bomb_picture, broken_picture, near_copy, stand_in
 from unclip_crawl.starter_packages import Package, code_point, fetch_packages, find_npm, integrity, members
 from unclip_crawl.starter_pictures import Drawing, choose, draw, look
@@ -148,7 +152,7 @@ def test_bad_captions_are_what_they_say() -> None:
     assert len(set(texts)) == 4 and all(len(text.split()) >= 6 for text in texts)
 
 
-def bits(image: Image.Image) -> np.ndarray:
+def bits(image: Image.Image) -> NDArray[np.int64]:
     return pdqhash.compute(to_array(image))[0]
 
 
@@ -234,3 +238,46 @@ def test_every_planted_class_is_in_the_truth_and_held_out_ones_are_untouched(bui
     good = [row for row in truth if row["planted"] is None]
     assert len({row["concept"] for row in good}) == 24 and all(row["expected"] == "ok" for row in good)
     assert {json.loads(row["attributes"] or "")["credit"] for row in good} == {"Noto Emoji (Google)", "Twemoji (Twitter and contributors)"}
+
+
+BUILD = """
+import sys
+from unclip_crawl.starter import SMOKE, build_starter
+from unclip_pairs.store import open_store
+import dataclasses
+if __name__ == "__main__":
+    build_starter(open_store(sys.argv[1]), dataclasses.replace(SMOKE, concepts=24, styles=("noto", "twemoji"), held_out=3))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_build_goes_on_where_it_was(built: Store, tmp_path: Path) -> None:
+    other = open_store(tmp_path / "home")
+    for name in built.names("starter/npm/"):
+        other.write_bytes(name, built.read_bytes(name))
+    script = tmp_path / "build.py"
+    script.write_text(BUILD)
+    with subprocess.Popen([sys.executable, str(script), str(other.root)]) as process:
+        while process.poll() is None and len(other.names("starter/site/pictures/")) < 10:
+            time.sleep(0.02)
+        process.kill()
+    assert not other.exists("starter/manifest.json")
+    before = {name: other.path(name).stat().st_mtime_ns for name in other.names("starter/site/pictures/")}
+    assert len(before) >= 10
+    time.sleep(1.5)  # the workers notice within a second that their parent is gone
+    subprocess.run([sys.executable, str(script), str(other.root)], check=True)
+    assert {name: other.path(name).stat().st_mtime_ns for name in before} == before
+    assert other.read_json("starter/manifest.json")["digest"] == built.read_json("starter/manifest.json")["digest"]
+
+
+@pytest.mark.slow
+def test_tones_bring_the_attributes_of_people(built: Store, tmp_path: Path) -> None:
+    other = open_store(tmp_path)
+    for name in built.names("starter/npm/"):
+        other.write_bytes(name, built.read_bytes(name))
+    build_starter(other, dataclasses.replace(SMOKE, concepts=24, styles=("noto", "twemoji"), held_out=3, tones=True))
+    toned = [row for row in rows(other) if "tone" in json.loads(row["attributes"] or "{}")]
+    assert {json.loads(row["attributes"] or "{}")["tone"] for row in toned} == set(TONES)
+    assert all("skin tone" in (row["true_caption"] or "") for row in toned)
+    plain = {row["concept"] for row in rows(built)}
+    assert {row["concept"] for row in toned} <= plain and not any(row["split"] == "held_out" for row in toned)
