@@ -5,6 +5,7 @@ import json
 import logging
 import sys
 from dataclasses import fields
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,15 @@ from unclip_pairs.errors import UserError
 from unclip_pairs.store import open_store
 
 SEVERAL = {"seeds": "--seed", "lists": "--list", "folders": "--folder"}
+
+
+class WithoutPandas(MetaPathFinder):
+    """pyarrow imports pandas at its first conversion when it is installed: seconds of work for nothing that a crawl uses."""
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
+        """Says that there is no pandas; leaves all other modules to the other finders."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError("the crawl does without pandas", name=fullname)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,8 +78,7 @@ def _report(done: int, total: int | None, message: str) -> None:
 
 def main() -> int:
     """0 when the batch is finished, 2 for a user error (one sentence), 130 when stopped; progress goes to standard output as JSON lines."""
-    # pyarrow looks for pandas at its first conversion; nothing here uses it, and its import takes seconds
-    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, WithoutPandas())
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     from unclip_crawl.spiders.run import Interrupted, run  # Scrapy is heavy; --help does without it
 

@@ -1,10 +1,12 @@
 """This file is addresses: which ones a crawled link may lead to."""
 
+import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 NAT64 = ip_network("64:ff9b::/96")
 MAX_URL = 4096
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def _embedded(address: IPv6Address) -> IPv4Address | None:
@@ -74,4 +76,4 @@ def why_invalid(url: str) -> str | None:
         return "there is a user name or password in it"
     if len(url) > MAX_URL:
         return f"{len(url)} characters are more than {MAX_URL}"
-    return "there is a control character in it" if any(ord(letter) < 32 for letter in url) else None
+    return "there is a control character in it" if _CONTROL.search(url) else None

@@ -19,6 +19,12 @@ LOG_TAIL = 2000
 GRACE_S = 60.0
 
 
+def was_finished(store: Store, settings: CrawlSettings) -> bool:
+    """Whether this very batch was finished once, even if some of its files have gone since."""
+    manifest = read_manifest(store, f"crawl/{settings.batch}/manifest.json")
+    return manifest is not None and manifest.inputs == source_digests(settings) and manifest.settings == settings.lasting()
+
+
 def finished(store: Store, settings: CrawlSettings) -> Manifest | None:
     """The manifest when this very batch is done and all its files are there, else None."""
     name = f"crawl/{settings.batch}/manifest.json"

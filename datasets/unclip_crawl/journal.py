@@ -164,7 +164,8 @@ class Journal:
     def write(self, commit: Commit) -> None:
         """Takes a commit to the disk; `UserError` when the disk is full or forbidden, and then nothing already written is harmed."""
         if commit.others or commit.pages:
-            self.store.write_json(self.name(f"journal/{self._next_log:06d}.json"), {"rows": commit.others, "pages": commit.pages})
+            log = json.dumps({"rows": commit.others, "pages": commit.pages}, ensure_ascii=True)  # compact, for it is written often
+            self.store.write_bytes(self.name(f"journal/{self._next_log:06d}.json"), log.encode())
             self._next_log += 1
         if commit.samples and not commit.is_shard:
             self._write_part(commit)
@@ -191,6 +192,7 @@ class Journal:
     def finish(self, inputs: dict[str, str], settings: dict[str, Any]) -> Manifest:
         """Writes what is left, then all rows sorted by key, the pages, and last the manifest."""
         self.write(self.take(last=True))
+        self.store.path(self.name("manifest.json")).unlink(missing_ok=True)  # an older one would vouch for files about to change
         rows = self._all_rows()
         write_parquet(self.store, self.name("rows.parquet"), rows)
         pages = pa.Table.from_pylist([record for _, record in sorted(self.pages.items())], schema=PAGES_SCHEMA)

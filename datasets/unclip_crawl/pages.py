@@ -124,12 +124,20 @@ def _is_parsable(link: str) -> bool:
         return False
 
 
-def read_page(body: bytes, url: str, token: str, encoding: str | None = None) -> Page:
-    """The page's pairs in their order and its links, each once; the bytes may be any HTML, however broken."""
-    parser = lxml.html.HTMLParser(encoding=encoding, no_network=True, huge_tree=False)
+def _recoded(body: bytes, encoding: str) -> bytes:
+    """The body in UTF-8, with what the encoding cannot read replaced; Python knows more encodings than libxml2 does."""
     try:
-        tree = lxml.html.document_fromstring(body, parser=parser)
-    except (lxml.etree.ParserError, LookupError, ValueError):
+        return body.decode(encoding, "replace").encode("utf-8", "replace")
+    except LookupError:
+        return body
+
+
+def read_page(body: bytes, url: str, token: str, encoding: str = "utf-8") -> Page:
+    """The page's pairs in their order and its links, each once; the bytes may be any HTML, however broken."""
+    parser = lxml.html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False)
+    try:
+        tree = lxml.html.document_fromstring(_recoded(body, encoding), parser=parser)
+    except (lxml.etree.ParserError, ValueError):
         return Page(url, (), (), None)
     bases = tree.xpath("//base[@href]")
     base = _joined(url, bases[0].get("href")) if bases else url

@@ -32,7 +32,12 @@ class Prepared:
 
 def prepare(data: bytes, bounds: Bounds) -> Prepared:
     """RGB, longest side at most `store_size` (never enlarged), as PNG; `DecodeError` names the status when the bytes will not do."""
-    image = decode(data, bounds.max_pixels)
+    try:
+        image = decode(data, bounds.max_pixels)
+    except DecodeError:
+        raise
+    except Exception as error:  # hostile bytes may break a decoder in any way, and that is no reason to end a crawl
+        raise DecodeError("decode_error", f"{type(error).__name__}: {error}") from error
     width, height = image.size
     if min(width, height) < bounds.min_side:
         raise DecodeError("too_small", f"{width} x {height} has a side under {bounds.min_side} pixels")

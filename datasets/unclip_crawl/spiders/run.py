@@ -16,7 +16,7 @@ from scrapy.logformatter import LogFormatter
 from twisted.internet.error import ReactorNotRunning
 
 from unclip_crawl.addresses import host_of, is_loopback
-from unclip_crawl.fetch import Progress, finished
+from unclip_crawl.fetch import Progress, was_finished
 from unclip_crawl.journal import Journal, open_journal
 from unclip_crawl.orders import PUBLIC_CONCURRENCY, PUBLIC_DELAY_S, CrawlSettings, check_sources, source_digests
 from unclip_crawl.spiders.pairs import PairSpider
@@ -65,6 +65,7 @@ def scrapy_settings(orders: CrawlSettings) -> dict[str, Any]:
         "EXTENSIONS_BASE": {"scrapy.extensions.throttle.AutoThrottle": 0},
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
         "STATS_CLASS": "scrapy.statscollectors.DummyStatsCollector",
+        "WARN_ON_GENERATOR_RETURN_VALUE": False,
         "LOG_FORMATTER": "unclip_crawl.spiders.run.NoLines",
         "LOG_INSTALL_ROOT_HANDLER": False,
         "LOG_LEVEL": "ERROR",
@@ -192,7 +193,7 @@ def run(store: Store, orders: CrawlSettings, report: Progress, parent: int | Non
     """
     check_sources(orders)
     with sole_owner(store, orders.batch):
-        only_missing = finished(store, orders) is not None
+        only_missing = was_finished(store, orders)
         journal = open_journal(store, orders.batch, orders.shard_size, orders.flush_s, orders.retry_failed)
         spider, watch = _crawled(orders, journal, only_missing, report, parent)
         if spider.error is not None:
