@@ -1,6 +1,5 @@
 """This file is the evaluation of a bundle: figures and pictures in one folder, done when its manifest is there."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,23 +10,26 @@ from PIL import Image
 from unclip_evaluation.alignment import clip_score
 from unclip_evaluation.composition import Hits, Label, Prompt, hits, labels_of, one_per_combination, one_per_concept
 from unclip_evaluation.distances import Gallery, frechet, gallery
-from unclip_evaluation.painting import Easel
+from unclip_evaluation.painting import Easel, Progress
 from unclip_evaluation.regurgitation import closest_sheet, distribution
 from unclip_evaluation.sheet import Card, cards_sheet
-from unclip_generation.pipeline import Guidance, UnCLIP
+from unclip_generation.bundle import Guidance
+from unclip_generation.pipeline import UnCLIP
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import encode_png
 from unclip_pairs.manifest import file_digest, is_done, make_manifest, settings_digest, write_manifest
 from unclip_pairs.store import Store
+from unclip_training.decoded import write_array
 from unclip_training.mobilenet import SIDE, features
 from unclip_training.reading import pairs_source
-
-Say = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is painted and measured. Captions of training pairs of distinct concepts; then unseen (concept, style) combinations."""
+    """What is painted and measured: captions of training pairs of distinct concepts, then unseen (concept, style) combinations.
+
+    `judge` is a run folder; `guidance` is the decoder's scale, by default the bundle's own.
+    """
 
     judge: str
     num_prompts: int = 200
@@ -35,7 +37,7 @@ class Plan:
     sheet_cards: int = 24
     sweep_prompts: int = 6
     sweep_scales: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 4.0)
-    guidance: float = 2.0
+    guidance: float | None = None
     seed: int = 0
 
 
@@ -61,7 +63,7 @@ class Painted:
     held_out_hits: Hits
 
 
-def silent(name: str, done: int, count: int) -> None:
+def silent(done: int, total: int | None, message: str) -> None:
     """Says nothing."""
 
 
@@ -73,10 +75,14 @@ def bundle_digest(folder: Path) -> str:
     return settings_digest({path.name: file_digest(path) for path in names})
 
 
-def evaluate(store: Store, bundle_folder: Path, dataset: str, plan: Plan, out: str | None = None, say: Say = silent) -> dict[str, Any]:
-    """The figures of a bundle on a dataset version, also written to `out`/evaluation.json beside its pictures (default: evaluation/<digest>).
+def evaluate(
+    store: Store, bundle_folder: Path, dataset: str, plan: Plan, out: str | None = None, progress: Progress = silent
+) -> dict[str, Any]:
+    """The figures of a bundle on a dataset version, as in `measure`; they and the pictures are written to `out`.
 
-    Goes on where a killed one stopped; a finished one is read back. `UserError` for a missing bundle, dataset or judge, or a dataset without labels.
+    `out` is evaluation/<bundle digest> by default; it gets evaluation.json, contact_sheet.png, guidance_sweep.png, closest.png, painted.npy
+    and, last, manifest.json. A killed evaluation goes on, a finished one is read back. `UserError` for a missing bundle, dataset or judge,
+    and for a dataset without labels.
     """
     digest = bundle_digest(bundle_folder)
     folder = out or f"evaluation/{digest[:12]}"
@@ -85,9 +91,9 @@ def evaluate(store: Store, bundle_folder: Path, dataset: str, plan: Plan, out: s
     settings = asdict(plan) | {"sweep_scales": list(plan.sweep_scales), "side": SIDE}
     if is_done(store, f"{folder}/manifest.json", inputs, settings):
         return store.read_json(f"{folder}/evaluation.json")
-    exam = set_exam(store, dataset, plan, say)
+    exam = set_exam(store, dataset, plan, progress)
     cache = f"{folder}/work-{settings_digest([inputs, settings])[:8]}"
-    easel = Easel(store, cache, UnCLIP.load(bundle_folder), plan.seed, say)
+    easel = Easel(store, cache, UnCLIP.load(bundle_folder), plan.seed, progress)
     painted = paint_exam(easel, exam, plan)
     names = _pictures(store, folder, easel, exam, painted, plan)
     figures = measure(exam, painted, judge_folder)
@@ -104,9 +110,10 @@ def _judge_digest(folder: Path) -> str:
     return file_digest(path)
 
 
-def set_exam(store: Store, dataset: str, plan: Plan, say: Say) -> Exam:
+def set_exam(store: Store, dataset: str, plan: Plan, progress: Progress) -> Exam:
     """The sets and the prompts, the same for the same dataset and seed."""
-    train = gallery(store, dataset, "train", lambda done: say("features", done, pairs_source(store, dataset).count))
+    count = pairs_source(store, dataset).count
+    train = gallery(store, dataset, "train", lambda done: progress(done, count, "features of the training pictures"))
     held_out = gallery(store, dataset, "held_out")
     train_labels = labels_of(store, pairs_source(store, dataset))
     held_labels = labels_of(store, pairs_source(store, dataset, "held_out"))
@@ -121,7 +128,7 @@ def set_exam(store: Store, dataset: str, plan: Plan, say: Say) -> Exam:
 
 def paint_exam(easel: Easel, exam: Exam, plan: Plan) -> Painted:
     """One picture for each prompt, and what it hits."""
-    guidance = Guidance(decoder=plan.guidance)
+    guidance = None if plan.guidance is None else Guidance(decoder=plan.guidance)
     seen = easel.painted("prompts", [prompt.caption for prompt in exam.prompts], guidance)
     unseen = easel.painted("held_out", [prompt.caption for prompt in exam.held_out_prompts], guidance)
     seen_features, unseen_features = features(seen), features(unseen)
@@ -150,7 +157,7 @@ def measure(exam: Exam, painted: Painted, judge_folder: Path) -> dict[str, Any]:
 
 
 def _pictures(store: Store, folder: str, easel: Easel, exam: Exam, painted: Painted, plan: Plan) -> list[str]:
-    """Writes the sheets; gives their names."""
+    """Writes the sheets and the painted pictures themselves; gives the names."""
     neighbours = np.asarray(exam.train.pairs.at(SIDE)[painted.hits.places])
     captions = [prompt.caption for prompt in exam.prompts]
     sheets = {
@@ -160,7 +167,8 @@ def _pictures(store: Store, folder: str, easel: Easel, exam: Exam, painted: Pain
     }
     for name, sheet in sheets.items():
         store.write_bytes(f"{folder}/{name}.png", encode_png(sheet))
-    return [f"{folder}/{name}.png" for name in sheets]
+    write_array(store, f"{folder}/painted.npy", np.concatenate([painted.prompts, painted.held_out]))
+    return [f"{folder}/painted.npy", *(f"{folder}/{name}.png" for name in sheets)]
 
 
 def contact_sheet(easel: Easel, exam: Exam, painted: Painted, count: int) -> Image.Image:
@@ -168,7 +176,7 @@ def contact_sheet(easel: Easel, exam: Exam, painted: Painted, count: int) -> Ima
     keys = {key: place for place, key in enumerate(exam.train.pairs.keys)}
     chosen = exam.prompts[:count]
     real = np.asarray(exam.train.pairs.at(SIDE)[[keys[prompt.key] for prompt in chosen]])
-    again = easel.reconstructed("reconstructions", real)
+    again = easel.reconstructed("reconstructions", real, [prompt.caption for prompt in chosen])
     seen = [Card(prompt.caption, (real[i], again[i], painted.prompts[i])) for i, prompt in enumerate(chosen)]
     unseen = [Card(prompt.caption, (painted.held_out[i],)) for i, prompt in enumerate(exam.held_out_prompts[:count])]
     return cards_sheet(

@@ -1,40 +1,33 @@
-"""This file is painting for the evaluation: fixed prompts, fixed seeds, every block of pictures kept so that a killed evaluation goes on."""
+"""This file is painting for the evaluation: fixed prompts and seeds, every block kept, so that a killed evaluation goes on."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
-from unclip_generation.pipeline import Guidance
+from unclip_generation.bundle import Guidance
+from unclip_generation.pipeline import UnCLIP
 from unclip_pairs.images import to_array
 from unclip_pairs.store import Store
 from unclip_training.decoded import read_array, write_array
 from unclip_training.mobilenet import SIDE
 
-BLOCK = 25
-
-
-class Painter(Protocol):
-    """What the evaluation needs of a pipeline; `unclip_generation.pipeline.UnCLIP` has it."""
-
-    def generate(self, prompts: Sequence[str], seeds: Sequence[int], size: int, guidance: Guidance) -> list[Image.Image]: ...
-
-    def reconstruct(self, images: Sequence[Image.Image], seeds: Sequence[int], size: int) -> list[Image.Image]: ...
+BLOCK = 32
+Progress = Callable[[int, int | None, str], None]
 
 
 @dataclass(frozen=True)
 class Easel:
-    """Where painted pictures are kept, and who paints them. `say` hears how many of how many are painted."""
+    """Where painted pictures are kept, and who paints them; `progress` hears how many of how many are painted."""
 
     store: Store
     folder: str
-    painter: Painter
+    painter: UnCLIP
     seed: int
-    say: Callable[[str, int, int], None]
+    progress: Progress
 
-    def painted(self, name: str, captions: Sequence[str], guidance: Guidance) -> np.ndarray:
+    def painted(self, name: str, captions: Sequence[str], guidance: Guidance | None) -> np.ndarray:
         """uint8 [N, 128, 128, 3]: a picture for each caption, the i-th with the i-th fixed seed."""
 
         def paint(start: int, stop: int) -> list[Image.Image]:
@@ -42,12 +35,12 @@ class Easel:
 
         return self._blocks(name, len(captions), paint)
 
-    def reconstructed(self, name: str, pictures: np.ndarray) -> np.ndarray:
+    def reconstructed(self, name: str, pictures: np.ndarray, captions: Sequence[str]) -> np.ndarray:
         """uint8 [N, 128, 128, 3]: each picture through CLIP's image embedding and the decoder."""
 
         def paint(start: int, stop: int) -> list[Image.Image]:
-            images = [Image.fromarray(picture) for picture in pictures[start:stop]]
-            return self.painter.reconstruct(images, self._seeds(start, stop), SIDE)
+            embeddings = self.painter.encode_images([Image.fromarray(picture) for picture in pictures[start:stop]])
+            return self.painter.reconstruct(embeddings, self._seeds(start, stop), SIDE, captions=captions[start:stop])
 
         return self._blocks(name, len(pictures), paint)
 
@@ -63,5 +56,5 @@ class Easel:
             if not self.store.exists(file):
                 write_array(self.store, file, np.stack([to_array(image) for image in paint(start, stop)]))
             parts.append(np.asarray(read_array(self.store.path(file))))
-            self.say(name, stop, count)
+            self.progress(stop, count, f"painting {name}")
         return np.concatenate(parts) if parts else np.zeros((0, SIDE, SIDE, 3), np.uint8)

@@ -27,6 +27,7 @@ from unclip_training.reading import PairSource, raw_samples, read_vector
 from unclip_training.stages.base import Stage
 from unclip_training.stages.clip import ClipStage
 from unclip_training.stages.decoder import DecoderStage
+from unclip_training.stages.diffusion import DiffusionStage
 from unclip_training.stages.judge import JudgeStage
 from unclip_training.stages.prior import PriorStage
 from unclip_training.stages.upsampler import UpsamplerStage
@@ -133,9 +134,9 @@ def _upsampler(place: Place, run: UpsamplerRun) -> Assembly:
     return Assembly(stage, _data(place, run, Needs(side=run.side, embeddings=False, captions=False), None), _saver(stage, run))
 
 
-def _saver(stage: Stage, run: PriorRun | DecoderRun | UpsamplerRun) -> Callable[[Path], None]:
+def _saver(stage: DiffusionStage, run: PriorRun | DecoderRun | UpsamplerRun) -> Callable[[Path], None]:
     """The pipeline reads the diffusion's settings from the weights file."""
-    return lambda path: checkpoint.save(path, stage.network, run.model, {"diffusion": run.diffusion.to_json()})
+    return lambda path: checkpoint.save(path, stage.network, run.model, {"diffusion": stage.final_diffusion().to_json()})
 
 
 def conditioning(place: Place, embed_dim: int, context: int | None) -> tuple[Clip, Tokenizer]:

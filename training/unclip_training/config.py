@@ -69,12 +69,14 @@ class DiffusionRun(Run):
 class PriorRun(DiffusionRun):
     """The diffusion prior. `drop_text` is the share of captions left out, for guidance.
 
-    With `fit_stats`, the embeddings' mean and spread are measured before training; else the paper's constants hold.
+    With `fit_stats`, the embeddings' mean and spread are measured before training; else the paper's constants hold. With `analytic`, the
+    sampler of the finished prior is Analytic-DPM, whose noise power is measured after training.
     """
 
     model: PriorConfig
     drop_text: float = 0.1
     fit_stats: bool = True
+    analytic: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,8 @@
 """This file is the runs we stand behind: `tiny` for minutes on two cores, `paper` with the published sizes.
 
 A recipe is a function that gives the whole run; its docstring says where the numbers come from, what it costs and what to expect. The
-tiny cascade paints 32 px, then 64, then 128; the paper's 64, 256, 1024. A stage that is conditioned on CLIP needs the CLIP recipe of its own size.
+tiny cascade paints 32 px, then 64, then 128; the paper's 64, 256, 1024. A stage
+that is conditioned on CLIP needs the CLIP recipe of its own size.
 """
 
 from collections.abc import Callable
@@ -121,8 +122,9 @@ def prior_paper() -> PriorRun:
         side=256,
         precision="bf16",
         sample_every=5000,
-        diffusion=Diffusion(schedule="cosine", prediction="x0", sampler="analytic", steps=(64,), clip=None),
+        diffusion=Diffusion(schedule="cosine", prediction="x0", sampler="ddpm", steps=(64,), clip=None),
         fit_stats=False,
+        analytic=True,
     )
 
 

@@ -5,17 +5,15 @@ from PIL import Image
 from torch import Tensor
 
 from unclip_diffusion.losses import hybrid_loss
+from unclip_diffusion.schedule import step_times
 from unclip_models.clip import Clip
 from unclip_models.compact_decoder import CompactDecoder
 from unclip_models.config import CompactDecoderConfig
 from unclip_models.decoder import Decoder
-from unclip_models.text import Text
 from unclip_training.batches import Batch
 from unclip_training.config import DecoderRun
 from unclip_training.stages.diffusion import DiffusionStage
 from unclip_training.stages.pixels import grid, to_pixels
-
-TRAINING_STEPS = 1000  # of the discrete process that learned variances are defined on
 
 
 class DecoderStage(DiffusionStage):
@@ -36,9 +34,9 @@ class DecoderStage(DiffusionStage):
         image_B, text_B = self.keep(len(x_0), self.run.drop_embedding), self.keep(len(x_0), self.run.drop_text)
         if self.compact:
             return self.denoising_loss(x_0, lambda x, t_B: self.network(x, t_B, z_BD, text, image_B, text_B), batch.get("weight"))
-        t_B, noise = self.times(len(x_0)), torch.randn_like(x_0)
+        t_B, noise = step_times(len(x_0)).to(self.device), torch.randn_like(x_0)
         x_t = self.schedule.q_sample(x_0, t_B, noise)
-        return hybrid_loss(self.network(x_t, t_B, z_BD, text, image_B, text_B), x_0, x_t, t_B, noise, self.schedule, TRAINING_STEPS)
+        return hybrid_loss(self.network(x_t, t_B, z_BD, text, image_B, text_B), x_0, x_t, t_B, noise, self.schedule)
 
     def paint(self) -> Image.Image | None:
         """Pairs of training picture and its reconstruction from the embedding alone."""
@@ -46,7 +44,4 @@ class DecoderStage(DiffusionStage):
             return None
         x_0, z_BD = to_pixels(self.shown["pictures"]), self.shown["clip_image"]
         text = self.text(self.shown) if self.reads_text else None
-        return grid([x_0, self.sample(lambda x, t_B: self._prediction(x, t_B, z_BD, text), tuple(x_0.shape))])
-
-    def _prediction(self, x: Tensor, t_B: Tensor, z_BD: Tensor, text: Text | None) -> Tensor:
-        return self.network(x, t_B, z_BD, text)[:, :3].float()
+        return grid([x_0, self.sample(lambda x, t_B, keep_B: self.network(x, t_B, z_BD, text), tuple(x_0.shape))])

@@ -5,10 +5,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from unclip_diffusion.config import Diffusion
+from unclip_diffusion.guidance import Conditional
 from unclip_diffusion.losses import min_snr_weight, prediction_loss
-from unclip_diffusion.predictions import target, x0_denoiser
-from unclip_diffusion.samplers import sample_ddim
-from unclip_diffusion.schedule import logit_normal_times, sampling_times, schedule_named, uniform_times
+from unclip_diffusion.predictions import target
+from unclip_diffusion.sampling import sample
+from unclip_diffusion.schedule import logit_normal_times, schedule_named, uniform_times
 from unclip_models.clip import Clip
 from unclip_models.text import Text
 from unclip_training.batches import Batch
@@ -44,7 +46,7 @@ class DiffusionStage(Stage):
         """Mean squared error of what the run predicts, at random times; weighted by the pairs' own weights where they have them."""
         t_B, noise = self.times(len(x_0)), torch.randn_like(x_0)
         alpha_bar_B = self.schedule.alpha_bar(t_B)
-        wanted = target(self.run.diffusion.prediction, x_0, noise, alpha_bar_B)
+        wanted = target(self.run.diffusion.prediction, x_0, noise, self.schedule.like(t_B, x_0))
         if self.run.weighting == "min_snr":
             snr_B = min_snr_weight(self.run.diffusion.prediction, alpha_bar_B)
             weight_B = snr_B if weight_B is None else weight_B * snr_B
@@ -63,9 +65,11 @@ class DiffusionStage(Stage):
         """bool [B]: False where the condition is left out."""
         return torch.rand(count, device=self.device) >= drop
 
-    def sample(self, model: Callable[[Tensor, Tensor], Tensor], shape: tuple[int, ...]) -> Tensor:
-        """x_0 of the given shape, by DDIM with the steps the run is made for and fixed noise."""
-        diffusion = self.run.diffusion
+    def sample(self, model: Conditional, shape: tuple[int, ...]) -> Tensor:
+        """x_0 of the given shape, sampled as the run's diffusion says, from fixed noise and without guidance."""
         noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(self.device)
-        denoise = x0_denoiser(model, self.schedule, diffusion.prediction, diffusion.clip)
-        return sample_ddim(denoise, noise, self.schedule, sampling_times(diffusion.steps).to(self.device))
+        return sample(self.run.diffusion, model, noise)
+
+    def final_diffusion(self) -> Diffusion:
+        """The diffusion that travels with the weights."""
+        return self.run.diffusion

@@ -50,5 +50,5 @@ class UpsamplerStage(DiffusionStage):
             return None
         x_0 = to_pixels(self.shown["pictures"][:8])
         low = avg_pool2d(x_0, self.factor)
-        painted = self.sample(lambda x, t_B: self.network(x, t_B, low).float(), tuple(x_0.shape))
+        painted = self.sample(lambda x, t_B, keep_B: self.network(x, t_B, low), tuple(x_0.shape))
         return grid([interpolate(low, scale_factor=self.factor, mode="nearest"), painted, x_0], tile=self.run.side, across=2)
