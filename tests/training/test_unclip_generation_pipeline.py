@@ -25,6 +25,7 @@ from unclip_models.config import (
     CompactUpsamplerConfig,
     NetworkConfig,
     PriorConfig,
+    SketchConfig,
     TowerConfig,
     UNetConfig,
 )
@@ -49,7 +50,18 @@ def configs(vocab_size: int) -> dict[str, tuple[NetworkConfig, Diffusion | None]
     return {
         "clip": (clip, None),
         "prior": (PriorConfig(embed_dim=16, text_width=32, context=8, tower=TOWER), STOCHASTIC),
-        "decoder": (CompactDecoderConfig(image_size=16, patch=2, unet=UNET, embed_dim=16, map_side=4, text_width=32), DECODING),
+        "decoder": (
+            CompactDecoderConfig(
+                image_size=16,
+                patch=2,
+                unet=UNET,
+                embed_dim=16,
+                map_side=4,
+                text_width=32,
+                sketch=SketchConfig(width=16, depth=1, components=8),
+            ),
+            DECODING,
+        ),
         "upsampler_1": (CompactUpsamplerConfig(low_size=16, image_size=32, patch=4, unet=CONV), UPSAMPLING),
         "upsampler_2": (CompactUpsamplerConfig(low_size=32, image_size=64, patch=8, unet=CONV), UPSAMPLING),
     }
@@ -63,8 +75,8 @@ def write_bundle(folder: Path) -> Path:
     torch.manual_seed(1)
     for name, (config, diffusion) in configs(tokenizer.vocab_size).items():
         network = build(config)
-        for parameter in network.parameters():
-            nn.init.normal_(parameter, std=0.15)
+        for parameter in network.parameters():  # as a trained network: nothing zero, nothing saturated
+            nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5) if parameter.dim() > 1 else nn.init.normal_(parameter, 0.5, 0.1)
         extra = {} if diffusion is None else {"diffusion": diffusion.to_json()}
         checkpoint.save(folder / f"{name}.safetensors", network, config, extra)
     files = {name: f"{name}.safetensors" for name in ("clip", "prior", "decoder")}

@@ -20,6 +20,7 @@ from unclip_models.config import (
     DecoderConfig,
     NetworkConfig,
     PriorConfig,
+    SketchConfig,
     TowerConfig,
     UNetConfig,
     UpsamplerConfig,
@@ -27,8 +28,10 @@ from unclip_models.config import (
     to_json,
 )
 from unclip_models.decoder import Decoder
+from unclip_models.layers import Whitening
 from unclip_models.paper import PAPER_DECODER, on_meta, parameter_table
 from unclip_models.prior import Prior
+from unclip_models.sketch import Sketch
 from unclip_models.text import Text
 from unclip_models.upsampler import CompactUpsampler, Upsampler, enlarged
 from unclip_pairs.errors import UserError
@@ -41,10 +44,12 @@ CONV = replace(UNET, attention_sides=())
 CLIP = ClipConfig(image_size=32, patch_size=8, vision=TOWER, text=TOWER, vocab_size=50, context=6, embed_dim=12)
 PRIOR = PriorConfig(embed_dim=12, text_width=32, context=6, tower=TOWER)
 DECODER = DecoderConfig(unet=UNET, text=TOWER, vocab_size=50, context=6, embed_dim=12)
-COMPACT = CompactDecoderConfig(image_size=32, patch=2, unet=UNET, embed_dim=12, text_width=32)
+SKETCH = SketchConfig(width=16, depth=2, components=9)
+COMPACT = CompactDecoderConfig(image_size=32, patch=2, unet=UNET, embed_dim=12, text_width=32, sketch=SKETCH)
+PLAIN = replace(COMPACT, text_width=0, sketch=None)
 UPSAMPLER = UpsamplerConfig(low_size=8, unet=CONV)
 COMPACT_UPSAMPLER = CompactUpsamplerConfig(low_size=32, image_size=64, patch=4, unet=CONV)
-ALL: list[NetworkConfig] = [CLIP, PRIOR, DECODER, COMPACT, UPSAMPLER, COMPACT_UPSAMPLER]
+ALL: list[NetworkConfig] = [CLIP, PRIOR, DECODER, COMPACT, PLAIN, UPSAMPLER, COMPACT_UPSAMPLER]
 TOKENS = torch.tensor([[1, 5, 6, 49, 0, 0], [1, 7, 49, 0, 0, 0]])
 
 
@@ -123,8 +128,38 @@ def test_a_decoder_paints_without_text_as_if_it_were_dropped() -> None:
     x, t = noise(2, 3, 16, 16), torch.tensor([0.2, 0.9])
     decoder = made(DECODER)
     torch.testing.assert_close(decoder(x, t, text.embedding_BD, None), decoder(x, t, text.embedding_BD, text, None, dropped))
-    without = made(replace(COMPACT, text_width=0))
-    assert without(noise(2, 3, 32, 32), t, text.embedding_BD, None).shape == (2, 3, 32, 32)
+    assert made(COMPACT)(noise(2, 3, 32, 32), t, text.embedding_BD, None).shape == (2, 3, 32, 32)
+    assert made(PLAIN)(noise(2, 3, 32, 32), t, text.embedding_BD, None).shape == (2, 3, 32, 32)
+
+
+def test_whitened_embeddings_are_uncorrelated_with_variance_one() -> None:
+    z = noise(2000, 12) @ noise(12, 12) * 0.05 + 0.2
+    whitening = Whitening(12)
+    torch.testing.assert_close(whitening.restore(whitening.standardise(z)), z)
+    whitening.fit(z)
+    white = whitening.standardise(z)
+    torch.testing.assert_close(white.T @ white / len(white), torch.eye(12), atol=0.05, rtol=0)
+    torch.testing.assert_close(whitening.restore(white), z, atol=1e-4, rtol=1e-3)
+
+
+def test_a_sketch_can_draw_whatever_its_components_span() -> None:
+    torch.manual_seed(0)
+    pictures = (noise(40, 3) @ noise(3, 3 * 8 * 8)).view(40, 3, 8, 8) * 0.2
+    sketch = Sketch(SketchConfig(width=8, depth=1, components=3), condition_width=12, side=8)
+    sketch.fit(pictures)
+    flat = pictures.flatten(1) - sketch.mean_P
+    torch.testing.assert_close(flat @ sketch.basis_KP.T @ sketch.basis_KP, flat, atol=1e-4, rtol=1e-3)
+    assert float((flat @ sketch.basis_KP.T / sketch.scale).square().mean()) == pytest.approx(1.0, rel=0.01)
+    assert sketch(noise(5, 12)).shape == (5, 3, 8, 8)
+
+
+def test_the_compact_decoder_shows_its_sketch() -> None:
+    decoder, text = made(COMPACT), clip_text()
+    assert isinstance(decoder, CompactDecoder)
+    x, t = noise(2, 3, 32, 32), torch.tensor([0.2, 0.9])
+    said, sketch = decoder.with_sketch(x, t, text.embedding_BD, text)
+    torch.testing.assert_close(said, decoder(x, t, text.embedding_BD, text))
+    assert sketch is not None and sketch.shape == x.shape
 
 
 @pytest.mark.parametrize("config", [DECODER, COMPACT, UPSAMPLER])

@@ -105,11 +105,20 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SketchConfig:
+    """A perceptron of `depth` hidden layers of `width` that gives `components` principal components of the picture."""
+
+    width: int
+    depth: int
+    components: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompactDecoderConfig:
     """A decoder for minutes on a CPU: pixels are folded by `patch` (so `unet.side` is image_size / patch), the embedding enters thrice.
 
     `image_tokens` context tokens for the attention, `map_side` the side of the spatial map drawn from the embedding,
-    `text_width` the width of CLIP's token features (0: the decoder reads no text).
+    `text_width` the width of CLIP's token features (0: the decoder reads no text); `sketch` draws a first picture from the embedding.
     """
 
     image_size: int
@@ -119,6 +128,7 @@ class CompactDecoderConfig:
     image_tokens: int = 4
     map_side: int = 8
     text_width: int = 0
+    sketch: SketchConfig | None = None
 
     def __post_init__(self) -> None:
         _check(
@@ -176,8 +186,14 @@ KINDS: dict[str, type[NetworkConfig]] = {
     "upsampler": UpsamplerConfig,
     "compact_upsampler": CompactUpsamplerConfig,
 }
-Part = TypeVar("Part", bound=NetworkConfig | TowerConfig | UNetConfig)
-_PARTS: dict[str, type[TowerConfig | UNetConfig]] = {"vision": TowerConfig, "text": TowerConfig, "tower": TowerConfig, "unet": UNetConfig}
+Part = TypeVar("Part", bound=NetworkConfig | TowerConfig | UNetConfig | SketchConfig)
+_PARTS: dict[str, type[TowerConfig | UNetConfig | SketchConfig]] = {
+    "sketch": SketchConfig,
+    "vision": TowerConfig,
+    "text": TowerConfig,
+    "tower": TowerConfig,
+    "unet": UNetConfig,
+}
 
 
 def to_json(config: NetworkConfig) -> dict[str, Any]:

@@ -52,6 +52,41 @@ class EmbeddingStats(nn.Module):
         return z_BD * self.std_D + self.mean_D
 
 
+class Whitening(nn.Module):
+    """Mean and covariance of a set of embeddings, stored with the weights, so that a layer sees uncorrelated entries of variance one.
+
+    Directions in which the set hardly varies (below `FLOOR` of the widest) are not blown up. Until `fit`: times sqrt(embed_dim).
+    """
+
+    FLOOR = 1e-2
+    mean_D: Tensor
+    matrix_DD: Tensor
+    inverse_DD: Tensor
+
+    def __init__(self, embed_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean_D", torch.zeros(embed_dim))
+        self.register_buffer("matrix_DD", torch.eye(embed_dim) * embed_dim**0.5)
+        self.register_buffer("inverse_DD", torch.eye(embed_dim) * embed_dim**-0.5)
+
+    @torch.no_grad()
+    def fit(self, z_ND: Tensor) -> None:
+        """Takes mean and principal directions from these embeddings."""
+        centred_ND = z_ND - z_ND.mean(0)
+        values_D, vectors_DD = torch.linalg.eigh(centred_ND.T @ centred_ND / len(z_ND))
+        std_D = values_D.clamp_min(0).sqrt()
+        std_D = std_D.clamp_min(float(std_D.max()) * self.FLOOR).clamp_min(1e-6)
+        self.mean_D.copy_(z_ND.mean(0))
+        self.matrix_DD.copy_(vectors_DD / std_D)
+        self.inverse_DD.copy_((vectors_DD * std_D).T)
+
+    def standardise(self, z_BD: Tensor) -> Tensor:
+        return (z_BD - self.mean_D) @ self.matrix_DD
+
+    def restore(self, z_BD: Tensor) -> Tensor:
+        return z_BD @ self.inverse_DD + self.mean_D
+
+
 class SelfAttention(nn.Module):
     """Multi-head attention over tokens [B, S, D]."""
 
