@@ -86,8 +86,8 @@ def _find(connection: duckdb.DuckDBPyConnection, stage: str) -> None:
 
 
 def _add(connection: duckdb.DuckDBPyConnection, found: str) -> None:
-    """Adds the findings on rows that nothing was found against so far."""
-    connection.execute(f"INSERT INTO findings SELECT DISTINCT key, reason FROM {found} WHERE key NOT IN (SELECT key FROM findings)")
+    """Adds what a stage finds, also against rows that go already: a listed picture is explicit whatever its caption."""
+    connection.execute(f"INSERT INTO findings SELECT DISTINCT key, reason FROM {found}")
 
 
 def _check_scored(connection: duckdb.DuckDBPyConnection) -> None:

@@ -1,0 +1,122 @@
+"""This file tests duplicates: copies are found, pictures that only resemble each other are not, and one of each group stays."""
+
+import io
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+
+from unclip_curation.duplicates import Pictures, candidates
+from unclip_curation.groups import redundant
+from unclip_curation.hashes import stacked
+from unclip_curation.neighbours import close_pairs, kmeans_cells, nearest, normalised
+from unclip_curation.pictures import measure
+from unclip_curation.policy import load_policy
+
+LIMITS = load_policy().settings
+
+
+def table_of(images: list[Image.Image], cosines: dict[tuple[int, int], float] | None = None) -> list[dict[str, object]]:
+    rows = [measure(image) for image in images]
+    pictures = Pictures(
+        keys=[f"k{number}" for number in range(len(rows))],
+        bytes_sha256=[row["pixels_sha256"] for row in rows],
+        pixels_sha256=[row["pixels_sha256"] for row in rows],
+        hashes=stacked([row["pdq"] for row in rows]),
+        mirrored=stacked([row["pdq_mirrored"] for row in rows]),
+        quality=np.array([row["pdq_quality"] for row in rows]),
+        grids=np.frombuffer(b"".join(row["grid"] for row in rows), dtype=np.uint8).reshape(len(rows), -1),
+    )
+    return candidates(pictures, cosines or {}).to_pylist()
+
+
+def perceptual(pair: dict[str, object]) -> bool:
+    return bool(
+        pair["pdq_distance"] <= LIMITS["duplicate_pdq"]  # type: ignore[operator]
+        and pair["grid_mean"] <= LIMITS["duplicate_grid"]
+        and pair["grid_peak"] <= LIMITS["duplicate_grid_peak"]
+    )
+
+
+def altered(image: Image.Image) -> Iterator[Image.Image]:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=65)
+    yield Image.open(buffer).convert("RGB")
+    yield image.resize((image.width * 9 // 10,) * 2, Image.Resampling.LANCZOS)
+    yield ImageEnhance.Brightness(image).enhance(1.06)
+    yield ImageEnhance.Brightness(image).enhance(0.93)
+    yield ImageOps.mirror(image)
+
+
+def test_changed_copies_are_perceptual_duplicates(draw: Callable[..., Image.Image]) -> None:
+    image = draw("triangle", "green", 5, side=256)
+    for copy in altered(image):
+        pairs = table_of([image, copy])
+        assert [perceptual(pair) for pair in pairs] == [True]
+
+
+def flag(*colours: tuple[int, int, int]) -> Image.Image:
+    image = Image.new("RGB", (256, 256), "white")
+    for number, colour in enumerate(colours):
+        ImageDraw.Draw(image).rectangle((20 + 72 * number, 60, 92 + 72 * number, 196), fill=colour)
+    return image
+
+
+def test_flags_of_like_brightness_are_told_apart_by_their_colours() -> None:
+    pairs = table_of([flag((200, 40, 40), (250, 250, 250), (40, 40, 40)), flag((30, 110, 60), (250, 250, 250), (40, 40, 40))])
+    assert all(pair["pdq_distance"] <= 31 for pair in pairs) and len(pairs) == 1, "the hash alone cannot tell them apart"  # type: ignore[operator]
+    assert not perceptual(pairs[0])
+
+
+def test_different_shapes_are_no_candidates(draw: Callable[..., Image.Image]) -> None:
+    images = [draw(shape, colour, 7, side=128) for shape in ("circle", "triangle", "cross") for colour in ("red", "blue")]
+    assert not any(perceptual(pair) for pair in table_of(images))
+
+
+def test_equal_pixels_are_exact_duplicates(draw: Callable[..., Image.Image]) -> None:
+    pairs = table_of([draw("circle", "red"), draw("cross", "red"), draw("circle", "red")])
+    assert [(pair["a"], pair["b"]) for pair in pairs if pair["same_pixels"]] == [("k0", "k2")]
+
+
+def test_the_best_standing_row_of_a_group_stays_and_the_strongest_reason_counts() -> None:
+    places = {"a": 3, "b": 1, "c": 2, "d": 4}
+    edges = [("a", "b", "perceptual"), ("a", "c", "exact"), ("b", "c", "semantic"), ("a", "gone", "exact")]
+    found = redundant(edges, places, ("exact", "perceptual", "semantic"))
+    assert found == {"a": ("exact", "b"), "c": ("perceptual", "b")}
+
+
+def test_groups_do_not_depend_on_the_order_of_edges() -> None:
+    rng = np.random.default_rng(0)
+    places = {f"k{number}": int(place) for number, place in enumerate(rng.permutation(40))}
+    edges = [(f"k{a}", f"k{b}", "exact") for a, b in rng.integers(0, 40, (30, 2)) if a != b]
+    results = [redundant([edges[i] for i in rng.permutation(len(edges))], places, ("exact",)) for _ in range(5)]
+    assert all(result == results[0] for result in results)
+
+
+def test_close_pairs_are_found_within_cells_and_across_their_borders() -> None:
+    rng = np.random.default_rng(0)
+    base = normalised(rng.normal(size=(3_000, 24)))
+    rows = np.concatenate([base, normalised(base[:500] + 0.01 * rng.normal(size=(500, 24)))])
+    found = close_pairs(rows, 0.97)
+    planted = {(number, 3_000 + number) for number in range(500)}
+    assert len(planted & found.keys()) >= 0.97 * 500
+    assert all(abs(rows[i] @ rows[j] - cosine) < 1e-5 for (i, j), cosine in list(found.items())[:50])
+
+
+def test_cells_are_the_same_for_the_same_seed_and_survive_few_rows() -> None:
+    rows = normalised(np.random.default_rng(0).normal(size=(50, 4)))
+    assert np.array_equal(kmeans_cells(rows, 5, 1), kmeans_cells(rows, 5, 1))
+    assert len(kmeans_cells(rows[:0], 3, 0)) == 0 and close_pairs(rows[:1], 0.5) == {}
+
+
+def test_the_nearest_row_to_a_row_is_itself() -> None:
+    rows = np.random.default_rng(0).normal(size=(30, 6))
+    numbers, cosines = nearest(rows, rows, 2)
+    assert numbers[:, 0].tolist() == list(range(30)) and cosines[:, 0] == pytest.approx(1, abs=1e-5)
+    assert nearest(rows, rows[:1], 5)[0].shape == (30, 1)
+
+
+def test_the_table_has_the_declared_columns_even_when_empty(draw: Callable[..., Image.Image]) -> None:
+    assert table_of([draw("circle", "red")]) == [] and isinstance(pa.table({}), pa.Table)

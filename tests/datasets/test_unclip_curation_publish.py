@@ -1,0 +1,164 @@
+"""This file tests embeddings and publication: versions that never change, held-out rows apart, planted defects measured."""
+
+import io
+import json
+import shutil
+import tarfile
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from numpy.typing import NDArray
+from pyarrow.parquet import read_table
+
+from unclip_curation import checks
+from unclip_curation.agreement import score_agreement
+from unclip_curation.captions import score_captions
+from unclip_curation.duplicates import find_duplicates
+from unclip_curation.embed import embed_pairs
+from unclip_curation.explicit import score_safety
+from unclip_curation.neighbours import search
+from unclip_curation.pictures import score_pictures
+from unclip_curation.policy import Policy, load_policy
+from unclip_curation.publish import PUBLISHED_SCHEMA, publish
+from unclip_curation.truth import LABEL_SCHEMA, hold_out, planted_report, starter_labels
+from unclip_curation.verdicts import decide
+from unclip_pairs.errors import UserError
+from unclip_pairs.shards import read_shard, write_parquet
+from unclip_pairs.store import Store, open_store
+
+
+class Projection:
+    """An embedder without training: mean colours of a 4 x 4 grid; words hashed to directions."""
+
+    dim, digest = 48, "0123456789abcdef" * 4
+
+    def pictures(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        height, width = batch.shape[1] // 4, batch.shape[2] // 4
+        means = batch.reshape(len(batch), 4, height, 4, width, 3).mean((2, 4)).reshape(len(batch), -1) - 128
+        return (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)
+
+    def captions(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        rows = np.stack([np.random.default_rng(zlib.crc32(text.encode())).normal(size=self.dim) for text in texts])
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+FOLDER = Projection.digest[:8]
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, crawl_into: Callable[..., list[str]], shapes: Callable[..., Any]
+) -> tuple[Store, list[str], Policy]:
+    """Ten kept rows and one dropped, decided to the end."""
+    store, policy = open_store(tmp_path_factory.mktemp("finished")), load_policy()
+    keys = crawl_into(store, [*shapes(10), {"caption": "gone", "status": "timeout"}])
+    score_pictures(store, "a", workers=1)
+    score_captions(store, "a")
+    decide(store, "rule", policy)
+    score_safety(store, "a", workers=1)
+    score_agreement(store)
+    decide(store, "safety", policy)
+    embed_pairs(store, "a", Projection())
+    find_duplicates(store, FOLDER)
+    decide(store, "duplicate", policy)
+    decide(store, "final", policy, FOLDER)
+    return store, keys, policy
+
+
+@pytest.fixture
+def curated(finished: tuple[Store, list[str], Policy], tmp_path: Path) -> tuple[Store, list[str], Policy]:
+    """A copy of `finished` that a test may change."""
+    store, keys, policy = finished
+    shutil.copytree(store.root, tmp_path / "copy")
+    return open_store(tmp_path / "copy"), keys, policy
+
+
+def labels_of(keys: list[str]) -> pa.Table:
+    rows = [{"concept": f"c{number // 2}", "concept_label": "shape", "style": f"s{number % 2}"} for number in range(10)]
+    split = ["held_out" if number in (3, 6) else "train" for number in range(10)]
+    facts = [{"key": key, "attributes": json.dumps({"credit": "Us"}), "split": one} for key, one in zip(keys, split, strict=True)]
+    return pa.Table.from_pylist([row | fact for row, fact in zip(rows, facts, strict=True)], schema=LABEL_SCHEMA)
+
+
+def test_a_version_holds_everything_a_training_needs(curated: tuple[Store, list[str], Policy]) -> None:
+    store, keys, policy = curated
+    manifest = publish(store, policy, labels_of(keys[:10]), FOLDER)
+    version = manifest.settings["version"]
+    assert manifest.counts == {"train": 8, "held_out": 2}
+    samples = list(read_shard(store, f"datasets/{version}/train-00000"))
+    assert [sample["__key__"] for sample in samples] == sorted(set(keys[:10]) - {keys[3], keys[6]})
+    assert set(samples[0]) == {"__key__", "png", "txt", "json", "clip_image.npy", "clip_text.npy"}
+    vector = np.load(io.BytesIO(samples[0]["clip_image.npy"]), allow_pickle=False)
+    assert vector.shape == (48,) and np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
+    sidecar = read_table(store.path(f"datasets/{version}/held_out-00000.parquet"))
+    assert sidecar.schema.equals(PUBLISHED_SCHEMA) and sorted(sidecar["key"].to_pylist()) == sorted([keys[3], keys[6]])
+    assert json.loads(samples[0]["json"])["weight"] == 1
+    card = store.read_bytes(f"datasets/{version}/card.md").decode()
+    assert version in card and "| CC0-1.0 | 10 |" in card and "| timeout | 1 |" in card and "| Us | 10 |" in card
+    assert checks.published_is_safe(store, version, policy) == [] and checks.nothing_leaks(store, version) == []
+
+
+def test_the_same_inputs_give_the_same_version_and_bytes(curated: tuple[Store, list[str], Policy]) -> None:
+    store, keys, policy = curated
+    first = publish(store, policy, labels_of(keys[:10]), FOLDER)
+    version = first.settings["version"]
+    tar = store.read_bytes(f"datasets/{version}/train-00000.tar")
+    assert publish(store, policy, labels_of(keys[:10]), FOLDER) == first
+    for name in ("manifest.json", "train-00000.json"):
+        store.path(f"datasets/{version}/{name}").unlink()
+    again = publish(store, policy, labels_of(keys[:10]), FOLDER)
+    assert store.read_bytes(f"datasets/{version}/train-00000.tar") == tar and again.settings == first.settings
+    assert publish(store, policy, None, FOLDER).settings["version"] != version, "other labels, another version"
+
+
+def test_a_dataset_loads_with_plain_webdataset_tools(curated: tuple[Store, list[str], Policy]) -> None:
+    store, keys, policy = curated
+    version = publish(store, policy, None, FOLDER).settings["version"]
+    with tarfile.open(store.path(f"datasets/{version}/train-00000.tar")) as tar:
+        names = tar.getnames()
+    endings = ("png", "txt", "json", "clip_image.npy", "clip_text.npy")
+    assert len(names) == 5 * 10 and names[:5] == [f"{min(keys[:10])}.{ending}" for ending in endings]
+
+
+def test_publishing_under_another_policy_or_without_embeddings_is_refused(curated: tuple[Store, list[str], Policy]) -> None:
+    store, _, policy = curated
+    with pytest.raises(UserError, match="decide all stages again"):
+        publish(store, Policy(policy.settings | {"min_side": 1}, policy.sql), None, FOLDER)
+    with pytest.raises(UserError, match="10 kept rows have no embedding"):
+        publish(store, policy, None, "deadbeef")
+
+
+def test_embeddings_are_made_once_and_searchable(curated: tuple[Store, list[str], Policy]) -> None:
+    store, keys, _ = curated
+    manifest = embed_pairs(store, "a", Projection())
+    assert manifest.counts == {"rows": 10, "dim": 48}
+    table = read_table(store.path(f"embeddings/{FOLDER}/a.parquet"))
+    assert table["key"].to_pylist() == sorted(keys[:10])
+    base = np.load(store.path(f"embeddings/{FOLDER}/a/img_emb/img_emb_0.npy"), allow_pickle=False)
+    found = search(store, f"embeddings/{FOLDER}/a", base[4], 3)
+    assert found[0]["key"] == table["key"].to_pylist()[4] and found[0]["cosine"] == pytest.approx(1, abs=1e-5)
+    assert {"caption", "url", "image_path"} <= set(found[0])
+    with pytest.raises(UserError, match="48"):
+        search(store, f"embeddings/{FOLDER}/a", np.ones(7), 3)
+
+
+def test_planted_defects_are_measured_by_class(curated: tuple[Store, list[str], Policy]) -> None:
+    store, keys, _ = curated
+    assert planted_report(store) == {} and starter_labels(store) is None
+    rows = [{"url_path": f"/a/{number}.png", "concept": "c", "split": "held_out" if number == 2 else "train"} for number in range(11)]
+    rows[10] |= {"planted": "slow"}
+    rows[1] |= {"planted": "blank"}
+    names = ["url_path", *LABEL_SCHEMA.names[1:], "planted", "duplicate_of"]
+    write_parquet(store, "starter/truth.parquet", pa.Table.from_pylist(rows, schema=pa.schema([(name, pa.string()) for name in names])))
+    report = planted_report(store)
+    assert report["slow"] == {"found": 1, "true": 1, "recall": 1.0, "precision": 1.0}
+    assert report["blank"] == {"found": 0, "true": 1, "recall": 0.0, "precision": 1.0}
+    labels = starter_labels(store)
+    assert labels is not None and hold_out(store, labels).counts == {"rows": 1}
+    assert read_table(store.path("verdicts/held_out.parquet"))["key"].to_pylist() == [keys[2]]
+    assert hold_out(store, None).counts == {"rows": 0}
