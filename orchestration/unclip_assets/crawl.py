@@ -31,6 +31,8 @@ class SourcesConfig(dg.Config):
     allow_loopback: bool = Field(default=False, description="let the crawler reach this machine itself (the planted web)")
     delay_s: float = Field(default=1.0, description="seconds between two requests to one host")
     concurrency_per_host: int = Field(default=2, description="requests to one host at the same time")
+    timeout_s: float = Field(default=30.0, description="seconds to wait for an answer")
+    retries: int = Field(default=2, description="how often what failed for a passing reason is asked for again")
 
     def places(self) -> sources.Sources | None:
         """The places it names; None when it names none."""

@@ -21,6 +21,8 @@ class Sources:
     allow_loopback: bool = False
     delay_s: float = 1.0
     concurrency_per_host: int = 2
+    timeout_s: float = 30.0
+    retries: int = 2
 
     def __post_init__(self) -> None:
         if not (self.seeds or self.lists or self.folders):

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,6 +71,8 @@ def run_job(
         instance.add_dynamic_partitions(CRAWL_BATCHES, [batch])
     definitions = build(resources_for(environment, listener=listener))
     run_config = QUIET | {"ops": {name: {"config": dict(value)} for name, value in (config or {}).items()}}
+    # Pipes warns of its own future, which is Dagster's affair and not the user's
+    warnings.filterwarnings("ignore", category=dg.PreviewWarning)
     try:
         return definitions.resolve_job_def(job).execute_in_process(
             instance=instance, partition_key=batch, run_config=run_config, tags={PROCESS_TAG: str(os.getpid())}
