@@ -10,7 +10,7 @@ from unclip_crawl.starter_packages import drawings
 from unclip_crawl.starter_pictures import Chosen, Drawing, Look, choose, drawing_pool, file_name
 from unclip_crawl.starter_planting import Picture
 from unclip_pairs.errors import UserError
-from unclip_pairs.store import Store
+from unclip_pairs.store import Store, explained
 
 Pool = Callable[[Sequence[Drawing]], Iterator[Look]]
 
@@ -57,7 +57,9 @@ class Studio:
 def open_studio(store: Store, styles: Sequence[str], pixels: int, seed: int) -> Studio:
     """A studio with the sources of all styles read from their packages and the folders made."""
     for style in styles:
-        store.path(f"starter/site/pictures/{pixels}/{style}").mkdir(parents=True, exist_ok=True)
+        folder = store.path(f"starter/site/pictures/{pixels}/{style}")
+        with explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
     return Studio(store=store, sources={style: drawings(store, style) for style in styles}, pixels=pixels, seed=seed)
 
 

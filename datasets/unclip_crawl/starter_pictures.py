@@ -25,7 +25,7 @@ from PIL import Image
 
 from unclip_crawl.starter_concepts import Concept, order
 from unclip_pairs.images import decode, to_array
-from unclip_pairs.store import PART_PREFIX
+from unclip_pairs.store import PART_PREFIX, explained
 
 TWIN_BITS = 40  # of PDQ's 256; a policy that calls 31 a duplicate keeps its distance from it
 TWIN_CORRELATION = 0.975
@@ -70,8 +70,9 @@ def draw(drawing: Drawing) -> Look:
 def _write(path: Path, data: bytes) -> None:
     """Whole or not at all, but without waiting for the disk: what a power cut takes away is drawn again."""
     part = path.with_name(f"{PART_PREFIX}{secrets.token_hex(6)}-{path.name}")
-    part.write_bytes(data)
-    part.replace(path)
+    with explained(path):
+        part.write_bytes(data)
+        part.replace(path)
 
 
 def _encoded(drawing: Drawing) -> bytes:

@@ -11,7 +11,7 @@ from unclip_crawl.starter_captions import boilerplate_caption, caption, email_ca
 from unclip_crawl.starter_concepts import Concept, order
 from unclip_crawl.starter_defects import blank_picture, bomb_picture, broken_picture, near_copy, stand_in
 from unclip_crawl.starter_packages import STYLE_PACKAGES
-from unclip_pairs.store import Store
+from unclip_pairs.store import Store, explained
 
 PER_PAGE = 20
 CONTENT_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
@@ -146,8 +146,10 @@ class Ground:
     def own(self, name: str, data: bytes) -> Route:
         """A route to a file made for one figure."""
         file = f"planted/{name}"
-        self.store.path("starter/site/planted").mkdir(parents=True, exist_ok=True)
-        self.store.path(f"starter/site/{file}").write_bytes(data)
+        path = self.store.path(f"starter/site/{file}")
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
         return Route(file=file, content_type=CONTENT_TYPES[name.rpartition(".")[2]])
 
 

@@ -27,8 +27,8 @@ _REMEDIES = {
 
 
 @contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turns the write errors that a user can put right into a `UserError`; others pass unchanged."""
+def explained(path: Path) -> Iterator[None]:
+    """A block that writes to `path`: errors that a user can put right become a `UserError`, others pass unchanged."""
     try:
         yield
     except OSError as error:
@@ -94,7 +94,7 @@ class Store:
         """
         target = self.path(name)
         part = target.with_name(f"{PART_PREFIX}{secrets.token_hex(6)}-{target.name}")
-        with _explained(target):
+        with explained(target):
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 yield part
@@ -127,7 +127,7 @@ class Store:
 def open_store(root: str | Path) -> Store:
     """The store at `root`, which is created when missing; `UserError` when it cannot be written."""
     folder = Path(root).expanduser()
-    with _explained(folder):
+    with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f"{PART_PREFIX}{secrets.token_hex(6)}"
         probe.touch(exist_ok=False)

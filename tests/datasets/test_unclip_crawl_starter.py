@@ -113,6 +113,13 @@ def test_an_svg_is_drawn_once_on_white(tmp_path: Path) -> None:
     assert np.array_equal(first.bits, again.bits)
 
 
+def test_a_picture_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><rect width="6" height="6"/></svg>'
+    with pytest.raises(UserError, match="UNCLIP_HOME"):
+        draw(Drawing(svg, tmp_path / "file" / "a.png", 64))
+
+
 def test_twins_are_left_out_within_a_concept_and_between_concepts() -> None:
     pictures = {
         "a": {"noto": shape(1), "twemoji": shape(2), "openmoji": shape(3)},
