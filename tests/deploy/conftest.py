@@ -11,17 +11,6 @@ from unclip_pairs.store import Store, open_store
 from unclip_release.bundle import STAGES
 from unclip_release.registry import open_registry
 
-GOOD = {
-    "concept_hit_rate": 0.40,
-    "style_hit_rate": 0.90,
-    "held_out_concept_hit_rate": 0.2,
-    "clip_score_judge": 0.30,
-    "frechet_mnv2": 20.0,
-    "nearest_train": {"mean": 0.8, "share_above_0.97": 0.1},
-    "explicit_pictures": 0,
-    "prompts": ["a red ball"],
-}
-
 Train = Callable[..., dict[str, str]]
 
 
