@@ -56,7 +56,7 @@ def _row(sample: dict[str, Any], needs: Needs, encode: Encode | None, weights: d
 
 
 def _stacked(rows: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+    return {name: torch.stack([row[name] for row in rows]) for name in rows[0] if not name.startswith("__")}
 
 
 def batched(rows: Iterator[dict[str, Tensor]], size: int) -> Iterator[dict[str, Tensor]]:
