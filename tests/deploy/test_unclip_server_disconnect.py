@@ -1,0 +1,123 @@
+"""What happens to a request whose client is gone or whose picture cannot be checked in time: nothing is painted for nobody."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator, Sequence
+
+import pytest
+from fastapi import Request
+from PIL import Image
+from starlette.types import Message
+
+from unclip_pairs.store import Store
+from unclip_safety.policy import load_policy
+from unclip_safety.prompts import refuser
+from unclip_server.access import Key, open_access
+from unclip_server.images import CLIENT_GONE, Options, Parts, ServedModel, Studio
+from unclip_server.messages import ApiError
+from unclip_server.results import Results
+
+
+class Brush:
+    """Paints when it is let, and remembers which seeds it painted."""
+
+    def __init__(self) -> None:
+        self.may_paint, self.seeds = threading.Event(), list[int]()
+
+    def __call__(self, prompts: Sequence[str], seeds: Sequence[int], size: int, guidance: float | None) -> list[Image.Image]:
+        assert self.may_paint.wait(10)
+        self.seeds += seeds
+        return [Image.new("RGB", (size, size))] * len(seeds)
+
+
+@pytest.fixture
+def brush() -> Brush:
+    return Brush()
+
+
+@pytest.fixture
+def studio(store: Store, brush: Brush) -> Iterator[Studio]:
+    access = open_access(store)
+    parts = Parts(
+        paint=brush,
+        refuse=refuser(load_policy()),
+        check=lambda image: None,
+        access=access,
+        results=Results(store, b"secret"),
+        model=ServedModel(label="unclip/1", manifest="ab"),
+        options=Options(images_per_minute=3, max_waiting=1),
+    )
+    found = Studio(parts)
+    found.easel.start()
+    yield found
+    brush.may_paint.set()
+    found.easel.stop()
+    access.close()
+
+
+async def ask(studio: Studio, seed: int, gone: asyncio.Event | None = None) -> dict:
+    """One request; its client goes away when `gone` is set."""
+    body = json.dumps({"prompt": "a red ball", "size": "256x256", "response_format": "b64_json", "seed": seed}).encode()
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        await (gone or asyncio.Event()).wait()
+        return {"type": "http.disconnect"}
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "state": {"request_id": f"req_{seed}", "headers": {}}}
+    key = next(iter(studio.parts.access.all_keys()), None) or _made(studio)
+    return await studio.generate(Request(scope, receive), key)
+
+
+def _made(studio: Studio) -> Key:
+    studio.parts.access.create("tester")
+    return studio.parts.access.all_keys()[0]
+
+
+async def until_waiting(studio: Studio, count: int) -> None:
+    while studio.easel.waiting != count:
+        await asyncio.sleep(0.01)
+
+
+def test_a_request_whose_client_is_gone_is_not_painted(studio: Studio, brush: Brush) -> None:
+    async def story() -> None:
+        gone = asyncio.Event()
+        first = asyncio.create_task(ask(studio, 1))
+        await asyncio.sleep(0.2)
+        second = asyncio.create_task(ask(studio, 2, gone))
+        await until_waiting(studio, 1)
+        gone.set()
+        with pytest.raises(ApiError) as caught:
+            await second
+        assert caught.value.status == CLIENT_GONE
+        brush.may_paint.set()
+        assert len((await first)["data"]) == 1
+
+    asyncio.run(story())
+    studio.easel.stop()
+    assert brush.seeds == [1]
+    assert {row.outcome for row in studio.parts.access.requests("tester")} == {"ok", "client_gone"}
+
+
+def test_a_full_queue_and_a_spent_minute_say_when_to_come_back(studio: Studio, brush: Brush) -> None:
+    async def story() -> None:
+        first = asyncio.create_task(ask(studio, 1))
+        await asyncio.sleep(0.2)
+        second = asyncio.create_task(ask(studio, 2))
+        await until_waiting(studio, 1)
+        with pytest.raises(ApiError) as full:
+            await ask(studio, 3)
+        assert (full.value.status, full.value.kind, full.value.headers["retry-after"]) == (503, "server_error", "5")
+        with pytest.raises(ApiError) as spent:
+            await ask(studio, 4)
+        assert (spent.value.status, spent.value.kind, spent.value.code) == (429, "requests", "rate_limit_exceeded")
+        assert spent.value.message.startswith("Rate limit exceeded for images per minute")
+        assert "Limit: 3/1min. Current: 4/1min." in spent.value.message
+        assert 50 < int(spent.value.headers["retry-after"]) <= 60
+        brush.may_paint.set()
+        await asyncio.gather(first, second)
+
+    asyncio.run(story())
