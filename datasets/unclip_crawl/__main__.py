@@ -3,7 +3,9 @@
 import argparse
 import json
 import logging
+import os
 import sys
+import traceback
 from dataclasses import fields
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -98,4 +100,11 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        code = main()
+    except Exception:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # what was dropped at a deadline leaves connections and threads behind, which must not hold the end up

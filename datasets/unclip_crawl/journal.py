@@ -145,14 +145,18 @@ class Journal:
         """The page as an earlier run of the unfinished batch found it, or None."""
         return page_of(self.pages[url]) if url in self.pages else None
 
+    def is_full(self) -> bool:
+        """Whether the open shard has all its pictures."""
+        return len(self._samples) >= self.shard_size
+
     def is_due(self) -> bool:
         """Whether there is enough, or something old enough, to write."""
         unsaved = len(self._samples) > self._saved or self._others or self._pages
-        return len(self._samples) >= self.shard_size or bool(unsaved and time.monotonic() - self._written_at >= self.flush_s)
+        return self.is_full() or bool(unsaved and time.monotonic() - self._written_at >= self.flush_s)
 
     def take(self, last: bool = False) -> Commit:
         """Everything not written yet; a full shard (or, with `last`, what there is) starts a new one."""
-        is_shard = len(self._samples) >= self.shard_size or (last and bool(self._samples))
+        is_shard = self.is_full() or (last and bool(self._samples))
         start = 0 if is_shard else self._saved
         commit = Commit(self._samples[start:], self._rows[start:], is_shard, self._others, self._pages)
         self._others, self._pages, self._written_at = [], [], time.monotonic()

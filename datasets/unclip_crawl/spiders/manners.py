@@ -59,10 +59,18 @@ class Manners:
         private = why_refused(host, self.orders.allow_loopback) if is_address(host) else None
         if private is not None:
             raise Refused("private_address", private)
-        request.meta.pop("download_slot", None)  # a redirect to another host keeps to that host's pace
-        request.meta["autothrottle_dont_adjust_delay"] = is_loopback(host)
+        self._pace(request, host)
         if not request.meta.get("is_robots"):
             await self._obey_robots(request.url)
+
+    def _pace(self, request: Request, host: str) -> None:
+        """Every host and port has a pace of its own, also after a redirect; on loopback it is the one the orders name."""
+        site = urlsplit(request.url).netloc.lower()
+        request.meta["download_slot"] = site
+        request.meta["autothrottle_dont_adjust_delay"] = is_loopback(host)
+        if is_loopback(host):
+            slot = {"concurrency": self.orders.concurrency_per_host, "delay": self.orders.delay_s, "jitter": 0.0}
+            self.crawler.engine.downloader.per_slot_settings.setdefault(site, slot)
 
     async def _obey_robots(self, url: str) -> None:
         rules = await self._rules_for(url)
@@ -90,12 +98,12 @@ class Manners:
             status, detail = failure_of(error, request.url)
             return Refused(status, f"robots.txt: {detail}")
         rules = read_robots(answer.status, answer.body, self.orders.token)
-        self._slow_down(host_of(site), rules.delay_s())
+        self._slow_down(request.meta["download_slot"], rules.delay_s())
         return rules
 
-    def _slow_down(self, host: str, delay_s: float) -> None:
+    def _slow_down(self, name: str, delay_s: float) -> None:
         """Takes a Crawl-delay on, when it is slower than our own pace."""
-        slot = self.crawler.engine.downloader.slots.get(host)
+        slot = self.crawler.engine.downloader.slots.get(name)
         if slot is not None and delay_s > slot.delay:
             slot.delay = min(delay_s, MAX_CRAWL_DELAY_S)
 

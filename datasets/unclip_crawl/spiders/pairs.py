@@ -45,6 +45,7 @@ class PairSpider(Spider):
         self.error: BaseException | None = None
         self.decoders = ThreadPoolExecutor(DECODERS, "decode")
         self.writer = ThreadPoolExecutor(1, "write")
+        self.writing = asyncio.Lock()
 
     @classmethod
     def from_crawler(cls, crawler: Any, *args: Any, **kwargs: Any) -> "PairSpider":
@@ -215,13 +216,15 @@ class PairSpider(Spider):
         await self.write_if_due()
 
     async def write_if_due(self) -> None:
-        """Takes what has gathered to the disk, in the one writing thread; a disk that fails ends the crawl."""
-        if self.journal.is_due() and self.error is None:
-            commit = self.journal.take()
-            try:
-                await asyncio.get_running_loop().run_in_executor(self.writer, self.journal.write, commit)
-            except (UserError, OSError) as error:
-                self.error = self.error or error
+        """Takes what has gathered to the disk, in the one writing thread, one write at a time; a disk that fails ends the crawl."""
+        if self.error is not None or not self.journal.is_due() or (self.writing.locked() and not self.journal.is_full()):
+            return
+        async with self.writing:
+            if self.journal.is_due():
+                try:
+                    await asyncio.get_running_loop().run_in_executor(self.writer, self.journal.write, self.journal.take())
+                except (UserError, OSError) as error:
+                    self.error = self.error or error
 
     def settle_the_rest(self, status: str, detail: str) -> None:
         """Gives every pair and page that is still open this status: those under way and those not read yet."""

@@ -13,9 +13,7 @@ from typing import Any
 from scrapy import signals
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.logformatter import LogFormatter
-from twisted.internet.error import ReactorNotRunning
 
-from unclip_crawl.addresses import host_of, is_loopback
 from unclip_crawl.fetch import Progress, was_finished
 from unclip_crawl.journal import Journal, open_journal
 from unclip_crawl.orders import PUBLIC_CONCURRENCY, PUBLIC_DELAY_S, CrawlSettings, check_sources, source_digests
@@ -25,7 +23,6 @@ from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
 
 BEAT_S = 0.5
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Interrupted(Exception):
@@ -44,8 +41,6 @@ def scrapy_settings(orders: CrawlSettings) -> dict[str, Any]:
     """Scrapy with what a polite picture crawl needs and nothing else: no cookies, no proxy, no console, no statistics."""
     room, delay_s = orders.concurrency_per_host, orders.delay_s
     manners = "scrapy.downloadermiddlewares"
-    slot = {"concurrency": room, "delay": delay_s, "jitter": 0.0}
-    loopback = {host: slot for host in {*LOOPBACK, *map(host_of, orders.seeds)} if is_loopback(host)}
     return {
         "UNCLIP_ORDERS": orders,
         "UNCLIP_ALLOW_LOOPBACK": orders.allow_loopback,
@@ -53,6 +48,7 @@ def scrapy_settings(orders: CrawlSettings) -> dict[str, Any]:
         "DEFAULT_REQUEST_HEADERS": {"Accept": "*/*"},
         "TWISTED_DNS_RESOLVER": "unclip_crawl.spiders.resolver.GuardedResolver",
         "DNSCACHE_ENABLED": False,
+        "DOWNLOAD_HANDLERS_BASE": dict.fromkeys(("http", "https"), "unclip_crawl.spiders.handler.PacedHandler"),
         "DOWNLOADER_MIDDLEWARES_BASE": {
             "unclip_crawl.spiders.manners.Manners": 100,
             f"{manners}.downloadtimeout.DownloadTimeoutMiddleware": 350,
@@ -76,7 +72,6 @@ def scrapy_settings(orders: CrawlSettings) -> dict[str, Any]:
         "CONCURRENT_REQUESTS": max(64, room),
         "CONCURRENT_REQUESTS_PER_DOMAIN": min(room, PUBLIC_CONCURRENCY),
         "DOWNLOAD_DELAY": max(delay_s, PUBLIC_DELAY_S),
-        "DOWNLOAD_SLOTS": loopback,
         "AUTOTHROTTLE_ENABLED": True,
         "AUTOTHROTTLE_START_DELAY": max(delay_s, PUBLIC_DELAY_S),
         "AUTOTHROTTLE_TARGET_CONCURRENCY": 1.0,
@@ -92,7 +87,8 @@ def scrapy_settings(orders: CrawlSettings) -> dict[str, Any]:
 @contextlib.contextmanager
 def sole_owner(store: Store, batch: str) -> Iterator[None]:
     """Holds the batch's lock, which the system frees however this process ends; `UserError` when another process holds it."""
-    store.write_bytes(f"crawl/{batch}/lock", b"")
+    if not store.exists(f"crawl/{batch}/lock"):
+        store.write_bytes(f"crawl/{batch}/lock", b"")
     with store.path(f"crawl/{batch}/lock").open("rb") as file:
         for attempt in range(20):
             try:
@@ -119,7 +115,7 @@ class Watch:
     def begin(self, parent: int | None) -> None:
         """Starts watching; ends the run on Ctrl-C, on a polite kill, and when the parent process goes away (its pipe closes)."""
         loop = asyncio.get_running_loop()
-        self.task = loop.create_task(self.watch())
+        self.tasks = [loop.create_task(self.watch()), loop.create_task(self.keep_writing())]
         for number in (SIGINT, SIGTERM):
             loop.add_signal_handler(number, self.interrupt)
         if parent is not None:
@@ -127,7 +123,8 @@ class Watch:
 
     def end(self) -> None:
         """Lets the threads finish what they are writing."""
-        self.task.cancel()
+        for task in self.tasks:
+            task.cancel()
         self.spider.decoders.shutdown(wait=False, cancel_futures=True)
         self.spider.writer.shutdown(wait=True)
 
@@ -140,12 +137,17 @@ class Watch:
         """Returns when the run has to end early."""
         while True:
             await asyncio.sleep(BEAT_S)
-            await self.spider.write_if_due()
             self.tell()
             self.over = time.monotonic() >= self.deadline
             if self.over or self.spider.error is not None:
                 self.stop()
                 return
+
+    async def keep_writing(self) -> None:
+        """Writes what gets old while nothing arrives; apart from `watch`, so that a slow disk holds no deadline up."""
+        while True:
+            await asyncio.sleep(BEAT_S)
+            await self.spider.write_if_due()
 
     def tell(self) -> None:
         """Reports how many addresses are settled, of how many known."""
@@ -179,11 +181,10 @@ def _crawled(orders: CrawlSettings, journal: Journal, only_missing: bool, report
 
 
 def _stop_reactor() -> None:
-    """Stops at once; answers under way are dropped."""
+    """Stops at once; answers under way are dropped, where a graceful stop would wait for every request in the queue."""
     from twisted.internet import reactor  # importing it installs one, so it comes after Scrapy has installed its own
 
-    with contextlib.suppress(ReactorNotRunning):
-        reactor.stop()  # type: ignore[attr-defined]
+    reactor.crash()  # type: ignore[attr-defined]
 
 
 def run(store: Store, orders: CrawlSettings, report: Progress, parent: int | None = None) -> Manifest:

@@ -19,6 +19,7 @@ class Site:
         self.answers = answers
         self.asked: Counter[str] = Counter()
         self.agents: set[str] = set()
+        self.at_once = self.most_at_once = 0
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -27,7 +28,7 @@ class Site:
             def do_GET(self) -> None:
                 site.asked[self.path] += 1
                 site.agents.add(self.headers["User-Agent"])
-                with contextlib.suppress(ConnectionError):  # the crawl may hang up, that is its right
+                with site.counted(), contextlib.suppress(ConnectionError):  # the crawl may hang up, that is its right
                     self.answer()
 
             def answer(self) -> None:
@@ -46,6 +47,14 @@ class Site:
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[None]:
+        """Notes how many requests are being answered at once."""
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        yield
+        self.at_once -= 1
 
     def close(self) -> None:
         self.server.shutdown()
