@@ -68,7 +68,7 @@ serve: setup ## the Images API on http://127.0.0.1:8000 with models:/unclip@cham
 	$(BIN)/unclip serve --port 8000
 
 mlflow: setup ## the MLflow UI on http://127.0.0.1:5000, on the demo's runs and models
-	$(BIN)/python -m mlflow server --host 127.0.0.1 --port 5000 \
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/python -m mlflow server --host 127.0.0.1 --port 5000 \
 	  --backend-store-uri sqlite:///$(UNCLIP_HOME)/mlflow/mlflow.db --artifacts-destination $(UNCLIP_HOME)/mlflow/artifacts
 
 bench: setup ## every script in benchmarks/, one after another
