@@ -23,6 +23,12 @@ from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
 
 BEAT_S = 0.5
+# a host that let one request wait until the time limit is not asked again in the same run, or a few dead ones hold up the end of a batch
+RETRIED = [
+    *("scrapy.exceptions.DownloadConnectionRefusedError", "scrapy.exceptions.DownloadFailedError"),
+    *("scrapy.exceptions.ResponseDataLossError", "twisted.internet.error.ConnectionDone", "twisted.internet.error.ConnectError"),
+    "twisted.internet.error.ConnectionLost",
+]
 
 
 class Interrupted(Exception):
@@ -80,6 +86,7 @@ def scrapy_settings(orders: CrawlSettings) -> dict[str, Any]:
         "DOWNLOAD_WARNSIZE": 0,
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
         "RETRY_TIMES": orders.retries,
+        "RETRY_EXCEPTIONS": RETRIED,
         "REDIRECT_MAX_TIMES": 5,
     }
 
