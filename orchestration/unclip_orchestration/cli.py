@@ -12,7 +12,7 @@ import typer
 
 from unclip_assets.settings import default_tracking_uri, read_environment
 from unclip_orchestration import cli_data, cli_models, cli_pictures, cli_service
-from unclip_orchestration.mistakes import mistake
+from unclip_orchestration.mistakes import is_interruption, mistake
 
 DEMO_PORT = 8741  # the same in every run: an address is part of a pair's key
 
@@ -66,15 +66,17 @@ def main() -> None:
     """The entry point: a user's mistake is one sentence on standard error and exit code 2."""
     try:
         app()
-    except Exception as error:
+    except SystemExit:
+        raise
+    except BaseException as error:
+        if is_interruption(error):
+            sys.stderr.write("unclip: stopped; run the same command again to go on\n")
+            sys.exit(130)
         sentence = mistake(error)
         if sentence is None:
             raise
         sys.stderr.write(f"unclip: {sentence}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("unclip: stopped; run the same command again to go on\n")
-        sys.exit(130)
 
 
 if __name__ == "__main__":

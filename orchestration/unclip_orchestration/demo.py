@@ -1,5 +1,6 @@
 """This file is the demo: the whole story on one machine, from a web of its own to a champion that paints."""
 
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,8 +42,19 @@ class Story:
 
 STORIES: Mapping[str, Story] = {
     "full": Story(starter="full", steps=None, num_prompts=200, num_held_out=100),
-    "smoke": Story(starter="smoke", steps=20, num_prompts=12, num_held_out=6),
+    "smoke": Story(starter="smoke", steps=6, num_prompts=12, num_held_out=6),
 }
+
+
+def check_ports(port: int) -> None:
+    """`UserError` when the web site's two ports are not free: better said now than after the corpus is built."""
+    for wanted in (port, port + 1):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", wanted))
+            except (OSError, OverflowError) as error:
+                raise UserError(f"port {wanted} cannot be used ({error}); choose another one with --port, the same in every run") from error
 
 
 def tell(environment: Environment, story: Story, port: int, listener: Lines) -> None:
@@ -59,6 +71,7 @@ def run(environment: Environment, size: str, port: int, console: Console) -> Pat
     began = time.monotonic()
     if size not in STORIES:
         raise UserError(f"--size is {size!r}; choose one of {', '.join(STORIES)}")
+    check_ports(port)
     with alone(environment.home), gauged() as gauge:
         with lines(console) as listener:
             tell(environment, STORIES[size], port, listener)

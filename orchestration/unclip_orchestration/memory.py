@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psutil
 
-INTERVAL_S = 0.5
+INTERVAL_S = 1.0
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Gauge:
 
 @contextmanager
 def gauged() -> Iterator[Gauge]:
-    """Looks twice a second while the block runs."""
+    """Looks once a second while the block runs."""
     gauge, over = Gauge(), threading.Event()
 
     def watch() -> None:

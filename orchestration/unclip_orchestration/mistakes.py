@@ -21,15 +21,25 @@ AGAIN = ", or set UNCLIP_HOME to another folder, and run the same command again"
 
 def causes(error: BaseException) -> Iterator[BaseException]:
     """The error and what it was raised from, the outermost first."""
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
+    present: BaseException | None = error
+    seen: set[int] = set()
+    # interrupted errors may name each other as their context
+    while present is not None and id(present) not in seen:
+        seen.add(id(present))
+        yield present
+        present = present.__cause__ or present.__context__
 
 
 def user_error(error: BaseException) -> UserError | None:
     """The `UserError` among the causes of an error, if there is one."""
     return next((cause for cause in causes(error) if isinstance(cause, UserError)), None)
+
+
+def is_interruption(error: BaseException) -> bool:
+    """Whether somebody stopped the run: Ctrl-C or a polite kill, which Dagster turns into an error of its own."""
+    return any(
+        isinstance(cause, KeyboardInterrupt) or type(cause).__name__ == "DagsterExecutionInterruptedError" for cause in causes(error)
+    )
 
 
 def about_the_disk(error: BaseException) -> str | None:

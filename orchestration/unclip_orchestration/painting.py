@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
-from unclip_generation.pipeline import UnCLIP
 
 from unclip_assets.settings import Environment
 from unclip_pairs.errors import UserError
@@ -17,6 +17,9 @@ from unclip_safety.policy import load_policy
 from unclip_safety.prompts import Refuse, refuser
 from unclip_server.provenance import Provenance, png_bytes
 
+if TYPE_CHECKING:
+    from unclip_generation.pipeline import UnCLIP
+
 SIZES = (256, 512, 1024)
 
 
@@ -24,7 +27,7 @@ SIZES = (256, 512, 1024)
 class Studio:
     """A loaded champion, its version, and the two doors."""
 
-    unclip: UnCLIP
+    unclip: "UnCLIP"
     version: ModelVersion
     refuse: Refuse
     check: Check
@@ -81,5 +84,8 @@ def opened(picture: Path) -> Image.Image:
 def open_studio(environment: Environment) -> Studio:
     """The champion, loaded; `UserError` when there is none."""
     version, folder = open_registry(open_store(environment.home), environment.tracking_uri).champion()
+    # loading torch takes seconds: only once there is something to load
+    from unclip_generation.pipeline import UnCLIP
+
     policy = load_policy()
     return Studio(UnCLIP.load(folder), version, refuser(policy), checker(policy))

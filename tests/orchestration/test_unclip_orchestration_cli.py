@@ -3,7 +3,6 @@
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 UNCLIP = [sys.executable, "-m", "unclip_orchestration.cli"]
 
 
-def unclip(*words: str | Path, home: Path | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+def unclip(*words: str | Path, home: Path | None = None, timeout: float = 250) -> subprocess.CompletedProcess[str]:
     place = ["--home", str(home)] if home is not None else []
     return subprocess.run([*UNCLIP, *place, *map(str, words)], capture_output=True, text=True, timeout=timeout, check=False)
 
@@ -38,10 +37,9 @@ def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
         "import unclip_orchestration.cli, sys; print([m for m in ('dagster', 'torch', 'mlflow', 'duckdb', 'pyarrow') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"
-    unclip("--help")
-    began = time.monotonic()
-    unclip("--help")
-    assert time.monotonic() - began < 3  # below one second on an idle machine
+    seconds = "import time, typer.testing; from unclip_orchestration.cli import app; typer.testing.CliRunner().invoke(app, ['--help'])"
+    answer = subprocess.run([sys.executable, "-c", f"{seconds}; print(time.process_time())"], capture_output=True, text=True, check=True)
+    assert float(answer.stdout) < 1.0  # processor seconds, which other work on the machine does not stretch
 
 
 def test_an_unknown_size_of_the_demo_is_told_in_one_sentence(tmp_path: Path) -> None:
@@ -56,7 +54,7 @@ def test_a_home_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path) -
 def test_a_busy_port_is_told_in_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert_one_sentence(unclip("starter", "serve", "--port", str(port), home=tmp_path), str(port))
+        assert_one_sentence(unclip("demo", "--port", str(port), home=tmp_path), str(port), "--port")
 
 
 def test_a_missing_champion_is_told_in_one_sentence(tmp_path: Path) -> None:

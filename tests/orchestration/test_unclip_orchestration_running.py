@@ -13,7 +13,7 @@ from rich.console import Console
 
 from unclip_assets.acts import SHARES, Acts
 from unclip_orchestration.memory import gauged
-from unclip_orchestration.mistakes import mistake, user_error
+from unclip_orchestration.mistakes import is_interruption, mistake, user_error
 from unclip_orchestration.progress import PlainLines, lines
 from unclip_orchestration.running import PROCESS_TAG, alone, bury, instance_at
 from unclip_pairs.errors import UserError
@@ -71,6 +71,13 @@ def test_a_users_mistake_is_found_below_whatever_wraps_it() -> None:
     assert mistake(RuntimeError("a bug of ours")) is None
 
 
+def test_errors_that_name_each_other_as_their_cause_are_looked_at_once() -> None:
+    one, other = RuntimeError("one"), KeyboardInterrupt()
+    one.__context__, other.__context__ = other, one
+    assert mistake(one) is None
+    assert is_interruption(one)
+
+
 def test_a_full_disk_is_told_whoever_met_it() -> None:
     assert "disk is full" in (mistake(OSError(28, "No space left on device", "/x/y")) or "")
     assert "disk is full" in (mistake(RuntimeError("(sqlite3.OperationalError) database or disk is full")) or "")
@@ -100,9 +107,9 @@ def test_live_lines_tell_the_same_story() -> None:
 
 def test_the_memory_of_children_is_counted() -> None:
     with gauged() as gauge:
-        child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(1.5,))
+        child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(3.5,))
         child.start()
-        time.sleep(1.2)
+        time.sleep(2.5)
         child.kill()
         child.join()
     assert gauge.peak_bytes > psutil.Process().memory_info().rss * 0.5
