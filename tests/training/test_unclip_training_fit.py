@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from unclip_diffusion.config import Diffusion
 from unclip_models.checkpoint import read_extra
-from unclip_models.config import CompactUpsamplerConfig, TowerConfig, UNetConfig
+from unclip_models.config import CompactDecoderConfig, CompactUpsamplerConfig, SketchConfig, TowerConfig, UNetConfig
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 from unclip_training import recipes
@@ -49,7 +49,8 @@ def prior_run(steps: int = 20) -> PriorRun:
 def decoder_run() -> DecoderRun:
     run = recipes.decoder_tiny()
     unet = UNetConfig(side=16, channels=16, multipliers=(1,), num_blocks=1, attention_sides=(16,), head_channels=8, num_groups=4)
-    model = replace(run.model, unet=unet, embed_dim=DIM)
+    assert isinstance(run.model, CompactDecoderConfig)
+    model = replace(run.model, unet=unet, embed_dim=DIM, text_width=16, sketch=SketchConfig(width=16, depth=1, components=8))
     return replace(run, model=model, steps=6, batch_size=4, diffusion=replace(run.diffusion, steps=(2,)))
 
 

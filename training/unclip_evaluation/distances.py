@@ -50,7 +50,14 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
     which stays exact where there are fewer pictures than dimensions. Few pictures bias it upwards: compare only figures of equal counts.
     """
     assert len(a) > 1 and len(b) > 1
-    centred_a, centred_b = ((x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (a.astype(np.float64), b.astype(np.float64)))
-    cross = np.linalg.norm(centred_a @ centred_b.T, "nuc")
-    spread = (centred_a**2).sum() + (centred_b**2).sum() - 2 * cross
-    return max(float(((a.mean(0) - b.mean(0)) ** 2).sum() + spread), 0.0)
+    root_a, root_b = _covariance_root(a), _covariance_root(b)
+    cross = np.linalg.norm(root_a @ root_b.T, "nuc")
+    spread = (root_a**2).sum() + (root_b**2).sum() - 2 * cross
+    apart = a.mean(0, dtype=np.float64) - b.mean(0, dtype=np.float64)
+    return max(float((apart**2).sum() + spread), 0.0)
+
+
+def _covariance_root(vectors: np.ndarray) -> np.ndarray:
+    """A matrix with at most as many rows as columns whose product with itself, transposed first, is the covariance."""
+    centred = (vectors - vectors.mean(0, dtype=np.float64)) / np.sqrt(len(vectors) - 1)
+    return np.linalg.qr(centred, mode="r") if len(centred) > centred.shape[1] else centred

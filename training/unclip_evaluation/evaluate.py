@@ -137,7 +137,7 @@ def paint_exam(easel: Easel, exam: Exam, plan: Plan) -> Painted:
 
 
 def measure(exam: Exam, painted: Painted, judge_folder: Path) -> dict[str, Any]:
-    """The figures: rates in [0, 1], scores of the judge in [-100, 100], `frechet_mnv2` at least 0, `nearest_train` as in `regurgitation`."""
+    """The figures: rates in [0, 1], judge's scores in [-100, 100], `frechet_mnv2` at least 0, `nearest_train` as in `regurgitation`."""
     captions, keys = [prompt.caption for prompt in exam.prompts], {key: place for place, key in enumerate(exam.train.pairs.keys)}
     real = np.asarray(exam.train.pairs.at(SIDE)[[keys[prompt.key] for prompt in exam.prompts]])
     return {

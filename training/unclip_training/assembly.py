@@ -4,18 +4,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from unclip_models import checkpoint
-from unclip_models.build import build
-from unclip_models.clip import Clip
-from unclip_models.config import ClipConfig
+from unclip_models.compact_decoder import CompactDecoder
+from unclip_models.config import ClipConfig, CompactDecoderConfig, CompactUpsamplerConfig
 from unclip_models.decoder import Decoder
 from unclip_models.prior import Prior
 from unclip_models.text import Tokenizer
+from unclip_models.upsampler import CompactUpsampler, Upsampler
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 from unclip_training.batches import Batch, More, PairsData, Turn
@@ -29,9 +30,13 @@ from unclip_training.stages.clip import ClipStage
 from unclip_training.stages.decoder import DecoderStage
 from unclip_training.stages.diffusion import DiffusionStage
 from unclip_training.stages.judge import JudgeStage
+from unclip_training.stages.pixels import to_pixels
 from unclip_training.stages.prior import PriorStage
 from unclip_training.stages.upsampler import UpsamplerStage
 from unclip_training.streaming import Needs
+
+if TYPE_CHECKING:  # open_clip takes seconds to import, and some stages do without
+    from unclip_models.clip import Clip
 
 TOKENIZER_CAPTIONS = 1_000_000  # as many captions as a vocabulary needs
 STATS_PAIRS = 20_000  # as many embeddings as a mean and a spread need
@@ -85,6 +90,8 @@ def own_tokenizer(place: Place, vocab: int, context: int) -> Tokenizer:
 
 
 def _clip(place: Place, run: ClipRun) -> Assembly:
+    from unclip_models.clip import Clip
+
     tokenizer = own_tokenizer(place, run.model.vocab_size, run.model.context)
     stage = ClipStage(run, Clip(run.model))
     data = _data(place, run, Needs(side=run.side, embeddings=False, captions=True), tokenizer)
@@ -120,17 +127,22 @@ def _prior(place: Place, run: PriorRun) -> Assembly:
 
 def _decoder(place: Place, run: DecoderRun) -> Assembly:
     clip, tokenizer = conditioning(place, run.model.embed_dim, None)
-    network = build(run.model)
-    if run.fit_stats and not isinstance(network, Decoder):
+    network = CompactDecoder(run.model) if isinstance(run.model, CompactDecoderConfig) else Decoder(run.model)
+    if run.fit_stats and isinstance(network, CompactDecoder):
         network.stats.fit(some_embeddings(place))
     stage = DecoderStage(run, network, clip)
-    more = (lambda pairs: read_captions(clip, tokenizer, pairs)) if stage.reads_text else None
+
+    def more(pairs: DecodedPairs) -> Batch:
+        if isinstance(network, CompactDecoder) and network.sketch is not None:
+            network.sketch.fit(to_pixels(torch.from_numpy(np.array(pairs.at(run.side)))))
+        return read_captions(clip, tokenizer, pairs) if stage.reads_text else {}
+
     needs = Needs(side=run.side, embeddings=True, captions=stage.reads_text)
     return Assembly(stage, _data(place, run, needs, tokenizer if stage.reads_text else None, more), _saver(stage, run))
 
 
 def _upsampler(place: Place, run: UpsamplerRun) -> Assembly:
-    stage = UpsamplerStage(run, build(run.model))
+    stage = UpsamplerStage(run, CompactUpsampler(run.model) if isinstance(run.model, CompactUpsamplerConfig) else Upsampler(run.model))
     return Assembly(stage, _data(place, run, Needs(side=run.side, embeddings=False, captions=False), None), _saver(stage, run))
 
 
@@ -139,8 +151,10 @@ def _saver(stage: DiffusionStage, run: PriorRun | DecoderRun | UpsamplerRun) -> 
     return lambda path: checkpoint.save(path, stage.network, run.model, {"diffusion": stage.final_diffusion().to_json()})
 
 
-def conditioning(place: Place, embed_dim: int, context: int | None) -> tuple[Clip, Tokenizer]:
+def conditioning(place: Place, embed_dim: int, context: int | None) -> "tuple[Clip, Tokenizer]":
     """The frozen CLIP and its tokenizer; `UserError` when none is named, or when its embeddings or captions are of another size."""
+    from unclip_models.clip import Clip
+
     if place.clip is None:
         raise UserError("this stage is conditioned on CLIP; name its run folder with --clip, such as --clip models/clip/first")
     folder = place.store.path(place.clip)
@@ -156,7 +170,7 @@ def conditioning(place: Place, embed_dim: int, context: int | None) -> tuple[Cli
 
 
 @torch.no_grad()
-def read_captions(clip: Clip, tokenizer: Tokenizer, pairs: DecodedPairs) -> Batch:
+def read_captions(clip: "Clip", tokenizer: Tokenizer, pairs: DecodedPairs) -> Batch:
     """Every caption as CLIP reads it, once for the whole training: text_features float32 [N, context, width]."""
     starts = range(0, len(pairs), CAPTIONS_AT_ONCE)
     parts = [clip.encode_text(tokenizer.encode(pairs.captions[start : start + CAPTIONS_AT_ONCE])).features_BSW for start in starts]

@@ -81,12 +81,18 @@ class PriorRun(DiffusionRun):
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderRun(DiffusionRun):
-    """The decoder; its conditions are left out in these shares, for guidance."""
+    """The decoder; its conditions are left out in these shares, for guidance.
+
+    `embedding_noise` is added to the standardised embedding while learning, so that the prior's errors are forgiven; `sketch_weight` is the
+    share of the loss of the compact decoder's sketch.
+    """
 
     model: AnyDecoderConfig
     drop_embedding: float = 0.1
     drop_text: float = 0.5
     fit_stats: bool = True
+    embedding_noise: float = 0.0
+    sketch_weight: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

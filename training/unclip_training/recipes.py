@@ -8,7 +8,15 @@ that is conditioned on CLIP needs the CLIP recipe of its own size.
 from collections.abc import Callable
 
 from unclip_diffusion.config import Diffusion
-from unclip_models.config import ClipConfig, CompactDecoderConfig, CompactUpsamplerConfig, PriorConfig, TowerConfig, UNetConfig
+from unclip_models.config import (
+    ClipConfig,
+    CompactDecoderConfig,
+    CompactUpsamplerConfig,
+    PriorConfig,
+    SketchConfig,
+    TowerConfig,
+    UNetConfig,
+)
 from unclip_models.paper import PAPER_CLIP, PAPER_DECODER, PAPER_PRIOR, PAPER_UPSAMPLER_256, PAPER_UPSAMPLER_1024
 from unclip_training.config import AnyRun, ClipRun, DecoderRun, JudgeRun, PriorRun, UpsamplerRun
 from unclip_training.judge import JudgeConfig
@@ -44,9 +52,10 @@ def prior_tiny() -> PriorRun:
 
 
 def decoder_tiny() -> DecoderRun:
-    """A U-Net on 32 px pictures folded to 16, conditioned on the embedding alone. At most 7 minutes on two cores."""
+    """A U-Net on 32 px pictures folded to 16, shown a sketch that a perceptron draws from both embeddings. 7 minutes on two cores."""
     unet = UNetConfig(side=16, channels=96, multipliers=(1, 2), num_blocks=2, attention_sides=(8,), head_channels=32, num_groups=16)
-    model = CompactDecoderConfig(image_size=32, patch=2, unet=unet, embed_dim=TINY_DIM)
+    sketch = SketchConfig(width=2048, depth=2, components=768)
+    model = CompactDecoderConfig(image_size=32, patch=2, unet=unet, embed_dim=TINY_DIM, text_width=192, sketch=sketch)
     optim = Optim(lr=6e-4, warmup=200, weight_decay=0.01, ema_decay=0.999)
     diffusion = Diffusion(schedule="cosine", prediction="v", sampler="ddim", steps=(25,))
     return DecoderRun(
@@ -60,6 +69,7 @@ def decoder_tiny() -> DecoderRun:
         diffusion=diffusion,
         channels_last=True,
         times="logit_normal",
+        embedding_noise=0.1,
     )
 
 

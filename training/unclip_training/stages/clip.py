@@ -1,29 +1,33 @@
 """This file is the CLIP stage: open_clip's contrastive loss over all processes' batches."""
 
-import math
+from typing import TYPE_CHECKING
 
-from open_clip.loss import ClipLoss
 from torch import Tensor
 
-from unclip_models.clip import Clip
 from unclip_training.batches import Batch
 from unclip_training.config import ClipRun
 from unclip_training.stages.base import Stage
 from unclip_training.stages.pixels import to_pixels
 
+if TYPE_CHECKING:  # open_clip takes seconds to import, and only this stage needs it
+    from open_clip.loss import ClipLoss
+
+    from unclip_models.clip import Clip
+
 
 class ClipStage(Stage):
     """Picture and text tower learn together (Radford et al., 2021)."""
 
-    network: Clip
+    network: "Clip"
 
-    def __init__(self, run: ClipRun, network: Clip) -> None:
+    def __init__(self, run: ClipRun, network: "Clip") -> None:
         super().__init__(run, network)
-        self.largest_scale = math.log(100.0)
         self._contrast: ClipLoss | None = None
 
     def loss(self, batch: Batch) -> Tensor:
         """Symmetric cross-entropy; with several processes, each contrasts with the pairs of all."""
+        from open_clip.loss import ClipLoss
+
         if self._contrast is None:
             world = self.trainer.world_size
             self._contrast = ClipLoss(local_loss=True, gather_with_grad=True, cache_labels=True, rank=self.global_rank, world_size=world)

@@ -1,19 +1,26 @@
 """This file is the decoder's stage: from a CLIP embedding to a small picture (Ramesh et al., 2022, section 2.1)."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from PIL import Image
 from torch import Tensor
 
 from unclip_diffusion.losses import hybrid_loss
 from unclip_diffusion.schedule import step_times
-from unclip_models.clip import Clip
 from unclip_models.compact_decoder import CompactDecoder
 from unclip_models.config import CompactDecoderConfig
 from unclip_models.decoder import Decoder
+from unclip_models.text import Text
 from unclip_training.batches import Batch
 from unclip_training.config import DecoderRun
 from unclip_training.stages.diffusion import DiffusionStage
 from unclip_training.stages.pixels import grid, to_pixels
+
+if TYPE_CHECKING:
+    from unclip_models.clip import Clip
+
+Condition = tuple[Tensor, Text | None, Tensor, Tensor]
 
 
 class DecoderStage(DiffusionStage):
@@ -22,21 +29,38 @@ class DecoderStage(DiffusionStage):
     run: DecoderRun
     network: Decoder | CompactDecoder
 
-    def __init__(self, run: DecoderRun, network: Decoder | CompactDecoder, clip: Clip | None = None) -> None:
+    def __init__(self, run: DecoderRun, network: Decoder | CompactDecoder, clip: "Clip | None" = None) -> None:
         super().__init__(run, network, clip)
-        self.compact = isinstance(run.model, CompactDecoderConfig)
         self.reads_text = not isinstance(run.model, CompactDecoderConfig) or run.model.text_width > 0
 
     def loss(self, batch: Batch) -> Tensor:
         """The loss on pictures of which the embedding, the caption or both are left out now and then."""
-        x_0, z_BD = to_pixels(batch["pictures"]), batch["clip_image"]
-        text = self.text(batch) if self.reads_text else None
-        image_B, text_B = self.keep(len(x_0), self.run.drop_embedding), self.keep(len(x_0), self.run.drop_text)
-        if self.compact:
-            return self.denoising_loss(x_0, lambda x, t_B: self.network(x, t_B, z_BD, text, image_B, text_B), batch.get("weight"))
+        x_0, text = to_pixels(batch["pictures"]), self.text(batch) if self.reads_text else None
+        keep = self.keep(len(x_0), self.run.drop_embedding), self.keep(len(x_0), self.run.drop_text)
+        if isinstance(self.network, CompactDecoder):
+            return self._compact_loss(self.network, x_0, (self._shaken(batch["clip_image"]), text, *keep), batch.get("weight"))
         t_B, noise = step_times(len(x_0)).to(self.device), torch.randn_like(x_0)
         x_t = self.schedule.q_sample(x_0, t_B, noise)
-        return hybrid_loss(self.network(x_t, t_B, z_BD, text, image_B, text_B), x_0, x_t, t_B, noise, self.schedule)
+        return hybrid_loss(self.network(x_t, t_B, batch["clip_image"], text, *keep), x_0, x_t, t_B, noise, self.schedule)
+
+    def _compact_loss(self, network: CompactDecoder, x_0: Tensor, condition: Condition, weight_B: Tensor | None) -> Tensor:
+        """The prediction loss, and that of the sketch where there is one."""
+        sketches: list[Tensor] = []
+
+        def model(x: Tensor, t_B: Tensor) -> Tensor:
+            output, sketch = network.with_sketch(x, t_B, *condition)
+            sketches.extend([] if sketch is None else [sketch])
+            return output
+
+        loss = self.denoising_loss(x_0, model, weight_B)
+        return loss + self.run.sketch_weight * sum((sketch.float() - x_0).square().mean() for sketch in sketches)
+
+    def _shaken(self, z_BD: Tensor) -> Tensor:
+        """The embedding with noise on its standardised form."""
+        if self.run.embedding_noise == 0 or not isinstance(self.network, CompactDecoder):
+            return z_BD
+        stats = self.network.stats
+        return stats.restore(stats.standardise(z_BD) + self.run.embedding_noise * torch.randn_like(z_BD))
 
     def paint(self) -> Image.Image | None:
         """Pairs of training picture and its reconstruction from the embedding alone."""

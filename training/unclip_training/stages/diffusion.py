@@ -1,6 +1,7 @@
 """This file is what the diffusion stages share: times, noise, targets, and painting with the process they are trained for."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,6 @@ from unclip_diffusion.losses import min_snr_weight, prediction_loss
 from unclip_diffusion.predictions import target
 from unclip_diffusion.sampling import sample
 from unclip_diffusion.schedule import logit_normal_times, schedule_named, uniform_times
-from unclip_models.clip import Clip
 from unclip_models.text import Text
 from unclip_training.batches import Batch
 from unclip_training.config import DiffusionRun
@@ -19,13 +19,16 @@ from unclip_training.stages.base import Stage
 
 SHOWN = 16
 
+if TYPE_CHECKING:
+    from unclip_models.clip import Clip
+
 
 class DiffusionStage(Stage):
     """A denoiser and how it learns; `clip` is the frozen CLIP that reads captions where they are not read beforehand."""
 
     run: DiffusionRun
 
-    def __init__(self, run: DiffusionRun, network: nn.Module, clip: Clip | None = None) -> None:
+    def __init__(self, run: DiffusionRun, network: nn.Module, clip: "Clip | None" = None) -> None:
         super().__init__(run, network)
         self.schedule = schedule_named(run.diffusion.schedule)
         self._frozen = (clip,)  # in a tuple, so that it is neither trained nor saved with the stage

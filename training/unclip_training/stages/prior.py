@@ -1,6 +1,7 @@
 """This file is the prior's stage: from a caption to the CLIP embedding of a picture (Ramesh et al., 2022, section 2.2)."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -9,11 +10,13 @@ from unclip_diffusion.config import Diffusion
 from unclip_diffusion.predictions import x0_denoiser
 from unclip_diffusion.samplers import noise_power
 from unclip_diffusion.schedule import sampling_times
-from unclip_models.clip import Clip
 from unclip_models.prior import Prior
 from unclip_training.batches import Batch
 from unclip_training.config import PriorRun
 from unclip_training.stages.diffusion import DiffusionStage
+
+if TYPE_CHECKING:
+    from unclip_models.clip import Clip
 
 
 class PriorStage(DiffusionStage):
@@ -22,7 +25,7 @@ class PriorStage(DiffusionStage):
     run: PriorRun
     network: Prior
 
-    def __init__(self, run: PriorRun, network: Prior, clip: Clip | None = None) -> None:
+    def __init__(self, run: PriorRun, network: Prior, clip: "Clip | None" = None) -> None:
         super().__init__(run, network, clip)
 
     def loss(self, batch: Batch) -> Tensor:

@@ -1,0 +1,105 @@
+"""These tests train a whole cascade for a few steps, and evaluate it."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unclip_evaluation.evaluate import Plan, evaluate
+from unclip_evaluation.painting import Easel
+from unclip_models.config import CompactDecoderConfig, CompactUpsamplerConfig, SketchConfig, TowerConfig, UNetConfig
+from unclip_pairs.errors import UserError
+from unclip_pairs.store import Store
+from unclip_training import recipes
+from unclip_training.config import AnyRun, UpsamplerRun
+from unclip_training.fit import Launch, fit
+
+PLAN = Plan(judge="models/judge/first", num_prompts=5, num_held_out=2, sheet_cards=3, sweep_prompts=2, sweep_scales=(1.0, 2.0))
+TOWER = TowerConfig(width=16, depth=1, heads=2)
+FILES = {"clip": "clip", "prior": "prior", "decoder": "decoder", "upsampler_256": "upsampler_1", "upsampler_1024": "upsampler_2"}
+
+
+def small_upsampler(run: UpsamplerRun) -> UpsamplerRun:
+    assert isinstance(run.model, CompactUpsamplerConfig)
+    model = replace(run.model, unet=replace(run.model.unet, channels=8, multipliers=(1,), num_groups=4))
+    return replace(run, model=model, diffusion=replace(run.diffusion, steps=(2,)))
+
+
+def small_runs() -> list[AnyRun]:
+    clip, judge, prior, decoder = recipes.clip_tiny(), recipes.judge_tiny(), recipes.prior_tiny(), recipes.decoder_tiny()
+    assert isinstance(decoder.model, CompactDecoderConfig)
+    unet = UNetConfig(side=16, channels=16, multipliers=(1,), num_blocks=1, attention_sides=(16,), head_channels=8, num_groups=4)
+    sketch = SketchConfig(width=16, depth=1, components=8)
+    return [
+        replace(
+            clip, model=replace(clip.model, image_size=32, vision=TOWER, text=TOWER, embed_dim=16, vocab_size=300, context=12), side=32
+        ),
+        replace(judge, model=replace(judge.model, width=16, depth=1, heads=2, dim=16, vocab=300, context=12)),
+        replace(prior, model=replace(prior.model, embed_dim=16, text_width=16, context=12, tower=TOWER)),
+        replace(decoder, model=replace(decoder.model, unet=unet, embed_dim=16, text_width=16, sketch=sketch)),
+        small_upsampler(recipes.upsampler_256_tiny()),
+        small_upsampler(recipes.upsampler_1024_tiny()),
+    ]
+
+
+@pytest.fixture
+def bundle(shapes: Store) -> Path:
+    """A bundle of networks that have learnt next to nothing."""
+    for run in small_runs():
+        clip = "models/clip/first" if run.stage in ("prior", "decoder") else None
+        launch = Launch(dataset="v-shapes", name="first", clip=clip, track=False)
+        fit(shapes, replace(run, steps=3, batch_size=4), launch)
+    folder = shapes.path("bundles/small")
+    folder.mkdir(parents=True)
+    for stage, file in FILES.items():
+        shutil.copy(shapes.path(f"models/{stage}/first/weights.safetensors"), folder / f"{file}.safetensors")
+    shutil.copy(shapes.path("models/clip/first/tokenizer.json"), folder)
+    names = {stage: f"{stage}.safetensors" for stage in ("clip", "prior", "decoder")}
+    upsamplers = ["upsampler_1.safetensors", "upsampler_2.safetensors"]
+    (folder / "bundle.json").write_text(json.dumps({"format": 1, "tokenizer": "tokenizer.json", **names, "upsamplers": upsamplers}))
+    return folder
+
+
+@pytest.mark.slow
+def test_an_evaluation_gives_every_figure_and_picture_and_is_not_done_twice(
+    shapes: Store, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    figures = evaluate(shapes, bundle, "v-shapes", PLAN, progress=lambda done, total, message: heard.append(message))
+    folder = next(shapes.path("evaluation").iterdir())
+    for name in ("concept_hit_rate", "style_hit_rate", "held_out_concept_hit_rate", "held_out_style_hit_rate"):
+        assert 0 <= figures[name] <= 1
+    assert {"clip_score_judge", "frechet_mnv2", "nearest_train"} <= set(figures) and figures["num_held_out"] == 1
+    assert {"contact_sheet.png", "guidance_sweep.png", "closest.png", "evaluation.json", "manifest.json"} <= {
+        p.name for p in folder.iterdir()
+    }
+    painted = np.load(folder / "painted.npy", allow_pickle=False)
+    assert painted.shape == (6, 128, 128, 3) and "painting prompts" in heard
+    monkeypatch.setattr(Easel, "painted", lambda *_: pytest.fail("painted twice"))
+    assert evaluate(shapes, bundle, "v-shapes", PLAN) == figures
+
+
+@pytest.mark.slow
+def test_a_killed_evaluation_goes_on_with_the_same_pictures(shapes: Store, bundle: Path) -> None:
+    class Killed(Exception): ...
+
+    def kill(done: int, total: int | None, message: str) -> None:
+        if message == "painting held_out":
+            raise Killed
+
+    with pytest.raises(Killed):
+        evaluate(shapes, bundle, "v-shapes", PLAN, out="evaluation/first", progress=kill)
+    assert not shapes.exists("evaluation/first/evaluation.json")
+    kept = {name: shapes.path(name).stat().st_mtime_ns for name in shapes.names("evaluation/first/") if "painted/prompts" in name}
+    first = evaluate(shapes, bundle, "v-shapes", PLAN, out="evaluation/first")
+    assert kept and all(shapes.path(name).stat().st_mtime_ns == at for name, at in kept.items())
+    assert evaluate(shapes, bundle, "v-shapes", PLAN, out="evaluation/second") == first
+
+
+@pytest.mark.slow
+def test_a_missing_judge_is_named(shapes: Store, bundle: Path) -> None:
+    with pytest.raises(UserError, match="run recipe judge_tiny first"):
+        evaluate(shapes, bundle, "v-shapes", replace(PLAN, judge="models/judge/none"))

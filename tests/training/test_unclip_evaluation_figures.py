@@ -1,0 +1,77 @@
+"""These tests hold the figures of the evaluation against cases whose answer is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unclip_evaluation.composition import Label, Prompt, hits, labels_of, one_per_combination, one_per_concept
+from unclip_evaluation.distances import frechet, gallery, nearest
+from unclip_evaluation.evaluate import bundle_digest
+from unclip_evaluation.regurgitation import closest_sheet, distribution
+from unclip_evaluation.sheet import Card, cards_sheet
+from unclip_pairs.errors import UserError
+from unclip_pairs.store import Store
+from unclip_training.mobilenet import DIM, features
+from unclip_training.reading import pairs_source
+
+
+def test_each_training_picture_is_its_own_nearest_neighbour(shapes: Store) -> None:
+    train = gallery(shapes, "v-shapes")
+    assert train.features.shape == (31, DIM)
+    places, cosines = nearest(train.features, train.features)
+    assert places.tolist() == list(range(31))
+    np.testing.assert_allclose(cosines, 1, atol=1e-4)
+
+
+def test_features_are_computed_once_and_do_not_depend_on_the_batch(shapes: Store) -> None:
+    train = gallery(shapes, "v-shapes")
+    heard: list[int] = []
+    gallery(shapes, "v-shapes", "train", heard.append)
+    assert heard == []
+    np.testing.assert_allclose(features(np.asarray(train.pairs.pictures[:3]), batch_size=1), train.features[:3], atol=1e-3)
+
+
+def test_the_frechet_distance_of_normal_sets_is_the_known_one() -> None:
+    generator = np.random.default_rng(0)
+    a, b = generator.standard_normal((20_000, 4)), 2 * generator.standard_normal((20_000, 4)) + 3
+    assert frechet(a, a) == pytest.approx(0, abs=1e-6)
+    assert frechet(a, b) == pytest.approx(4 * 3**2 + 4 * (2 - 1) ** 2, rel=0.02)
+
+
+def test_hits_count_concept_and_style_apart() -> None:
+    train = np.eye(4, dtype=np.float32)
+    labels = [Label("cat", "flat"), Label("cat", "3d"), Label("dog", "flat"), None]
+    prompts = [Prompt(str(i), "", Label("cat", "flat")) for i in range(4)]
+    found = hits(prompts, train, train, labels)
+    assert (found.concept, found.style) == (0.5, 0.5)
+    assert found.places.tolist() == [0, 1, 2, 3]
+
+
+def test_prompts_are_of_distinct_concepts_and_do_not_depend_on_the_order_of_pairs(shapes: Store) -> None:
+    source = pairs_source(shapes, "v-shapes")
+    labels, pairs = labels_of(shapes, source), gallery(shapes, "v-shapes").pairs
+    prompts = one_per_concept(pairs.keys, pairs.captions, labels, 6, seed=1)
+    assert len({prompt.label.concept for prompt in prompts}) == len(prompts) == 6
+    assert prompts == one_per_concept(pairs.keys[::-1], pairs.captions[::-1], labels, 6, seed=1)
+    assert prompts != one_per_concept(pairs.keys, pairs.captions, labels, 6, seed=2)
+    combinations = one_per_combination(pairs.keys, pairs.captions, labels, 100)
+    assert len(combinations) == 31
+
+
+def test_the_distribution_names_copies() -> None:
+    found = distribution(np.array([0.5, 0.6, 0.98, 0.99]))
+    assert found["share_above_0.97"] == 0.5 and found["q100"] == 0.99 and 0.7 < found["mean"] < 0.8
+
+
+def test_sheets_show_every_card() -> None:
+    pictures = np.full((3, 128, 128, 3), 200, np.uint8)
+    sheet = cards_sheet([("first", [Card("a caption", (pictures[0], pictures[1]))] * 5), ("second", [Card("b", (pictures[2],))])])
+    assert sheet.width == 1080 and sheet.height > 3 * 112
+    assert (np.asarray(sheet) == 200).all(-1).sum() >= 11 * 112 * 112
+    assert closest_sheet(pictures, pictures, np.array([0.1, 0.9, 0.5]), ["a", "b", "c"]).width > 256
+
+
+def test_a_folder_that_is_no_bundle_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no bundle\.json"):
+        bundle_digest(tmp_path)
