@@ -1,11 +1,13 @@
 """This file is addresses: which ones a crawled link may lead to."""
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 NAT64 = ip_network("64:ff9b::/96")
 MAX_URL = 4096
+cache_of_hosts = lru_cache(maxsize=4096)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -17,6 +19,7 @@ def _embedded(address: IPv6Address) -> IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo is not None else None)
 
 
+@cache_of_hosts
 def why_refused(host: str, allow_loopback: bool) -> str | None:
     """Why an IP address (as text) may not be connected to, or None; loopback passes only when allowed, other private ranges never."""
     address = ip_address(host.partition("%")[0])
@@ -32,6 +35,7 @@ def why_refused(host: str, allow_loopback: bool) -> str | None:
     return None
 
 
+@cache_of_hosts
 def is_address(host: str) -> bool:
     """Whether the host is written as an IP address rather than a name."""
     try:
@@ -41,6 +45,7 @@ def is_address(host: str) -> bool:
     return True
 
 
+@cache_of_hosts
 def is_loopback(host: str) -> bool:
     """Whether the host, as written, is this very machine."""
     return host == "localhost" or (is_address(host) and ip_address(host.partition("%")[0]).is_loopback)

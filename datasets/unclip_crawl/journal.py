@@ -57,6 +57,7 @@ class Journal:
     flush_s: float
     statuses: dict[str, str] = field(default_factory=dict)
     urls: set[str] = field(default_factory=set)
+    stored: int = 0
     missing: list[Pair] = field(default_factory=list)
     missing_pages: list[str] = field(default_factory=list)
     pages: dict[str, Row] = field(default_factory=dict)
@@ -84,6 +85,7 @@ class Journal:
         row = stored_row(pair, picture, content_type)
         about = {name: row[name] for name in ("url", "page_url", "licence", "sha256", "original_width", "original_height", "fetched_at")}
         self._remember(row)
+        self.stored += 1
         self._rows.append(row)
         texts = {"txt": pair.caption.encode("utf-8", "replace"), "json": json.dumps(about, ensure_ascii=False).encode("utf-8", "replace")}
         self._samples.append({"__key__": pair.key, "png": picture.png} | texts)
@@ -103,6 +105,7 @@ class Journal:
         """Takes note of pictures in finished shards."""
         for row in rows:
             self.statuses[row["key"]] = "ok"
+            self.stored += 1
             self.urls.add(row["url"])
 
     def reopen_parts(self) -> None:

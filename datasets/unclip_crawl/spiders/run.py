@@ -43,51 +43,56 @@ class NoLines(LogFormatter):
         return None
 
 
+_MANNERS = "scrapy.downloadermiddlewares"
+# Scrapy with what a polite picture crawl needs and nothing else: no cookies, no proxy, no console, no statistics
+LEAN: dict[str, Any] = {
+    "DEFAULT_REQUEST_HEADERS": {"Accept": "*/*"},
+    "TWISTED_DNS_RESOLVER": "unclip_crawl.spiders.resolver.GuardedResolver",
+    "DNSCACHE_ENABLED": False,
+    "DOWNLOAD_HANDLERS_BASE": dict.fromkeys(("http", "https"), "unclip_crawl.spiders.handler.PacedHandler"),
+    "DOWNLOADER_MIDDLEWARES_BASE": {
+        "unclip_crawl.spiders.manners.Manners": 100,
+        f"{_MANNERS}.downloadtimeout.DownloadTimeoutMiddleware": 350,
+        f"{_MANNERS}.defaultheaders.DefaultHeadersMiddleware": 400,
+        f"{_MANNERS}.useragent.UserAgentMiddleware": 500,
+        f"{_MANNERS}.retry.RetryMiddleware": 550,
+        "unclip_crawl.spiders.manners.QuietRedirects": 600,
+    },
+    "SPIDER_MIDDLEWARES_BASE": {"scrapy.spidermiddlewares.start.StartSpiderMiddleware": 25},
+    "EXTENSIONS_BASE": {"scrapy.extensions.throttle.AutoThrottle": 0},
+    "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
+    "STATS_CLASS": "scrapy.statscollectors.DummyStatsCollector",
+    "WARN_ON_GENERATOR_RETURN_VALUE": False,
+    "LOG_FORMATTER": "unclip_crawl.spiders.run.NoLines",
+    "LOG_INSTALL_ROOT_HANDLER": False,
+    "LOG_LEVEL": "ERROR",
+    "LOG_VERSIONS": [],
+    "TELNETCONSOLE_ENABLED": False,
+    "COOKIES_ENABLED": False,
+    "CONCURRENT_ITEMS": 1,
+    "AUTOTHROTTLE_ENABLED": True,
+    "AUTOTHROTTLE_TARGET_CONCURRENCY": 1.0,
+    "DOWNLOAD_WARNSIZE": 0,
+    "DOWNLOAD_VERIFY_CERTIFICATES": True,
+    "RETRY_EXCEPTIONS": RETRIED,
+    "REDIRECT_MAX_TIMES": 5,
+}
+
+
 def scrapy_settings(orders: CrawlSettings) -> dict[str, Any]:
-    """Scrapy with what a polite picture crawl needs and nothing else: no cookies, no proxy, no console, no statistics."""
-    room, delay_s = orders.concurrency_per_host, orders.delay_s
-    manners = "scrapy.downloadermiddlewares"
-    return {
+    """`LEAN` with this crawl's name, pace and bounds."""
+    delay_s = max(orders.delay_s, PUBLIC_DELAY_S)
+    return LEAN | {
         "UNCLIP_ORDERS": orders,
         "UNCLIP_ALLOW_LOOPBACK": orders.allow_loopback,
         "USER_AGENT": orders.header,
-        "DEFAULT_REQUEST_HEADERS": {"Accept": "*/*"},
-        "TWISTED_DNS_RESOLVER": "unclip_crawl.spiders.resolver.GuardedResolver",
-        "DNSCACHE_ENABLED": False,
-        "DOWNLOAD_HANDLERS_BASE": dict.fromkeys(("http", "https"), "unclip_crawl.spiders.handler.PacedHandler"),
-        "DOWNLOADER_MIDDLEWARES_BASE": {
-            "unclip_crawl.spiders.manners.Manners": 100,
-            f"{manners}.downloadtimeout.DownloadTimeoutMiddleware": 350,
-            f"{manners}.defaultheaders.DefaultHeadersMiddleware": 400,
-            f"{manners}.useragent.UserAgentMiddleware": 500,
-            f"{manners}.retry.RetryMiddleware": 550,
-            "unclip_crawl.spiders.manners.QuietRedirects": 600,
-        },
-        "SPIDER_MIDDLEWARES_BASE": {"scrapy.spidermiddlewares.start.StartSpiderMiddleware": 25},
-        "EXTENSIONS_BASE": {"scrapy.extensions.throttle.AutoThrottle": 0},
-        "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
-        "STATS_CLASS": "scrapy.statscollectors.DummyStatsCollector",
-        "WARN_ON_GENERATOR_RETURN_VALUE": False,
-        "LOG_FORMATTER": "unclip_crawl.spiders.run.NoLines",
-        "LOG_INSTALL_ROOT_HANDLER": False,
-        "LOG_LEVEL": "ERROR",
-        "LOG_VERSIONS": [],
-        "TELNETCONSOLE_ENABLED": False,
-        "COOKIES_ENABLED": False,
-        "CONCURRENT_ITEMS": 1,
-        "CONCURRENT_REQUESTS": max(64, room),
-        "CONCURRENT_REQUESTS_PER_DOMAIN": min(room, PUBLIC_CONCURRENCY),
-        "DOWNLOAD_DELAY": max(delay_s, PUBLIC_DELAY_S),
-        "AUTOTHROTTLE_ENABLED": True,
-        "AUTOTHROTTLE_START_DELAY": max(delay_s, PUBLIC_DELAY_S),
-        "AUTOTHROTTLE_TARGET_CONCURRENCY": 1.0,
+        "CONCURRENT_REQUESTS": max(64, orders.concurrency_per_host),
+        "CONCURRENT_REQUESTS_PER_DOMAIN": min(orders.concurrency_per_host, PUBLIC_CONCURRENCY),
+        "DOWNLOAD_DELAY": delay_s,
+        "AUTOTHROTTLE_START_DELAY": delay_s,
         "DOWNLOAD_TIMEOUT": orders.timeout_s,
         "DOWNLOAD_MAXSIZE": orders.max_bytes,
-        "DOWNLOAD_WARNSIZE": 0,
-        "DOWNLOAD_VERIFY_CERTIFICATES": True,
         "RETRY_TIMES": orders.retries,
-        "RETRY_EXCEPTIONS": RETRIED,
-        "REDIRECT_MAX_TIMES": 5,
     }
 
 
@@ -161,9 +166,10 @@ class Watch:
         spider = self.spider
         done = len(spider.journal.statuses)
         is_counted = spider.sources_read and not spider.pending_pages
-        stored = sum(1 for status in spider.journal.statuses.values() if status == "ok")
         self.report(
-            done, done + len(spider.pending) if is_counted else None, f"{stored} pictures stored, {len(spider.seen_pages)} pages seen"
+            done,
+            done + len(spider.pending) if is_counted else None,
+            f"{spider.journal.stored} pictures stored, {len(spider.seen_pages)} pages seen",
         )
 
 
