@@ -50,10 +50,9 @@ def count_explicit(store: Store) -> int:
     from unclip_safety.outputs import checker, count_refused
     from unclip_safety.policy import load_policy
 
-    check, kinds = checker(load_policy()), ("/painted/prompts-", "/painted/held_out-")
-    names = [name for name in store.names(f"{folder(store)}/") if any(kind in name for kind in kinds)]
-    blocks = (np.load(store.path(name), allow_pickle=False) for name in names)
-    return sum(count_refused(check, [Image.fromarray(pixels) for pixels in block]) for block in blocks)
+    check = checker(load_policy())
+    painted = np.load(store.path(f"{folder(store)}/painted.npy"), allow_pickle=False)
+    return count_refused(check, [Image.fromarray(pixels) for pixels in painted])
 
 
 def figures(store: Store) -> dict[str, Any]:
