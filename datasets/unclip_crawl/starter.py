@@ -40,7 +40,7 @@ from unclip_pairs.shards import write_parquet
 from unclip_pairs.store import Store
 
 STYLES = ("noto", "fluent-flat", "fluent-3d", "twemoji", "openmoji")
-LAYOUT = 2  # raised when the same size gives another site
+LAYOUT = 3  # raised when the same size gives another site
 MANIFEST = "starter/manifest.json"
 REDIRECTED = 12
 Progress = Callable[[int, int | None, str], None]

