@@ -11,6 +11,7 @@ from unclip_assets.partitions import CRAWL_BATCHES
 from unclip_assets.resources import Home
 from unclip_assets.settings import Environment, default_tracking_uri, read_environment
 from unclip_orchestration.definitions import defs
+from unclip_orchestration.running import instance_at
 from unclip_orchestration.schedules import nightly_crawl
 from unclip_orchestration.sensors import champion_moved, new_pairs
 from unclip_pairs.errors import UserError
@@ -22,8 +23,8 @@ def asked(answer: object) -> list[dg.RunRequest]:
     return [one for one in answers if isinstance(one, dg.RunRequest)]
 
 
-def test_every_night_each_known_batch_is_crawled_once() -> None:
-    with dg.DagsterInstance.ephemeral() as instance:
+def test_every_night_each_known_batch_is_crawled_once(tmp_path: Path) -> None:
+    with instance_at(tmp_path) as instance:
         with dg.build_schedule_context(instance=instance) as context:
             assert asked(nightly_crawl(context)) == []
         instance.add_dynamic_partitions(CRAWL_BATCHES, ["museum", "archive"])
