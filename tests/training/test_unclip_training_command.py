@@ -14,6 +14,9 @@ from unclip_training.__main__ import main, parser
 from unclip_training.recipes import RECIPES
 from unclip_training.tracking import RunCard, Tracker, open_client
 
+# MLflow's own tables are declared in a way SQLAlchemy 2.1 warns about
+pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning", "ignore:.*:DeprecationWarning:mlflow")
+
 SCRIPT = """
 import sys
 from dataclasses import replace

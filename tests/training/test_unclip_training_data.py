@@ -2,12 +2,14 @@
 
 import contextlib
 import io
+from collections.abc import Generator, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 from torch import Tensor
+from webdataset import WebDataset
 
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import make_manifest, write_manifest
@@ -21,9 +23,16 @@ from unclip_training.reading import pairs_source, read_vector, sample_weights
 from unclip_training.streaming import Needs, check_shards, streamed
 
 
-def encode(captions: list[str]) -> Tensor:
+def encode(captions: Sequence[str]) -> Tensor:
     """Three numbers for a caption: enough of a tokenizer for these tests."""
     return torch.tensor([[len(caption), ord(caption[0]), ord(caption[-1])] for caption in captions])
+
+
+def opened(stream: WebDataset) -> Generator[dict[str, Tensor]]:
+    """The stream as a generator that can be closed."""
+    found = iter(stream)
+    assert isinstance(found, Generator)
+    return found
 
 
 def test_a_published_version_is_read_without_its_held_out_pairs(shapes: Store) -> None:
@@ -117,7 +126,7 @@ def test_two_processes_share_a_batch_without_overlap(shapes: Store) -> None:
 def test_streamed_batches_hold_what_memory_batches_hold(many_shards: Store) -> None:
     source = pairs_source(many_shards, "v-shapes")
     needs = Needs(side=32, embeddings=True, captions=True)
-    with contextlib.closing(iter(streamed(many_shards, source, needs, encode, 8, 0))) as stream:
+    with contextlib.closing(opened(streamed(many_shards, source, needs, encode, 8, 0))) as stream:
         batches = [next(stream) for _ in range(4)]
     assert {name: tuple(value.shape[1:]) for name, value in batches[0].items()} == {
         "weight": (),
@@ -134,7 +143,7 @@ def test_streamed_batches_hold_what_memory_batches_hold(many_shards: Store) -> N
 def test_streaming_leaves_out_what_the_verdict_refused(crawled: Store) -> None:
     source = pairs_source(crawled, "safe")
     needs = Needs(side=None, embeddings=False, captions=True)
-    with contextlib.closing(iter(streamed(crawled, source, needs, encode, 31, 0))) as stream:
+    with contextlib.closing(opened(streamed(crawled, source, needs, encode, 31, 0))) as stream:
         assert len(next(stream)["tokens"]) == 30
 
 

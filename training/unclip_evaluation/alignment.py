@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unclip_training.judge import load_judge, scores
 
 
-def clip_score(judge_folder: Path, pictures: np.ndarray, captions: Sequence[str]) -> float:
+def clip_score(judge_folder: Path, pictures: NDArray[np.uint8], captions: Sequence[str]) -> float:
     """The mean of 100 times the cosine of picture (uint8 [B, H, W, 3]) and caption; the form of GLIDE, appendix A.2, by another judge.
 
     `UserError` when the judge is missing. Compare only scores of the same judge.

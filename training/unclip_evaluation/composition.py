@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
+from numpy.typing import NDArray
 
 from unclip_evaluation.distances import nearest
 from unclip_pairs.errors import UserError
@@ -39,8 +40,8 @@ class Hits:
 
     concept: float
     style: float
-    places: np.ndarray
-    cosines: np.ndarray
+    places: NDArray[np.int64]
+    cosines: NDArray[np.float32]
 
 
 def labels_of(store: Store, source: PairSource) -> dict[str, Label]:
@@ -74,7 +75,7 @@ def one_per_combination(keys: list[str], captions: list[str], labels: dict[str, 
     return list(found.values())[:count]
 
 
-def hits(prompts: list[Prompt], painted: np.ndarray, train: np.ndarray, train_labels: list[Label | None]) -> Hits:
+def hits(prompts: list[Prompt], painted: NDArray[np.float32], train: NDArray[np.float32], train_labels: list[Label | None]) -> Hits:
     """How many of the painted pictures (features [P, 1280]) have a nearest training picture (features [N, 1280]) of their own label."""
     places, cosines = nearest(painted, train)
     neighbours = [train_labels[place] for place in places]

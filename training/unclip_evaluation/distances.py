@@ -6,8 +6,10 @@ is *not* the FID, which is defined on an Inception network, and must not be comp
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unclip_pairs.store import Store
 from unclip_training.decoded import DecodedPairs, decoded_pairs
@@ -21,7 +23,7 @@ class Gallery:
     """The pictures of one split and their features, float32 [N, 1280]."""
 
     pairs: DecodedPairs
-    features: np.ndarray
+    features: NDArray[np.float32]
 
 
 def gallery(store: Store, dataset: str, split: str = "train", progress: Callable[[int], None] | None = None) -> Gallery:
@@ -31,19 +33,19 @@ def gallery(store: Store, dataset: str, split: str = "train", progress: Callable
     return Gallery(pairs, gallery_features(store, source, pairs, progress))
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """The same directions with length 1; zero stays zero."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
 
 
-def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def nearest(queries: NDArray[np.float32], references: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """For each query, the place of the reference with the largest cosine (int64 [Q]) and that cosine (float32 [Q])."""
     cosines = unit(queries) @ unit(references).T
     places = cosines.argmax(1)
     return places, cosines[np.arange(len(queries)), places]
 
 
-def frechet(a: np.ndarray, b: np.ndarray) -> float:
+def frechet(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
     """Fréchet distance of two sets of features, as normal distributions (Heusel et al., 2017, eq. 6), at least 0.
 
     The trace of the square root of the product of the covariances is the sum of the singular values of the product of the centred sets,
@@ -57,7 +59,7 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
     return max(float((apart**2).sum() + spread), 0.0)
 
 
-def _covariance_root(vectors: np.ndarray) -> np.ndarray:
+def _covariance_root(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """A matrix with at most as many rows as columns whose product with itself, transposed first, is the covariance."""
     centred = (vectors - vectors.mean(0, dtype=np.float64)) / np.sqrt(len(vectors) - 1)
-    return np.linalg.qr(centred, mode="r") if len(centred) > centred.shape[1] else centred
+    return np.asarray(np.linalg.qr(centred, mode="r")) if len(centred) > centred.shape[1] else centred

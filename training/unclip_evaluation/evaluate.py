@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from unclip_evaluation.alignment import clip_score
@@ -56,9 +57,9 @@ class Exam:
 class Painted:
     """The painted pictures of both kinds of prompts, uint8 [N, 128, 128, 3], and what they hit."""
 
-    prompts: np.ndarray
-    held_out: np.ndarray
-    prompt_features: np.ndarray
+    prompts: NDArray[np.uint8]
+    held_out: NDArray[np.uint8]
+    prompt_features: NDArray[np.float32]
     hits: Hits
     held_out_hits: Hits
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from unclip_generation.bundle import Guidance
@@ -27,7 +28,7 @@ class Easel:
     seed: int
     progress: Progress
 
-    def painted(self, name: str, captions: Sequence[str], guidance: Guidance | None) -> np.ndarray:
+    def painted(self, name: str, captions: Sequence[str], guidance: Guidance | None) -> NDArray[np.uint8]:
         """uint8 [N, 128, 128, 3]: a picture for each caption, the i-th with the i-th fixed seed."""
 
         def paint(start: int, stop: int) -> list[Image.Image]:
@@ -35,7 +36,7 @@ class Easel:
 
         return self._blocks(name, len(captions), paint)
 
-    def reconstructed(self, name: str, pictures: np.ndarray, captions: Sequence[str]) -> np.ndarray:
+    def reconstructed(self, name: str, pictures: NDArray[np.uint8], captions: Sequence[str]) -> NDArray[np.uint8]:
         """uint8 [N, 128, 128, 3]: each picture through CLIP's image embedding and the decoder."""
 
         def paint(start: int, stop: int) -> list[Image.Image]:
@@ -47,9 +48,9 @@ class Easel:
     def _seeds(self, start: int, stop: int) -> list[int]:
         return [self.seed * 100_000 + place for place in range(start, stop)]
 
-    def _blocks(self, name: str, count: int, paint: Callable[[int, int], list[Image.Image]]) -> np.ndarray:
+    def _blocks(self, name: str, count: int, paint: Callable[[int, int], list[Image.Image]]) -> NDArray[np.uint8]:
         """Paints what is missing, block by block."""
-        parts: list[np.ndarray] = []
+        parts: list[NDArray[np.uint8]] = []
         for start in range(0, count, BLOCK):
             stop = min(start + BLOCK, count)
             file = f"{self.folder}/painted/{name}-{start:05d}-{stop - start}.npy"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from unclip_pairs.images import fit_square
@@ -16,7 +17,7 @@ class Card:
     """A caption over some pictures side by side (uint8 [H, W, 3])."""
 
     caption: str
-    pictures: tuple[np.ndarray, ...]
+    pictures: tuple[NDArray[np.float32], ...]
 
 
 def cards_sheet(parts: Sequence[tuple[str, Sequence[Card]]], width: int = 1080, tile: int = 112) -> Image.Image:

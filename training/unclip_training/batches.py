@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -40,12 +42,12 @@ class Order:
     With unequal weights, a pass draws N pairs with replacement, each in proportion to its weight.
     """
 
-    def __init__(self, weights: np.ndarray, seed: int) -> None:
+    def __init__(self, weights: NDArray[np.floating[Any]], seed: int) -> None:
         self.count, self.seed = len(weights), seed
         self.shares = None if np.ptp(weights) == 0 else weights.astype(np.float64) / weights.sum(dtype=np.float64)
-        self._passes: dict[int, np.ndarray] = {}
+        self._passes: dict[int, NDArray[np.int64]] = {}
 
-    def of_pass(self, number: int) -> np.ndarray:
+    def of_pass(self, number: int) -> NDArray[np.int64]:
         """int64 [N]: the pairs of the pass in their order."""
         if number not in self._passes:
             generator = np.random.default_rng((self.seed, number))
@@ -53,7 +55,7 @@ class Order:
             self._passes = {n: order for n, order in self._passes.items() if n == number - 1} | {number: drawn}
         return self._passes[number]
 
-    def at(self, first: int, count: int) -> np.ndarray:
+    def at(self, first: int, count: int) -> NDArray[np.int64]:
         """int64 [count]: what is seen from the place `first` of the endless sequence on."""
         places = np.arange(first, first + count)
         passes = places // self.count

@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
+from numpy.typing import NDArray
 
 from unclip_pairs.manifest import is_done, make_manifest, write_manifest
 from unclip_pairs.shards import write_parquet
@@ -28,20 +30,20 @@ class DecodedPairs:
     digest: str
     keys: list[str]
     captions: list[str]
-    weights: np.ndarray
-    pictures: np.ndarray
-    clip_image: np.ndarray | None
-    clip_text: np.ndarray | None
+    weights: NDArray[np.float32]
+    pictures: NDArray[np.uint8]
+    clip_image: NDArray[np.float32] | None
+    clip_text: NDArray[np.float32] | None
 
     def __len__(self) -> int:
         return len(self.keys)
 
-    def at(self, side: int) -> np.ndarray:
+    def at(self, side: int) -> NDArray[np.uint8]:
         """The pictures at `side`: uint8 [N, side, side, 3], each pixel the mean of those it stands for."""
         return shrink(self.pictures, side)
 
 
-def shrink(pictures: np.ndarray, side: int, chunk: int = 256) -> np.ndarray:
+def shrink(pictures: NDArray[np.uint8], side: int, chunk: int = 256) -> NDArray[np.uint8]:
     """uint8 [N, side, side, 3] by box averaging; `side` must divide the present one."""
     factor, rest = divmod(pictures.shape[1], side)
     assert rest == 0, f"{side} does not divide {pictures.shape[1]}"
@@ -91,7 +93,7 @@ def _write(store: Store, folder: str, source: PairSource, samples: Iterable[Pair
         "weight": [weights.get(s.key, 1.0) for s in unpacked],
     }
     write_parquet(store, f"{folder}/pairs.parquet", pa.table(columns))
-    arrays = {"pictures": [s.picture for s in unpacked]}
+    arrays: dict[str, list[NDArray[Any]]] = {"pictures": [s.picture for s in unpacked]}
     if all(s.clip_image is not None and s.clip_text is not None for s in unpacked):
         arrays["clip_image"] = [s.clip_image for s in unpacked if s.clip_image is not None]
         arrays["clip_text"] = [s.clip_text for s in unpacked if s.clip_text is not None]
@@ -100,13 +102,13 @@ def _write(store: Store, folder: str, source: PairSource, samples: Iterable[Pair
     return [f"{folder}/pairs.parquet", *(f"{folder}/{name}.npy" for name in arrays)]
 
 
-def write_array(store: Store, name: str, array: np.ndarray) -> None:
+def write_array(store: Store, name: str, array: NDArray[Any]) -> None:
     """Writes a `.npy` whole or not at all."""
     with store.writing(name) as part:
         np.save(part, array, allow_pickle=False)
 
 
-def read_array(path: Path) -> np.ndarray:
+def read_array(path: Path) -> NDArray[Any]:
     """A read-only memory map; pickled content is refused."""
     return np.load(path, mmap_mode="r", allow_pickle=False)
 

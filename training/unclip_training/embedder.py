@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -37,18 +38,18 @@ class ClipEmbedder:
         self.digest = file_digest(path)
 
     @torch.inference_mode()
-    def pictures(self, batch_BHWC: np.ndarray) -> np.ndarray:
+    def pictures(self, batch_BHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
         """float32 [B, dim] of unit norm, for uint8 pictures [B, H, W, 3] of any one size."""
         blocks = [batch_BHWC[start : start + BATCH] for start in range(0, len(batch_BHWC), BATCH)]
         return _stacked([self.network.encode_image(to_pixels(self._fitted(block))) for block in blocks], self.dim)
 
     @torch.inference_mode()
-    def captions(self, texts: Sequence[str]) -> np.ndarray:
+    def captions(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """float32 [B, dim] of unit norm."""
         blocks = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
         return _stacked([self.network.encode_text(self.tokenizer.encode(block)).embedding_BD for block in blocks], self.dim)
 
-    def _fitted(self, pictures: np.ndarray) -> Tensor:
+    def _fitted(self, pictures: NDArray[np.uint8]) -> Tensor:
         """The pictures at CLIP's side, shrunk as in training where the sides divide."""
         height, width = pictures.shape[1:3]
         if height == width and height % self.side == 0:
@@ -56,5 +57,5 @@ class ClipEmbedder:
         return torch.from_numpy(np.stack([to_array(fit_square(Image.fromarray(picture), self.side)) for picture in pictures]))
 
 
-def _stacked(parts: list[Tensor], dim: int) -> np.ndarray:
+def _stacked(parts: list[Tensor], dim: int) -> NDArray[np.float32]:
     return torch.cat(parts).float().numpy() if parts else np.zeros((0, dim), np.float32)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_only
 
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, file_digest, make_manifest, read_manifest, write_manifest
@@ -112,7 +112,7 @@ def fit(store: Store, run: AnyRun, launch: Launch) -> Manifest:
     resume = resumable(store, work)
     seed_everything(work.run.seed, verbose=False)
     parts = assemble(store, work.run, work.source, launch.clip, work.folder)
-    tracker = _tracker(store, work) if launch.track and rank_zero_only.rank == 0 else None
+    tracker = _tracker(store, work) if launch.track and is_first() else None
     curves = Curves(work.run.batch_size, tracker)
     try:
         _train(store, work, parts, tracker, curves, resume)
@@ -121,6 +121,11 @@ def fit(store: Store, run: AnyRun, launch: Launch) -> Manifest:
             tracker.finish("KILLED" if not isinstance(tracker.failure, str) else "FAILED")
         raise
     return _finish(store, work, parts, tracker, curves)
+
+
+def is_first() -> bool:
+    """Whether this is the first of the processes that train together, which alone writes."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def _train(store: Store, work: Work, parts: Assembly, tracker: Tracker | None, curves: Curves, resume: bool) -> None:
@@ -177,7 +182,7 @@ def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
 def _finish(store: Store, work: Work, parts: Assembly, tracker: Tracker | None, curves: Curves) -> Manifest:
     """Saves the averaged weights and the curves, closes the tracked run, writes the manifest last."""
     folder = work.folder
-    if rank_zero_only.rank != 0:
+    if not is_first():
         return make_manifest(store, "model", [], inputs=work.inputs, settings=work.run.settings())
     with store.writing(f"{folder}/weights.safetensors") as part, parts.stage.averaged_weights():
         parts.save(part)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unclip_pairs.store import Store
 from unclip_training.decoded import DecodedPairs, cache_folder, read_array, write_array
@@ -12,11 +13,13 @@ from unclip_training.reading import PairSource
 CHUNK = 256
 
 
-def gallery_features(store: Store, source: PairSource, pairs: DecodedPairs, progress: Callable[[int], None] | None = None) -> np.ndarray:
+def gallery_features(
+    store: Store, source: PairSource, pairs: DecodedPairs, progress: Callable[[int], None] | None = None
+) -> NDArray[np.float32]:
     """float32 [N, 1280]: MobileNetV2 features of the pairs, cached beside their decoded pictures."""
     name = f"{cache_folder(source, pairs.pictures.shape[1])}/mobilenet_v2-{WEIGHTS_SHA256[:8]}-{SIDE}.npy"
     if not store.exists(name):
-        parts: list[np.ndarray] = []
+        parts: list[NDArray[np.float32]] = []
         for start in range(0, len(pairs), CHUNK):
             parts.append(features(np.asarray(pairs.pictures[start : start + CHUNK])))
             if progress is not None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -88,7 +89,7 @@ def load_judge(folder: Path) -> tuple[Judge, Tokenizer]:
 
 
 @torch.inference_mode()
-def scores(judge: Judge, tokenizer: Tokenizer, pictures: np.ndarray, captions: Sequence[str]) -> np.ndarray:
+def scores(judge: Judge, tokenizer: Tokenizer, pictures: NDArray[np.uint8], captions: Sequence[str]) -> NDArray[np.float32]:
     """float32 [B]: the cosine of each picture (uint8 [B, H, W, 3]) and its caption, in [-1, 1]."""
     found = judge.pictures(torch.from_numpy(features(pictures)))
     return (found * judge.captions(tokenizer.encode(captions))).sum(-1).numpy()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -60,7 +61,7 @@ def network() -> nn.Module:
     return convolutions.to(memory_format=torch.channels_last)
 
 
-def _prepared(pictures: np.ndarray) -> Tensor:
+def _prepared(pictures: NDArray[np.uint8]) -> Tensor:
     """Pixels at SIDE, normalised as in ImageNet training."""
     if pictures.shape[1:3] != (SIDE, SIDE):
         pictures = np.stack([np.asarray(Image.fromarray(p).resize((SIDE, SIDE), Image.Resampling.LANCZOS)) for p in pictures])
@@ -68,7 +69,7 @@ def _prepared(pictures: np.ndarray) -> Tensor:
     return pixels.sub_(torch.tensor(_MEAN).view(1, 3, 1, 1)).div_(torch.tensor(_STD).view(1, 3, 1, 1))
 
 
-def features(pictures: np.ndarray, batch_size: int = 32) -> np.ndarray:
+def features(pictures: NDArray[np.uint8], batch_size: int = 32) -> NDArray[np.float32]:
     """float32 [B, 1280] of uint8 [B, H, W, 3]: average-pooled features of the pictures at 128 px, not normalised."""
     assert pictures.dtype == np.uint8 and pictures.ndim == 4 and pictures.shape[3] == 3
     parts = list(_parts(pictures, batch_size))
@@ -76,6 +77,6 @@ def features(pictures: np.ndarray, batch_size: int = 32) -> np.ndarray:
 
 
 @torch.inference_mode()
-def _parts(pictures: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+def _parts(pictures: NDArray[np.uint8], batch_size: int) -> Iterator[NDArray[np.float32]]:
     for start in range(0, len(pictures), batch_size):
         yield network()(_prepared(pictures[start : start + batch_size])).mean((2, 3)).numpy()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +65,7 @@ class Ema:
         """One step towards the present parameters, for all tensors at once."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        torch._foreach_lerp_(self.values, [p.detach() for p in parameters], 1 - decay)
+        get_ema_multi_avg_fn(decay)(self.values, [p.detach() for p in parameters], 0)
 
     @torch.no_grad()
     def swap(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -83,4 +84,5 @@ class Ema:
         updates, values = state["updates"], state["values"]
         assert isinstance(updates, int) and isinstance(values, list)
         self.updates = updates
-        torch._foreach_copy_(self.values, values)
+        for mine, saved in zip(self.values, values, strict=True):
+            mine.copy_(saved)

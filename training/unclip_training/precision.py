@@ -12,7 +12,8 @@ def bf16_is_fast() -> bool:
     """Whether this machine multiplies bfloat16 in hardware; where it does not (AVX2 only), bf16 is 5 to 13 times slower than float32."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
 def chosen(precision: Precision) -> LightningPrecision:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow.parquet
+from numpy.typing import NDArray
 
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import decode, fit_square, to_array
@@ -38,9 +39,9 @@ class PairSample:
 
     key: str
     caption: str
-    picture: np.ndarray
-    clip_image: np.ndarray | None
-    clip_text: np.ndarray | None
+    picture: NDArray[np.uint8]
+    clip_image: NDArray[np.float32] | None
+    clip_text: NDArray[np.float32] | None
 
 
 def pairs_source(store: Store, dataset: str, split: str = "train") -> PairSource:
@@ -98,7 +99,7 @@ def sample_weights(store: Store, source: PairSource) -> dict[str, float]:
     return weights
 
 
-def read_vector(data: bytes | None) -> np.ndarray | None:
+def read_vector(data: bytes | None) -> NDArray[np.float32] | None:
     """float32 [D] of a `.npy`; pickled content is refused."""
     return None if data is None else np.load(io.BytesIO(data), allow_pickle=False).astype(np.float32).reshape(-1)
 
