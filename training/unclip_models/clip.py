@@ -55,7 +55,7 @@ class Clip(nn.Module):
 def _vision(config: ClipConfig) -> CLIPVisionCfg:
     tower = config.vision
     return CLIPVisionCfg(
-        layers=tower.depth,
+        layers=config.residual_blocks or tower.depth,
         width=tower.width,
         head_width=tower.width // tower.heads,
         mlp_ratio=tower.mlp_ratio,

@@ -1,8 +1,9 @@
 """This file is a decoder for minutes on a CPU: the paper's conditioning, and more of it, in a U-Net that works on folded pixels.
 
 What differs from `decoder.py`: pixels are folded `patch` x `patch` into channels; the embedding is whitened by stored statistics and enters
-in four ways (added to the time embedding, as extra tokens, as a map of features that a linear layer draws, and as a sketch of the picture);
-text, where it is read at all, is CLIP's frozen embedding and token features; there is one output, whose meaning the diffusion decides.
+in up to four ways (added to the time embedding, as a map of features that a linear layer draws, as tokens where the U-Net attends, and as
+a sketch of the picture); text, where it is read at all, is CLIP's frozen embedding and token features; there is one output, whose meaning
+the diffusion decides.
 """
 
 # B batch, C channels, H W sides (folded inside the U-Net), D embedding, T context tokens, W width of CLIP's text tower, E conditioning
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from unclip_models.config import CompactDecoderConfig
-from unclip_models.layers import TimeEmbedding, Whitening, kept, zeroed
+from unclip_models.layers import TimeEmbedding, Whitening, kept
+from unclip_models.shares import Shares
 from unclip_models.sketch import Sketch
 from unclip_models.text import Text
 from unclip_models.unet import Head, UNet
@@ -27,6 +29,7 @@ class CompactDecoder(nn.Module):
         self.condition_width = config.embed_dim * (2 if reads_text else 1)
         self.context_width = config.text_width or unet.channels
         self.stats = Whitening(config.embed_dim)
+        self.text_stats = Whitening(config.embed_dim) if reads_text else None
         self.null_image_D = nn.Parameter(torch.zeros(config.embed_dim))
         self.null_text_D = nn.Parameter(torch.zeros(config.embed_dim)) if reads_text else None
         self.null_token_W = nn.Parameter(torch.zeros(config.text_width)) if reads_text else None
@@ -36,9 +39,9 @@ class CompactDecoder(nn.Module):
         self.image_tokens = nn.Linear(config.embed_dim, config.image_tokens * self.context_width)
         self.sketch = Sketch(config.sketch, self.condition_width, config.image_size) if config.sketch else None
         self.stem = nn.Conv2d(pixel_channels * (2 if config.sketch else 1), unet.channels, 3, padding=1)
-        self.unet = UNet(unet, context_width=self.context_width)
+        self.unet = UNet(unet, context_width=self.context_width if unet.attention_sides else 0)
         self.head = Head(unet, channels_out=pixel_channels)
-        self.gates = zeroed(nn.Linear(unet.time_width, 2))
+        self.shares = Shares()
 
     def forward(
         self,
@@ -49,36 +52,25 @@ class CompactDecoder(nn.Module):
         keep_image_B: Tensor | None = None,
         keep_text_B: Tensor | None = None,
     ) -> Tensor:
-        return self.with_sketch(x_BCHW, t_B, z_image_BD, text, keep_image_B, keep_text_B)[0]
-
-    def with_sketch(
-        self,
-        x_BCHW: Tensor,
-        t_B: Tensor,
-        z_image_BD: Tensor,
-        text: Text | None = None,
-        keep_image_B: Tensor | None = None,
-        keep_text_B: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
-        """The output and the sketch [B, 3, H, W] behind it, which a loss may hold against the picture itself."""
         z_BD = kept(self.stats.standardise(z_image_BD), self.null_image_D, keep_image_B)
-        condition_BD = self._condition(z_BD, text, keep_text_B)
-        time_BE = self.time_in(t_B)
-        sketch_BCHW = None if self.sketch is None else self.sketch(condition_BD)
-        seen_BCHW = x_BCHW if sketch_BCHW is None else torch.cat([x_BCHW, sketch_BCHW.to(x_BCHW.dtype)], dim=1)
+        condition_BD = self.condition(z_BD, text, keep_text_B)
+        sketch_BCHW = None if self.sketch is None else self.sketch(condition_BD).to(x_BCHW.dtype)
+        shares = self.shares(t_B)
+        seen_BCHW = shares.seen(x_BCHW, sketch_BCHW)
         h_BCHW = self.stem(nn.functional.pixel_unshuffle(seen_BCHW, self.config.patch)) + self._map(condition_BD)
-        features_BCHW = self.unet(h_BCHW, time_BE + self.condition_in(condition_BD), self._context(z_BD, text, keep_text_B))
-        added_BCHW = nn.functional.pixel_shuffle(self.head(features_BCHW), self.config.patch).float()
-        return added_BCHW + self._straight(time_BE, x_BCHW, sketch_BCHW), sketch_BCHW
+        context_BTW = self._context(z_BD, text, keep_text_B) if self.config.unet.attention_sides else None
+        features_BCHW = self.unet(h_BCHW, self.time_in(t_B) + self.condition_in(condition_BD), context_BTW)
+        detail_BCHW = nn.functional.pixel_shuffle(self.head(features_BCHW), self.config.patch)
+        return shares.said(x_BCHW, sketch_BCHW, detail_BCHW.float())
 
-    def _condition(self, z_BD: Tensor, text: Text | None, keep_text_B: Tensor | None) -> Tensor:
+    def condition(self, z_BD: Tensor, text: Text | None, keep_text_B: Tensor | None) -> Tensor:
         """The whitened embedding and, for a decoder that reads text, the text's own beside it [B, condition_width]."""
         if self.null_text_D is None:
             return z_BD
         if text is None:
             return torch.cat([z_BD, self.null_text_D.expand(len(z_BD), -1)], dim=1)
-        unit_scale = self.config.embed_dim**0.5
-        return torch.cat([z_BD, kept(text.embedding_BD * unit_scale, self.null_text_D, keep_text_B)], dim=1)
+        assert self.text_stats is not None
+        return torch.cat([z_BD, kept(self.text_stats.standardise(text.embedding_BD), self.null_text_D, keep_text_B)], dim=1)
 
     def _map(self, condition_BD: Tensor) -> Tensor:
         """The condition as a picture of features [B, C, H, W]."""
@@ -94,12 +86,3 @@ class CompactDecoder(nn.Module):
         if text is None:
             return torch.cat([image_BTW, self.null_token_W.expand(*image_BTW.shape).to(image_BTW.dtype)], dim=1)
         return torch.cat([image_BTW, kept(text.features_BSW, self.null_token_W, keep_text_B).to(image_BTW.dtype)], dim=1)
-
-    def _straight(self, time_BE: Tensor, x_BCHW: Tensor, sketch_BCHW: Tensor | None) -> Tensor:
-        """What goes to the output past the U-Net: the noised picture and the sketch, each by a share that only the time decides.
-
-        Whatever the diffusion has the network predict is a sum of these two, if the sketch is right.
-        """
-        x_share_B111, sketch_share_B111 = self.gates(nn.functional.silu(time_BE)).float()[:, :, None, None, None].unbind(1)
-        straight_BCHW = x_share_B111 * x_BCHW
-        return straight_BCHW if sketch_BCHW is None else straight_BCHW + sketch_share_B111 * sketch_BCHW

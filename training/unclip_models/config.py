@@ -29,7 +29,11 @@ class TowerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ClipConfig:
-    """Both towers of CLIP; pictures are `image_size` square, captions `context` tokens, embeddings `embed_dim` wide."""
+    """Both towers of CLIP; pictures are `image_size` square, captions `context` tokens, embeddings `embed_dim` wide.
+
+    With `residual_blocks`, one number for each of four stages, the image tower is CLIP's modified ResNet, `vision.width` channels wide
+    at its stem; it learns far faster than a ViT where pictures and minutes are few. `patch_size` then says nothing.
+    """
 
     image_size: int
     patch_size: int
@@ -38,9 +42,11 @@ class ClipConfig:
     vocab_size: int
     context: int
     embed_dim: int
+    residual_blocks: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self.image_size % self.patch_size == 0, "patch_size", self.patch_size, f"it must divide image_size {self.image_size}")
+        _check(len(self.residual_blocks) in (0, 4), "residual_blocks", self.residual_blocks, "a ResNet has four stages")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,10 @@ class Sketch(nn.Module):
         self.basis_KP.copy_(vectors_PP[:, -num_components:].flip(1).T)
         self.scale.copy_(values_P[-num_components:].clamp_min(0).mean().sqrt().clamp_min(1e-4))
 
+    def components(self, pictures_N3HW: Tensor) -> Tensor:
+        """What the layers should say of these pictures [N, K]; of variance one on average over the components that were fitted."""
+        return (pictures_N3HW.flatten(1) - self.mean_P) @ self.basis_KP.T / self.scale
+
     def forward(self, condition_BD: Tensor) -> Tensor:
         components_BK = self.layers(condition_BD).float() * self.scale
         return (self.mean_P + components_BK @ self.basis_KP).view(-1, 3, self.side, self.side)

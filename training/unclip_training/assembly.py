@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from safetensors.torch import load_model, save_model
+from torch import Tensor, nn
 
 from unclip_models import checkpoint
 from unclip_models.compact_decoder import CompactDecoder
@@ -18,6 +19,7 @@ from unclip_models.prior import Prior
 from unclip_models.text import Tokenizer
 from unclip_models.upsampler import CompactUpsampler, Upsampler
 from unclip_pairs.errors import UserError
+from unclip_pairs.manifest import settings_digest
 from unclip_pairs.store import Store
 from unclip_training.batches import Batch, More, PairsData, Turn
 from unclip_training.config import AnyRun, ClipRun, DecoderRun, JudgeRun, PriorRun, UpsamplerRun
@@ -25,6 +27,7 @@ from unclip_training.decoded import DecodedPairs
 from unclip_training.gallery import gallery_features
 from unclip_training.judge import Judge, save_judge
 from unclip_training.reading import PairSource, raw_samples, read_vector
+from unclip_training.sketching import Known, learn_sketch
 from unclip_training.stages.base import Stage
 from unclip_training.stages.clip import ClipStage
 from unclip_training.stages.decoder import DecoderStage
@@ -129,16 +132,32 @@ def _decoder(place: Place, run: DecoderRun) -> Assembly:
     clip, tokenizer = conditioning(place, run.model.embed_dim, None)
     network = CompactDecoder(run.model) if isinstance(run.model, CompactDecoderConfig) else Decoder(run.model)
     if run.fit_stats and isinstance(network, CompactDecoder):
-        network.stats.fit(some_embeddings(place))
+        network.stats.fit(some_embeddings(place, "clip_image.npy"))
+        if network.text_stats is not None:
+            network.text_stats.fit(some_embeddings(place, "clip_text.npy"))
     stage = DecoderStage(run, network, clip)
 
     def more(pairs: DecodedPairs) -> Batch:
         if isinstance(network, CompactDecoder) and network.sketch is not None:
-            network.sketch.fit(to_pixels(torch.from_numpy(np.array(pairs.at(run.side)))))
+            _sketch(place, run, network, pairs)
         return read_captions(clip, tokenizer, pairs) if stage.reads_text else {}
 
     needs = Needs(side=run.side, embeddings=True, captions=stage.reads_text)
     return Assembly(stage, _data(place, run, needs, tokenizer if stage.reads_text else None, more), _saver(stage, run))
+
+
+def _sketch(place: Place, run: DecoderRun, network: CompactDecoder, pairs: DecodedPairs) -> None:
+    """The sketch, learned the first time and kept beside the weights, so that a resumed training need not learn it again."""
+    assert network.sketch is not None and pairs.clip_image is not None and pairs.clip_text is not None
+    name = f"{place.folder}/sketch-{settings_digest([run.settings(), place.source.digest])[:12]}.safetensors"
+    parts = nn.ModuleDict({"sketch": network.sketch, "shares": network.shares})
+    if not place.store.exists(name):
+        pictures, image, text = (torch.from_numpy(np.array(column)) for column in (pairs.at(run.side), pairs.clip_image, pairs.clip_text))
+        learn_sketch(network, Known(to_pixels(pictures), image, text), run)
+        with place.store.writing(name) as part:
+            save_model(parts, str(part))
+    load_model(parts, place.store.path(name))
+    network.sketch.requires_grad_(False)
 
 
 def _upsampler(place: Place, run: UpsamplerRun) -> Assembly:
@@ -177,10 +196,10 @@ def read_captions(clip: "Clip", tokenizer: Tokenizer, pairs: DecodedPairs) -> Ba
     return {"text_features": torch.cat(parts)}
 
 
-def some_embeddings(place: Place) -> Tensor:
-    """float32 [N, D]: the image embeddings of the first pairs, enough for their mean and spread."""
+def some_embeddings(place: Place, extension: str = "clip_image.npy") -> Tensor:
+    """float32 [N, D]: the embeddings of the first pairs, enough for their mean and spread."""
     samples = islice(raw_samples(place.store, place.source), STATS_PAIRS)
-    found = [read_vector(value) for sample in samples if isinstance(value := sample.get("clip_image.npy"), bytes)]
+    found = [read_vector(value) for sample in samples if isinstance(value := sample.get(extension), bytes)]
     if not found:
         raise UserError("the dataset holds no CLIP embeddings; embed and publish it again")
     return torch.from_numpy(np.stack([vector for vector in found if vector is not None]))

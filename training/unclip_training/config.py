@@ -12,7 +12,7 @@ from unclip_training.precision import Precision
 
 StageName = Literal["clip", "judge", "prior", "decoder", "upsampler_256", "upsampler_1024"]
 Times = Literal["uniform", "logit_normal"]
-Weighting = Literal["plain", "min_snr"]
+Weighting = Literal["plain", "min_snr", "detail"]
 Degradation = Literal["blur", "bsr"]
 
 
@@ -58,10 +58,16 @@ class JudgeRun(Run):
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionRun(Run):
-    """What the three kinds of diffusion stages share: process and prediction, and how training times are drawn and weighted."""
+    """What the three kinds of diffusion stages share: process and prediction, and how training times are drawn and weighted.
+
+    `times_mean` and `times_std` belong to logit-normal times: a mean below zero favours little noise. The weighting `detail` makes the
+    errors of what the compact decoder's U-Net adds count alike at all times.
+    """
 
     diffusion: Diffusion
     times: Times = "uniform"
+    times_mean: float = 0.0
+    times_std: float = 1.0
     weighting: Weighting = "plain"
 
 
@@ -80,11 +86,21 @@ class PriorRun(DiffusionRun):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SketchRun:
+    """How the compact decoder's sketch is learned, alone and before the U-Net (`sketching.py`): `ratio` steps for each of the U-Net's."""
+
+    ratio: float
+    batch_size: int
+    lr: float
+    warmup: int = 30
+
+
+@dataclass(frozen=True, kw_only=True)
 class DecoderRun(DiffusionRun):
     """The decoder; its conditions are left out in these shares, for guidance.
 
-    `embedding_noise` is added to the standardised embedding while learning, so that the prior's errors are forgiven; `sketch_weight` is the
-    share of the loss of the compact decoder's sketch.
+    `embedding_noise` is added to the standardised embedding while learning, so that the prior's errors are forgiven; `sketching` is wanted
+    where the model has a sketch.
     """
 
     model: AnyDecoderConfig
@@ -92,7 +108,7 @@ class DecoderRun(DiffusionRun):
     drop_text: float = 0.5
     fit_stats: bool = True
     embedding_noise: float = 0.0
-    sketch_weight: float = 1.0
+    sketching: SketchRun | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

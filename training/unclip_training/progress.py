@@ -26,6 +26,21 @@ def last_loss(trainer: Trainer) -> float:
     return float(trainer.callback_metrics.get("loss", float("nan")))
 
 
+class Lines:
+    """The same lines from a plain loop."""
+
+    def __init__(self, stage: str, steps: int, write: Callable[[str], None] = say) -> None:
+        self.stage, self.steps, self.write = stage, steps, write
+        self.started = self.last = time.monotonic()
+
+    def at(self, step: int, loss: float) -> None:
+        """Says where the loop is, at most every few seconds and at the last step."""
+        now = time.monotonic()
+        if now - self.last >= SECONDS_BETWEEN_LINES or step == self.steps:
+            self.last = now
+            self.write(line(self.stage, step, self.steps, loss, (now - self.started) / step * (self.steps - step)))
+
+
 class ProgressLines(Callback):
     """A plain line every few seconds, for logs and for the process that started this one."""
 

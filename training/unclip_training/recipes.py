@@ -18,22 +18,34 @@ from unclip_models.config import (
     UNetConfig,
 )
 from unclip_models.paper import PAPER_CLIP, PAPER_DECODER, PAPER_PRIOR, PAPER_UPSAMPLER_256, PAPER_UPSAMPLER_1024
-from unclip_training.config import AnyRun, ClipRun, DecoderRun, JudgeRun, PriorRun, UpsamplerRun
+from unclip_training.config import AnyRun, ClipRun, DecoderRun, JudgeRun, PriorRun, SketchRun, UpsamplerRun
 from unclip_training.judge import JudgeConfig
 from unclip_training.optim import Optim
 
 TINY_DIM = 256
-TINY_CONTEXT = 24
+TINY_CONTEXT = 20
 
 
 def clip_tiny() -> ClipRun:
-    """A ViT of 4 blocks on 64 px pictures and a text tower of 3. About 100 s on two cores; the contrastive loss falls below 1."""
-    towers = TowerConfig(width=192, depth=4, heads=3), TowerConfig(width=192, depth=3, heads=3)
+    """A ResNet with one block per stage on 32 px pictures and a text tower of 2. About 100 s on two cores, 17 passes over 4,200 pairs.
+
+    On 4,000 pairs of five emoji styles, after 13 passes: the right caption among all 4,100 for 0.56 of the pictures; a ViT in as many
+    seconds: 0.02.
+    """
+    towers = TowerConfig(width=16, depth=4, heads=1), TowerConfig(width=128, depth=2, heads=4)
     model = ClipConfig(
-        image_size=64, patch_size=8, vision=towers[0], text=towers[1], vocab_size=1024, context=TINY_CONTEXT, embed_dim=TINY_DIM
+        image_size=32,
+        patch_size=32,
+        vision=towers[0],
+        text=towers[1],
+        vocab_size=2048,
+        context=TINY_CONTEXT,
+        embed_dim=TINY_DIM,
+        residual_blocks=(1, 1, 1, 1),
     )
-    optim = Optim(lr=1e-3, warmup=60, betas=(0.9, 0.98), weight_decay=0.1, ema_decay=0.99)
-    return ClipRun(recipe="clip_tiny", stage="clip", model=model, steps=600, batch_size=128, optim=optim, side=64)
+    # No average: the batch norms' statistics belong to the latest weights.
+    optim = Optim(lr=1.5e-3, warmup=30, betas=(0.9, 0.98), weight_decay=0.05, ema_decay=0.0)
+    return ClipRun(recipe="clip_tiny", stage="clip", model=model, steps=290, batch_size=256, optim=optim, side=32, channels_last=True)
 
 
 def judge_tiny() -> JudgeRun:
@@ -44,32 +56,35 @@ def judge_tiny() -> JudgeRun:
 
 
 def prior_tiny() -> PriorRun:
-    """The paper's prior with 4 blocks of width 256. About 90 s on two cores."""
-    model = PriorConfig(embed_dim=TINY_DIM, text_width=192, context=TINY_CONTEXT, tower=TowerConfig(width=256, depth=4, heads=4))
-    optim = Optim(lr=1e-3, warmup=50, betas=(0.9, 0.96), eps=1e-6, weight_decay=0.06, ema_decay=0.995)
-    diffusion = Diffusion(schedule="cosine", prediction="x0", sampler="ddim", steps=(25,), clip=None)
-    return PriorRun(recipe="prior_tiny", stage="prior", model=model, steps=1000, batch_size=64, optim=optim, side=128, diffusion=diffusion)
+    """The paper's prior with 2 blocks of width 192. About 90 s on two cores, 17 passes over 4,200 pairs."""
+    model = PriorConfig(embed_dim=TINY_DIM, text_width=128, context=TINY_CONTEXT, tower=TowerConfig(width=192, depth=2, heads=4))
+    optim = Optim(lr=1.5e-3, warmup=50, betas=(0.9, 0.96), eps=1e-6, weight_decay=0.06, ema_decay=0.98)
+    diffusion = Diffusion(schedule="cosine", prediction="x0", sampler="ddim", steps=(10,), clip=None)
+    return PriorRun(recipe="prior_tiny", stage="prior", model=model, steps=1100, batch_size=64, optim=optim, side=128, diffusion=diffusion)
 
 
 def decoder_tiny() -> DecoderRun:
-    """A U-Net on 32 px pictures folded to 16, shown a sketch that a perceptron draws from both embeddings. 7 minutes on two cores."""
-    unet = UNetConfig(side=16, channels=96, multipliers=(1, 2), num_blocks=2, attention_sides=(8,), head_channels=32, num_groups=16)
-    sketch = SketchConfig(width=2048, depth=2, components=768)
-    model = CompactDecoderConfig(image_size=32, patch=2, unet=unet, embed_dim=TINY_DIM, text_width=192, sketch=sketch)
-    optim = Optim(lr=6e-4, warmup=200, weight_decay=0.01, ema_decay=0.999)
-    diffusion = Diffusion(schedule="cosine", prediction="v", sampler="ddim", steps=(25,))
+    """A perceptron's sketch from both embeddings (310 passes), and a small U-Net around it (15 passes). 7 minutes on two cores."""
+    unet = UNetConfig(side=16, channels=48, multipliers=(1,), num_blocks=1, head_channels=16, num_groups=8, condition_width=256)
+    sketch = SketchConfig(width=2048, depth=1, components=768)
+    model = CompactDecoderConfig(image_size=32, patch=2, unet=unet, embed_dim=TINY_DIM, text_width=128, sketch=sketch)
     return DecoderRun(
         recipe="decoder_tiny",
         stage="decoder",
         model=model,
-        steps=1500,
-        batch_size=24,
-        optim=optim,
+        steps=4000,
+        batch_size=16,
+        optim=Optim(lr=1.5e-3, warmup=100, betas=(0.9, 0.99), ema_decay=0.99),
         side=32,
-        diffusion=diffusion,
+        diffusion=Diffusion(schedule="cosine", prediction="v", sampler="ddim", steps=(4,)),
         channels_last=True,
         times="logit_normal",
-        embedding_noise=0.1,
+        times_mean=-0.5,
+        times_std=1.4,
+        weighting="detail",
+        drop_text=0.25,
+        embedding_noise=0.25,
+        sketching=SketchRun(ratio=1.25, batch_size=256, lr=2.5e-3),
     )
 
 

@@ -11,7 +11,6 @@ from unclip_diffusion.schedule import step_times
 from unclip_models.compact_decoder import CompactDecoder
 from unclip_models.config import CompactDecoderConfig
 from unclip_models.decoder import Decoder
-from unclip_models.text import Text
 from unclip_training.batches import Batch
 from unclip_training.config import DecoderRun
 from unclip_training.stages.diffusion import DiffusionStage
@@ -20,7 +19,10 @@ from unclip_training.stages.pixels import grid, to_pixels
 if TYPE_CHECKING:
     from unclip_models.clip import Clip
 
-Condition = tuple[Tensor, Text | None, Tensor, Tensor]
+
+def shaken(network: CompactDecoder, z_BD: Tensor, deviation: float) -> Tensor:
+    """The embedding with noise on its standardised form."""
+    return z_BD if deviation == 0 else network.stats.restore(network.stats.standardise(z_BD) + deviation * torch.randn_like(z_BD))
 
 
 class DecoderStage(DiffusionStage):
@@ -38,29 +40,18 @@ class DecoderStage(DiffusionStage):
         x_0, text = to_pixels(batch["pictures"]), self.text(batch) if self.reads_text else None
         keep = self.keep(len(x_0), self.run.drop_embedding), self.keep(len(x_0), self.run.drop_text)
         if isinstance(self.network, CompactDecoder):
-            return self._compact_loss(self.network, x_0, (self._shaken(batch["clip_image"]), text, *keep), batch.get("weight"))
+            z_BD = shaken(self.network, batch["clip_image"], self.run.embedding_noise)
+            return self.denoising_loss(x_0, lambda x, t_B: self.network(x, t_B, z_BD, text, *keep), batch.get("weight"))
         t_B, noise = step_times(len(x_0)).to(self.device), torch.randn_like(x_0)
         x_t = self.schedule.q_sample(x_0, t_B, noise)
         return hybrid_loss(self.network(x_t, t_B, batch["clip_image"], text, *keep), x_0, x_t, t_B, noise, self.schedule)
 
-    def _compact_loss(self, network: CompactDecoder, x_0: Tensor, condition: Condition, weight_B: Tensor | None) -> Tensor:
-        """The prediction loss, and that of the sketch where there is one."""
-        sketches: list[Tensor] = []
-
-        def model(x: Tensor, t_B: Tensor) -> Tensor:
-            output, sketch = network.with_sketch(x, t_B, *condition)
-            sketches.extend([] if sketch is None else [sketch])
-            return output
-
-        loss = self.denoising_loss(x_0, model, weight_B)
-        return loss + self.run.sketch_weight * sum((sketch.float() - x_0).square().mean() for sketch in sketches)
-
-    def _shaken(self, z_BD: Tensor) -> Tensor:
-        """The embedding with noise on its standardised form."""
-        if self.run.embedding_noise == 0 or not isinstance(self.network, CompactDecoder):
-            return z_BD
-        stats = self.network.stats
-        return stats.restore(stats.standardise(z_BD) + self.run.embedding_noise * torch.randn_like(z_BD))
+    def weight_at(self, t_B: Tensor) -> Tensor | None:
+        """As in `DiffusionStage`, and the weighting that only the compact decoder has."""
+        if self.run.weighting != "detail":
+            return super().weight_at(t_B)
+        assert isinstance(self.network, CompactDecoder)
+        return self.network.shares(t_B).said_detail.flatten().square().clamp_min(1e-4).reciprocal()
 
     def paint(self) -> Image.Image | None:
         """Pairs of training picture and its reconstruction from the embedding alone."""

@@ -42,17 +42,23 @@ class DiffusionStage(Stage):
 
     def times(self, count: int) -> Tensor:
         """Training times [B] in [0, 1]."""
-        draw = logit_normal_times if self.run.times == "logit_normal" else uniform_times
-        return draw(count).to(self.device)
+        run = self.run
+        t_B = logit_normal_times(count, run.times_mean, run.times_std) if run.times == "logit_normal" else uniform_times(count)
+        return t_B.to(self.device)
+
+    def weight_at(self, t_B: Tensor) -> Tensor | None:
+        """The loss's weight [B] at these times, or None where all weigh alike."""
+        if self.run.weighting != "min_snr":
+            return None
+        return min_snr_weight(self.run.diffusion.prediction, self.schedule.alpha_bar(t_B))
 
     def denoising_loss(self, x_0: Tensor, model: Callable[[Tensor, Tensor], Tensor], weight_B: Tensor | None) -> Tensor:
         """Mean squared error of what the run predicts, at random times; weighted by the pairs' own weights where they have them."""
         t_B, noise = self.times(len(x_0)), torch.randn_like(x_0)
-        alpha_bar_B = self.schedule.alpha_bar(t_B)
         wanted = target(self.run.diffusion.prediction, x_0, noise, self.schedule.like(t_B, x_0))
-        if self.run.weighting == "min_snr":
-            snr_B = min_snr_weight(self.run.diffusion.prediction, alpha_bar_B)
-            weight_B = snr_B if weight_B is None else weight_B * snr_B
+        at_time_B = self.weight_at(t_B)
+        if at_time_B is not None:
+            weight_B = at_time_B if weight_B is None else weight_B * at_time_B
         return prediction_loss(model(self.schedule.q_sample(x_0, t_B, noise), t_B).float(), wanted, weight_B)
 
     def text(self, batch: Batch) -> Text:
