@@ -1,6 +1,7 @@
 """This file tests what runs by itself once it is switched on: which runs are asked for, and when none is."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -17,6 +18,9 @@ from unclip_orchestration.sensors import champion_moved, new_pairs
 from unclip_pairs.errors import UserError
 
 
+NIGHT = datetime(2026, 1, 2, 2, tzinfo=UTC)
+
+
 def asked(answer: object) -> list[dg.RunRequest]:
     """The runs among what a schedule or a sensor answers."""
     answers = list(answer) if isinstance(answer, Iterable) else [answer]
@@ -25,10 +29,10 @@ def asked(answer: object) -> list[dg.RunRequest]:
 
 def test_every_night_each_known_batch_is_crawled_once(tmp_path: Path) -> None:
     with instance_at(tmp_path) as instance:
-        with dg.build_schedule_context(instance=instance) as context:
+        with dg.build_schedule_context(instance=instance, scheduled_execution_time=NIGHT) as context:
             assert asked(nightly_crawl(context)) == []
         instance.add_dynamic_partitions(CRAWL_BATCHES, ["museum", "archive"])
-        with dg.build_schedule_context(instance=instance) as context:
+        with dg.build_schedule_context(instance=instance, scheduled_execution_time=NIGHT) as context:
             runs = asked(nightly_crawl(context))
     assert {run.partition_key for run in runs} == {"museum", "archive"}
     assert len({run.run_key for run in runs}) == 2
