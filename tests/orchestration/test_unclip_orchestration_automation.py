@@ -17,7 +17,6 @@ from unclip_orchestration.schedules import nightly_crawl
 from unclip_orchestration.sensors import champion_moved, new_pairs
 from unclip_pairs.errors import UserError
 
-
 NIGHT = datetime(2026, 1, 2, 2, tzinfo=UTC)
 
 
