@@ -16,7 +16,7 @@ LEAST_DEVIATION = 1e-3  # of x_t around the guess: a perfect guess must not divi
 
 
 def shares_around(prediction: Prediction, schedule: NoiseSchedule, deviation: float, t_K: Tensor) -> Tensor:
-    """[5, K] at the times t: the shares of x_t and g in what is seen, (x_t - a g) / sqrt(D), and of x_t, g and the network in the output."""
+    """[5, K] at times t: the shares of x_t and g in what is seen, (x_t - a g) / sqrt(D), and of x_t, g and the network in the output."""
     power = schedule.alpha_bar(t_K)
     a, s = power.sqrt(), (1 - power).clamp_min(0).sqrt()
     D = (power * deviation**2 + s**2).clamp_min(LEAST_DEVIATION**2)

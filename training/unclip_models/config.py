@@ -42,11 +42,10 @@ class ClipConfig:
     vocab_size: int
     context: int
     embed_dim: int
-    residual_blocks: tuple[int, ...] = ()
+    residual_blocks: tuple[int, int, int, int] | None = None
 
     def __post_init__(self) -> None:
         _check(self.image_size % self.patch_size == 0, "patch_size", self.patch_size, f"it must divide image_size {self.image_size}")
-        _check(len(self.residual_blocks) in (0, 4), "residual_blocks", self.residual_blocks, "a ResNet has four stages")
 
 
 @dataclass(frozen=True, kw_only=True)
