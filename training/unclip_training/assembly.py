@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ CAPTIONS_AT_ONCE = 256
 class Assembly:
     """What `fit` needs; `save` writes the network's weights, as they are now, to a path."""
 
-    stage: Stage
+    stage: Stage[Any]
     data: PairsData
     save: Callable[[Path], None]
 
@@ -165,7 +165,7 @@ def _upsampler(place: Place, run: UpsamplerRun) -> Assembly:
     return Assembly(stage, _data(place, run, Needs(side=run.side, embeddings=False, captions=False), None), _saver(stage, run))
 
 
-def _saver(stage: DiffusionStage, run: PriorRun | DecoderRun | UpsamplerRun) -> Callable[[Path], None]:
+def _saver(stage: DiffusionStage[Any], run: PriorRun | DecoderRun | UpsamplerRun) -> Callable[[Path], None]:
     """The pipeline reads the diffusion's settings from the weights file."""
     return lambda path: checkpoint.save(path, stage.network, run.model, {"diffusion": stage.final_diffusion().to_json()})
 

@@ -24,7 +24,10 @@ class SeededSteps(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
         """Before the loss is computed."""
-        torch.manual_seed((self.seed * 1_000_003 + trainer.global_step) * 1_009 + trainer.global_rank)
+        seed = (self.seed * 1_000_003 + trainer.global_step) * 1_009 + trainer.global_rank
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would take milliseconds to note where it was called from
+        if pl_module.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
 
 class Curves(Callback):

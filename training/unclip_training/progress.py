@@ -21,9 +21,9 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def last_loss(trainer: Trainer) -> float:
+def last_loss(stage: LightningModule) -> float:
     """The loss of the latest step, NaN before the first."""
-    return float(trainer.callback_metrics.get("loss", float("nan")))
+    return float(getattr(stage, "last_loss", float("nan")))
 
 
 class Lines:
@@ -59,7 +59,7 @@ class ProgressLines(Callback):
             return
         self.last = now
         done = max(step - self.first_step, 1)
-        self.write(line(self.stage, step, steps, last_loss(trainer), (now - self.started) / done * (steps - step)))
+        self.write(line(self.stage, step, steps, last_loss(pl_module), (now - self.started) / done * (steps - step)))
 
 
 class ProgressBar(Callback):
@@ -79,7 +79,7 @@ class ProgressBar(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int) -> None:
         """One step on."""
-        self.progress.update(self.task, completed=trainer.global_step, loss=last_loss(trainer))
+        self.progress.update(self.task, completed=trainer.global_step, loss=last_loss(pl_module))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The bar stays, full."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from lightning.pytorch import LightningModule
@@ -19,6 +19,7 @@ LOSS_MEMORY = 0.98  # of the running mean that a spike is measured against
 SPIKE_FACTOR = 10.0
 SPIKES_ALLOWED = 25  # in a row
 GUARD_FROM_STEP = 100
+RunKind = TypeVar("RunKind", bound=Run)
 
 
 class LossGuard:
@@ -39,10 +40,10 @@ class LossGuard:
         return f"the loss rose from {mean:.4g} to {loss:.4g} and stayed there" if self.spikes >= SPIKES_ALLOWED else None
 
 
-class Stage(LightningModule):
+class Stage(LightningModule, Generic[RunKind]):
     """A network and how it learns. `network` is what is trained, averaged and saved; frozen companions are held outside the module tree."""
 
-    def __init__(self, run: Run, network: nn.Module) -> None:
+    def __init__(self, run: RunKind, network: nn.Module) -> None:
         super().__init__()
         self.run = run
         self.network = network.to(memory_format=torch.channels_last) if run.channels_last else network
@@ -68,7 +69,6 @@ class Stage(LightningModule):
                 f"{self.run.stage} diverged at step {self.global_step}: {wrong}; lower lr (now {self.run.optim.lr:g}) or raise warmup; "
                 "last.ckpt holds the last good state"
             )
-        self.log("loss", self.last_loss, logger=False)
         return loss
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -80,26 +80,30 @@ class Stage(LightningModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Moves the average after each step, before any callback may save it."""
         super().optimizer_step(*args, **kwargs)
-        self.averaged().update(self.network.parameters())
+        self.averaged().update(self._learned())
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
         """Within the block, the network holds the averaged weights and is in evaluation mode."""
         average, was_training = self.averaged(), self.network.training
-        average.swap(self.network.parameters())
+        average.swap(self._learned())
         self.network.eval()
         try:
             with torch.no_grad():
                 yield
         finally:
-            average.swap(self.network.parameters())
+            average.swap(self._learned())
             self.network.train(was_training)
 
     def averaged(self) -> Ema:
         """The average, begun at first use so that it lives where the parameters do."""
         if self.ema is None:
-            self.ema = Ema(self.network.parameters(), self.run.optim.ema_decay)
+            self.ema = Ema(self._learned(), self.run.optim.ema_decay)
         return self.ema
+
+    def _learned(self) -> list[nn.Parameter]:
+        """What the optimiser moves; frozen parts need no average."""
+        return [parameter for parameter in self.network.parameters() if parameter.requires_grad]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds the average, and what tells this training from others."""

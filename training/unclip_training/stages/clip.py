@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # open_clip takes seconds to import, and only this stage need
     from unclip_models.clip import Clip
 
 
-class ClipStage(Stage):
+class ClipStage(Stage[ClipRun]):
     """Picture and text tower learn together (Radford et al., 2021)."""
 
     network: "Clip"

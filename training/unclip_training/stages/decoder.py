@@ -25,10 +25,9 @@ def shaken(network: CompactDecoder, z_BD: Tensor, deviation: float) -> Tensor:
     return z_BD if deviation == 0 else network.stats.restore(network.stats.standardise(z_BD) + deviation * torch.randn_like(z_BD))
 
 
-class DecoderStage(DiffusionStage):
+class DecoderStage(DiffusionStage[DecoderRun]):
     """The paper's decoder learns with the hybrid loss of improved DDPM, the compact one with a plain prediction loss."""
 
-    run: DecoderRun
     network: Decoder | CompactDecoder
 
     def __init__(self, run: DecoderRun, network: Decoder | CompactDecoder, clip: "Clip | None" = None) -> None:

@@ -1,7 +1,7 @@
 """This file is what the diffusion stages share: times, noise, targets, and painting with the process they are trained for."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from unclip_models.clip import Clip
 
 
-class DiffusionStage(Stage):
+AnyDiffusionRun = TypeVar("AnyDiffusionRun", bound=DiffusionRun)
+
+
+class DiffusionStage(Stage[AnyDiffusionRun]):
     """A denoiser and how it learns; `clip` is the frozen CLIP that reads captions where they are not read beforehand."""
 
-    run: DiffusionRun
-
-    def __init__(self, run: DiffusionRun, network: nn.Module, clip: "Clip | None" = None) -> None:
+    def __init__(self, run: AnyDiffusionRun, network: nn.Module, clip: "Clip | None" = None) -> None:
         super().__init__(run, network)
         self.schedule = schedule_named(run.diffusion.schedule)
         self._frozen = (clip,)  # in a tuple, so that it is neither trained nor saved with the stage

@@ -12,7 +12,7 @@ from unclip_training.stages.base import Stage
 LARGEST_SCALE = 4.6052  # ln(100), the bound of the CLIP paper
 
 
-class JudgeStage(Stage):
+class JudgeStage(Stage[JudgeRun]):
     """The head of the picture tower and the text tower learn; MobileNetV2 stays as it is."""
 
     network: Judge

@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from unclip_models.clip import Clip
 
 
-class PriorStage(DiffusionStage):
+class PriorStage(DiffusionStage[PriorRun]):
     """The prior predicts the clean, standardised image embedding."""
 
-    run: PriorRun
     network: Prior
 
     def __init__(self, run: PriorRun, network: Prior, clip: "Clip | None" = None) -> None:

@@ -13,10 +13,9 @@ from unclip_training.stages.diffusion import DiffusionStage
 from unclip_training.stages.pixels import grid, to_pixels
 
 
-class UpsamplerStage(DiffusionStage):
+class UpsamplerStage(DiffusionStage[UpsamplerRun]):
     """Learns on crops, paints whole pictures; the small picture is degraded while learning, so that the decoder's flaws are forgiven."""
 
-    run: UpsamplerRun
     network: Upsampler | CompactUpsampler
 
     def __init__(self, run: UpsamplerRun, network: Upsampler | CompactUpsampler) -> None:
