@@ -120,7 +120,8 @@ def _disagreement(bundle: Bundle) -> str | None:
     """The first pair of numbers that should be equal and are not, in words."""
     clip, prior, decoder = bundle.clip.config, bundle.prior.network.config, bundle.decoder.network.config
     pairs = {
-        "vocab_size of tokenizer and CLIP": (bundle.tokenizer.vocab_size, clip.vocab_size),
+        # few captions make fewer words than CLIP has room for, which does no harm
+        "vocab_size of tokenizer and CLIP": (max(bundle.tokenizer.vocab_size, clip.vocab_size), clip.vocab_size),
         "context of tokenizer and CLIP": (bundle.tokenizer.context, clip.context),
         "embed_dim of CLIP and prior": (clip.embed_dim, prior.embed_dim),
         "embed_dim of CLIP and decoder": (clip.embed_dim, decoder.embed_dim),
