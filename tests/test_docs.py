@@ -10,10 +10,9 @@ import pytest
 import typer.main
 import yaml
 
-from unclip_curation.reasons import REASONS
 from unclip_orchestration.cli import app
 from unclip_orchestration.definitions import defs
-from unclip_pairs.schema import CRAWL_SCHEMA, STATUSES
+from unclip_pairs.schema import CRAWL_SCHEMA, REASONS, STATUSES
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,11 +42,11 @@ def test_every_recipe_is_documented() -> None:
 
 
 def test_every_asset_job_schedule_and_sensor_is_documented() -> None:
-    graph = defs.resolve_asset_graph()
-    names = [key.to_user_string() for key in graph.get_all_asset_keys()]
-    names += [job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__")]
-    names += [schedule.name for schedule in defs.schedules or []]
-    names += [sensor.name for sensor in defs.sensors or [] if isinstance(sensor, dg.SensorDefinition)]
+    house = defs()
+    names = [key.to_user_string() for key in house.resolve_asset_graph().get_all_asset_keys()]
+    names += [job.name for job in house.resolve_all_job_defs() if not job.name.startswith("__")]
+    names += [schedule.name for schedule in house.schedules or []]
+    names += [sensor.name for sensor in house.sensors or [] if isinstance(sensor, dg.SensorDefinition)]
     assert len(names) > 20
     assert missing(names, page("orchestration/README.md")) == []
 
@@ -86,7 +85,10 @@ def test_every_make_target_has_a_line_in_help() -> None:
     assert targets == helped
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("*/README.md")) + sorted((ROOT / "docs").rglob("*.md")), ids=str)
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("[!.]*/README.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_link_of_a_page_is_broken(path: Path) -> None:
     links = [link.split("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text()) if "://" not in link]
     assert [link for link in links if link and not (path.parent / link).exists()] == []
