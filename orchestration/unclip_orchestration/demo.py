@@ -16,9 +16,11 @@ from unclip_orchestration.memory import gauged
 from unclip_orchestration.progress import Lines, lines
 from unclip_orchestration.running import alone, bury, instance_at, run_job
 from unclip_pairs.errors import UserError
-from unclip_pairs.store import open_store
+from unclip_pairs.manifest import read_manifest
+from unclip_pairs.store import Store, open_store
 
 BATCH = "starter"
+STORY = "demo/story.json"
 TRAINED = ("clip_model", "prior_model", "decoder_model", "upsampler_256_model", "upsampler_1024_model", "judge_model")
 PACE = {"delay_s": 0.0, "concurrency_per_host": 32, "timeout_s": 5.0, "retries": 1}  # our own site on our own machine
 CONTACT = "https://localhost/unclip-demo"
@@ -57,12 +59,24 @@ def check_ports(port: int) -> None:
                 raise UserError(f"port {wanted} cannot be used ({error}); choose another one with --port, the same in every run") from error
 
 
+def one_story(store: Store, name: str, value: str) -> None:
+    """Remembers `value` of this home's story; `UserError` when the home tells another one: two corpora in one home would mix."""
+    known = store.read_json(STORY) if store.exists(STORY) else {}
+    if known.setdefault(name, value) != value:
+        raise UserError(f"{store.root} holds a demo of another {name} ({known[name]}, not {value}); set UNCLIP_HOME to another folder")
+    store.write_json(STORY, known)
+
+
 def tell(environment: Environment, story: Story, port: int, listener: Lines) -> None:
     """Runs the two jobs: the starter corpus is built, then served and crawled and learned from."""
     with instance_at(environment.home) as instance:
         bury(instance)
+        store = open_store(environment.home)
+        one_story(store, "size", story.starter)
         run_job(instance, environment, "starter", config={"starter_site": {"size": story.starter}}, listener=listener)
-        with PlantedWeb(open_store(environment.home), port) as web:
+        corpus = read_manifest(store, "starter/manifest.json")
+        one_story(store, "starter corpus", corpus.digest[:12] if corpus else "")
+        with PlantedWeb(store, port) as web:
             run_job(instance, environment, "everything", config=story.config(web.seeds), batch=BATCH, listener=listener)
 
 

@@ -12,11 +12,13 @@ import pytest
 from rich.console import Console
 
 from unclip_assets.acts import SHARES, Acts
+from unclip_orchestration.demo import one_story
 from unclip_orchestration.memory import gauged
 from unclip_orchestration.mistakes import is_interruption, mistake, user_error
 from unclip_orchestration.progress import PlainLines, lines
 from unclip_orchestration.running import PROCESS_TAG, alone, bury, instance_at
 from unclip_pairs.errors import UserError
+from unclip_pairs.store import open_store
 
 HOLD = """
 import sys, time
@@ -46,6 +48,14 @@ def test_a_run_that_was_killed_is_reported_as_failed_and_others_are_left_alone(t
         bury(instance)
         statuses = [instance.get_run_by_id(run.run_id).status for run in (ours, theirs)]  # type: ignore[union-attr]
     assert statuses == [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED]
+
+
+def test_a_home_tells_one_story(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    for _ in range(2):
+        one_story(store, "size", "smoke")
+    with pytest.raises(UserError, match="another size \\(smoke, not full\\); set UNCLIP_HOME"):
+        one_story(store, "size", "full")
 
 
 def one_op() -> dg.JobDefinition:
