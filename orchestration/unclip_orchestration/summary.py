@@ -61,7 +61,7 @@ def collect(
         "orchestration_overhead": round((wall_s - work) / work, 4) if work else 0.0,
         "pictures_fetched": len(keys),
         "styles": styles(store, keys),
-        "verdicts": verdicts.counts(store, "final"),
+        "verdicts": {reason: count for reason, count in verdicts.counts(store, "final").items() if reason != "rows"},
         "planted": truth.planted_report(store),
         "evaluation": {name: figures[name] for name in EVALUATION},
         "champion": champion(store, environment.tracking_uri),
