@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -25,6 +26,22 @@ FIGURES = {
 }
 
 
+def free_port() -> str:
+    """A port below those that the system gives to clients, free together with its neighbour."""
+    for port in range(20_000 + os.getpid() % 5_000 * 2, 32_000, 2):
+        with socket.socket() as one, socket.socket() as other:
+            try:
+                one.bind(("127.0.0.1", port))
+                other.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return str(port)
+    raise AssertionError("no two neighbouring ports are free")
+
+
+PORT = free_port()
+
+
 def unclip(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "unclip_orchestration.cli", "--home", str(home), *words]
     return subprocess.run(command, capture_output=True, text=True, check=False)
@@ -43,7 +60,7 @@ def manifests(home: Path) -> dict[str, tuple[str, int]]:
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("story") / "home"
-    answer = unclip(home, "demo", "--size", "smoke", "--port", "8751")
+    answer = unclip(home, "demo", "--size", "smoke", "--port", PORT)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return home
 
@@ -78,7 +95,7 @@ def test_the_contact_sheet_is_a_picture(told: Path) -> None:
 
 def test_a_second_telling_does_nothing_again(told: Path) -> None:
     before = manifests(told)
-    answer = unclip(told, "demo", "--size", "smoke", "--port", "8751")
+    answer = unclip(told, "demo", "--size", "smoke", "--port", PORT)
     assert answer.returncode == 0, answer.stderr
     assert manifests(told) == before
 

@@ -6,6 +6,7 @@ One home is carried through all acts: each start has to pick up what the kill be
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,7 +21,6 @@ import pytest
 from unclip_assets.acts import SHARES
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
-PORT = "8761"
 # in the order in which they run; seconds into the act at which the kill comes
 KILLS = {
     "starter": 6.0,
@@ -42,16 +42,30 @@ KILLS = {
 }
 
 
+def free_port() -> str:
+    """A port below those that the system gives to clients, free together with its neighbour."""
+    for port in range(20_000 + os.getpid() % 5_000 * 2, 32_000, 2):
+        with socket.socket() as one, socket.socket() as other:
+            try:
+                one.bind(("127.0.0.1", port))
+                other.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return str(port)
+    raise AssertionError("no two neighbouring ports are free")
+
+
 @dataclass
 class Story:
     """The home that is carried through, and the manifests that were there when the last kill came."""
 
     home: Path
+    port: str = field(default_factory=free_port)
     finished: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     @property
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "unclip_orchestration.cli", "--home", str(self.home), "demo", "--size", "smoke", "--port", PORT]
+        return [sys.executable, "-m", "unclip_orchestration.cli", "--home", str(self.home), "demo", "--size", "smoke", "--port", self.port]
 
     def manifests(self) -> dict[str, tuple[str, int]]:
         """Digest and time of writing of every manifest; whoever reads half a file here fails."""
