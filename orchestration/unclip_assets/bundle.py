@@ -10,9 +10,18 @@ from unclip_assets.clip import RESEARCH, clip_model
 from unclip_assets.current import point, present
 from unclip_assets.resources import Home
 from unclip_assets.train import decoder_model, prior_model, upsampler_256_model, upsampler_1024_model
+from unclip_pairs.manifest import read_manifest
+from unclip_pairs.store import Store
 from unclip_release.bundle import bundle_folder, write_bundle
 
 STAGES = {"clip": "clip", "prior": "prior", "decoder": "decoder", "upsampler_1": "upsampler_256", "upsampler_2": "upsampler_1024"}
+
+
+def policy_of(store: Store) -> str:
+    """The version of the policy that chose what the present networks learned from."""
+    published = read_manifest(store, f"datasets/{present(store, 'training_shards').name}/manifest.json")
+    assert published is not None, "a dataset that is pointed at is finished"
+    return str(published.settings["policy_version"])
 
 
 @dg.asset(
@@ -26,7 +35,7 @@ def bundle(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any
     store = home.store()
     with acts.act("bundle") as act:
         folders = {stage: f"models/{run}/{present(store, f'{run}_model').name}" for stage, run in STAGES.items()}
-        manifest = write_bundle(store, folders)
+        manifest = write_bundle(store, folders, policy_version=policy_of(store))
     folder = bundle_folder(manifest)
     point(store, "bundle", folder.removeprefix("bundles/"), manifest.digest)
     return previews.made(act, manifest, stages=previews.table(["stage", "run"], folders.items()))
