@@ -31,7 +31,7 @@ Network = TypeVar("Network", bound=nn.Module, covariant=True)
 
 @dataclass(frozen=True)
 class Guidance:
-    """Scales of classifier-free guidance; 1 is none, and best for the tiny recipes. The paper's best FID guides the decoder only, by 1.25."""
+    """Scales of classifier-free guidance; 1 is none, best for the tiny recipes. The paper's best FID guides the decoder by 1.25."""
 
     prior: float = 1.0
     decoder: float = 1.0
