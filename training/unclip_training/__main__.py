@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--seed", type=int, help="instead of the recipe's")
     options.add_argument("--processes", type=int, default=1, help="processes on each machine, in step with each other (DDP)")
     options.add_argument("--nodes", type=int, default=1, help="machines")
+    options.add_argument("--tracking", help="an MLflow tracking server, instead of the store's own database")
     return options
 
 
@@ -53,6 +54,7 @@ def train(options: argparse.Namespace, dagster_run_id: str) -> Manifest:
         processes=options.processes,
         nodes=options.nodes,
         dagster_run_id=dagster_run_id,
+        tracking_uri=options.tracking,
     )
     return fit(open_store(options.store), RECIPES[options.recipe](), launch)
 

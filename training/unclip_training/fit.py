@@ -37,6 +37,7 @@ class Launch:
     nodes: int = 1
     dagster_run_id: str = ""
     track: bool = True
+    tracking_uri: str | None = None
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,9 @@ def fit(store: Store, run: AnyRun, launch: Launch) -> Manifest:
     curves = Curves(work.run.batch_size, tracker)
     try:
         _train(store, work, parts, tracker, curves, resume)
-    except BaseException:
+    except BaseException as error:
         if tracker is not None:
-            tracker.finish("KILLED" if not isinstance(tracker.failure, str) else "FAILED")
+            tracker.finish("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     return _finish(store, work, parts, tracker, curves)
 
@@ -167,7 +168,7 @@ def _tracker(store: Store, work: Work) -> Tracker:
     run, launch = work.run, work.launch
     tags = {"stage": run.stage, "recipe": run.recipe, "dataset": launch.dataset, "dataset_digest": work.source.digest}
     tags |= {"dagster_run_id": launch.dagster_run_id} if launch.dagster_run_id else {}
-    card = RunCard(name=f"{run.stage}/{launch.name}", params=flat(run.settings()), tags=tags, run_id=earlier)
+    card = RunCard(name=f"{run.stage}/{launch.name}", params=flat(run.settings()), tags=tags, run_id=earlier, uri=launch.tracking_uri)
     return Tracker(store, card, on_start=lambda run_id: store.write_bytes(name, run_id.encode()))
 
 

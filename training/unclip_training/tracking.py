@@ -36,23 +36,25 @@ def artifact_uri(store: Store) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class RunCard:
-    """What is known of a run before it starts; `run_id` continues an earlier one."""
+    """What is known of a run before it starts; `run_id` continues an earlier one, `uri` names a tracking server."""
 
     name: str
     params: Mapping[str, str]
     tags: Mapping[str, str]
     run_id: str | None = None
+    uri: str | None = None
 
 
-def open_client(store: Store) -> "MlflowClient":
-    """A client on the store's database, which is made when missing."""
+def open_client(store: Store, uri: str | None = None) -> "MlflowClient":
+    """A client on the tracking server at `uri`, by default on the store's own database, which is made when missing."""
     from mlflow import MlflowClient
 
     store.path("mlflow/artifacts").mkdir(parents=True, exist_ok=True)
-    return MlflowClient(tracking_uri=tracking_uri(store), registry_uri=tracking_uri(store))
+    uri = uri or tracking_uri(store)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-def _experiment_id(client: "MlflowClient", store: Store) -> str:
+def _experiment_id(client: "MlflowClient", artifacts: str | None) -> str:
     """The id of our experiment; two trainings that start together may both try to create it."""
     from mlflow.exceptions import MlflowException
 
@@ -60,7 +62,7 @@ def _experiment_id(client: "MlflowClient", store: Store) -> str:
     if found is not None:
         return str(found.experiment_id)
     try:
-        return str(client.create_experiment(EXPERIMENT, artifact_location=artifact_uri(store)))
+        return str(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
     except MlflowException:
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is None:
@@ -125,11 +127,15 @@ class Tracker:
         return self.run_id
 
     def _start(self) -> None:
-        self._client = client = open_client(self.store)
+        self._client = client = open_client(self.store, self.card.uri)
         if self.run_id is not None and not self._continue(client, self.run_id):
             self.run_id = None
         if self.run_id is None:
-            run = client.create_run(_experiment_id(client, self.store), run_name=self.card.name, tags=dict(self.card.tags))
+            run = client.create_run(
+                _experiment_id(client, None if self.card.uri else artifact_uri(self.store)),
+                run_name=self.card.name,
+                tags=dict(self.card.tags),
+            )
             self.run_id = str(run.info.run_id)
             self._log_params(client, self.run_id)
         self.on_start(self.run_id)
