@@ -52,7 +52,7 @@ def judge_tiny() -> JudgeRun:
     """The evaluation's judge on frozen MobileNetV2 features. About 30 s on two cores, most of it for the features."""
     model = JudgeConfig(vocab=2048, context=TINY_CONTEXT, width=96, depth=1, heads=4, dim=128)
     optim = Optim(lr=1e-3, warmup=30, weight_decay=0.1, ema_decay=0.99)
-    return JudgeRun(recipe="judge_tiny", stage="judge", model=model, steps=600, batch_size=128, optim=optim, side=128)
+    return JudgeRun(recipe="judge_tiny", stage="judge", model=model, steps=350, batch_size=128, optim=optim, side=128)
 
 
 def prior_tiny() -> PriorRun:
