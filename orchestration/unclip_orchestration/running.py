@@ -29,7 +29,10 @@ UNFINISHED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.Dags
 @contextmanager
 def alone(home: Path) -> Iterator[None]:
     """While the block runs, nothing else of ours runs in the same home; `UserError` when it does. A kill releases it."""
-    open_store(home)
+    try:
+        open_store(home)
+    except FileNotFoundError as error:
+        raise UserError(f"{home} cannot be made; set UNCLIP_HOME to a folder you may write to") from error
     with (home / ".running").open("a") as file:
         try:
             # lockf, not flock: a forked child that outlives us must not keep the home shut
