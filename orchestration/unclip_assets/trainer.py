@@ -15,6 +15,7 @@ from pydantic import Field
 from unclip_assets.acts import Act
 from unclip_assets.current import Pointer, present, run_name
 from unclip_assets.leash import leashed
+from unclip_assets.settings import default_tracking_uri
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, read_manifest
 from unclip_pairs.store import Store
@@ -68,6 +69,7 @@ class Order:
     clip: Pointer | None
     steps: int | None
     seed: int
+    tracking_uri: str
 
     @property
     def recipe(self) -> str:
@@ -90,6 +92,7 @@ class Order:
         command = [sys.executable, "-m", "unclip_training", self.recipe, "--store", str(store.root), "--dataset", self.dataset.name]
         command += ["--run", self.run, "--seed", str(self.seed)]
         command += ["--clip", f"models/clip/{self.clip.name}"] if self.clip else []
+        command += ["--tracking", self.tracking_uri] if self.tracking_uri != default_tracking_uri(store.root) else []
         return command + (["--steps", str(self.steps)] if self.steps is not None else [])
 
 
@@ -102,7 +105,8 @@ class Trainer(dg.ConfigurableResource[Any]):
     def order(self, store: Store, stage: str, config: TrainingConfig, dataset: Pointer) -> Order:
         """The order for a stage; CLIP and the judge learn from pictures and captions, all others in the space of the present CLIP."""
         clip = None if stage in ("clip", "judge") else present(store, "clip_model")
-        return Order(stage=stage, size=config.size or self.size, dataset=dataset, clip=clip, steps=config.steps, seed=config.seed)
+        size, uri = config.size or self.size, self.tracking_uri
+        return Order(stage=stage, size=size, dataset=dataset, clip=clip, steps=config.steps, seed=config.seed, tracking_uri=uri)
 
     def train(self, context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient, store: Store, order: Order, act: Act) -> Manifest:
         """The run's manifest; what is trained is not trained again. `UserError` when the training refuses what it is given."""
@@ -118,7 +122,7 @@ class Trainer(dg.ConfigurableResource[Any]):
         context.log.info(f"training in its own process; its words are in {log}")
         try:
             with followed(log, act):
-                pipes.run(context=context, command=leashed(log, command), env={"MLFLOW_TRACKING_URI": self.tracking_uri})
+                pipes.run(context=context, command=leashed(log, command))
         except dg.DagsterError as error:
             if USER_ERROR_EXIT in str(error):
                 raise UserError(last_line(log)) from error

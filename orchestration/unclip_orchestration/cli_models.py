@@ -26,6 +26,7 @@ def train(
 ) -> None:
     """Train one stage by its recipe. It goes on from its last checkpoint when it was stopped."""
     from unclip_assets.current import present
+    from unclip_assets.settings import default_tracking_uri
     from unclip_pairs.store import open_store
 
     store, stage = open_store(context.obj.home), recipe.rpartition("_")[0]
@@ -47,6 +48,7 @@ def train(
     if stage not in ("clip", "judge"):
         command += ["--clip", f"models/clip/{clip or present(store, 'clip_model').name}"]
     command += ["--steps", str(steps)] if steps is not None else []
+    command += ["--tracking", context.obj.tracking_uri] if context.obj.tracking_uri != default_tracking_uri(store.root) else []
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 

@@ -21,6 +21,8 @@ from unclip_pairs.errors import UserError
 from unclip_pairs.store import open_store
 
 PROCESS_TAG = "unclip/process"
+# a step's words would go through a file and two `tail` processes that a kill leaves behind; crawls and trainings have logs of their own
+NOTHING_CAPTURED = {"compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}}
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 SETTINGS = Path(__file__).parents[1] / "dagster.yaml"
 UNFINISHED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
@@ -49,7 +51,7 @@ def instance_at(home: Path) -> Iterator[dg.DagsterInstance]:
     folder.mkdir(parents=True, exist_ok=True)
     if SETTINGS.exists() and not (folder / "dagster.yaml").exists():
         shutil.copyfile(SETTINGS, folder / "dagster.yaml")
-    with dg.DagsterInstance.from_config(str(folder)) as instance:
+    with dg.DagsterInstance.local_temp(str(folder), overrides=NOTHING_CAPTURED) as instance:
         yield instance
 
 

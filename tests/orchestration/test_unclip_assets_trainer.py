@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -20,6 +21,7 @@ from unclip_pairs.store import open_store
 PARENT = """
 import subprocess, sys, time
 from pathlib import Path
+from typing import Any
 from unclip_assets.leash import leashed
 words = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
 child = subprocess.Popen(leashed(Path(sys.argv[1]), [sys.executable, "-c", words]))
@@ -70,11 +72,17 @@ def test_progress_is_followed_from_the_log(tmp_path: Path) -> None:
     assert listener.said == ("decoder", 120, 4000, "loss=0.0512 eta=63s")
 
 
-def test_the_same_order_has_the_same_run_and_another_seed_another() -> None:
-    order = Order(stage="prior", size="tiny", dataset=Pointer("v-1", "d"), clip=Pointer("c", "e"), steps=3, seed=0)
-    assert order.run == Order(stage="prior", size="tiny", dataset=Pointer("v-1", "d"), clip=Pointer("c", "e"), steps=3, seed=0).run
-    assert order.run != Order(stage="prior", size="tiny", dataset=Pointer("v-1", "d"), clip=Pointer("c", "e"), steps=3, seed=1).run
-    assert order.folder == f"models/prior/{order.run}"
+def order(**changed: Any) -> Order:
+    one = {"stage": "prior", "size": "tiny", "dataset": Pointer("v-1", "d"), "clip": Pointer("c", "e"), "steps": 3, "seed": 0}
+    return Order(**one | {"tracking_uri": "http://tracking.example"} | changed)
+
+
+def test_the_same_order_has_the_same_run_and_another_seed_another(tmp_path: Path) -> None:
+    assert order().run == order().run == order(tracking_uri="").run
+    assert order().run != order(seed=1).run
+    assert order().folder == f"models/prior/{order().run}"
+    words = order().command(open_store(tmp_path))
+    assert words[3] == "prior_tiny" and words[words.index("--tracking") + 1] == "http://tracking.example"
 
 
 def test_a_pointer_that_does_not_change_is_not_written_again(tmp_path: Path) -> None:
