@@ -18,6 +18,7 @@ from unclip_models.config import (
     CompactDecoderConfig,
     CompactUpsamplerConfig,
     DecoderConfig,
+    GuessConfig,
     NetworkConfig,
     PriorConfig,
     SketchConfig,
@@ -44,13 +45,14 @@ CONV = replace(UNET, attention_sides=())
 CLIP = ClipConfig(image_size=32, patch_size=8, vision=TOWER, text=TOWER, vocab_size=50, context=6, embed_dim=12)
 RESNET_CLIP = replace(CLIP, residual_blocks=(1, 1, 1, 1))
 PRIOR = PriorConfig(embed_dim=12, text_width=32, context=6, tower=TOWER)
+GUESSING_PRIOR = replace(PRIOR, guess=GuessConfig(width=16, depth=1))
 DECODER = DecoderConfig(unet=UNET, text=TOWER, vocab_size=50, context=6, embed_dim=12)
 SKETCH = SketchConfig(width=16, depth=2, components=9)
 COMPACT = CompactDecoderConfig(image_size=32, patch=2, unet=UNET, embed_dim=12, text_width=32, sketch=SKETCH)
 PLAIN = replace(COMPACT, text_width=0, sketch=None)
 UPSAMPLER = UpsamplerConfig(low_size=8, unet=CONV)
 COMPACT_UPSAMPLER = CompactUpsamplerConfig(low_size=32, image_size=64, patch=4, unet=CONV)
-ALL: list[NetworkConfig] = [CLIP, RESNET_CLIP, PRIOR, DECODER, COMPACT, PLAIN, UPSAMPLER, COMPACT_UPSAMPLER]
+ALL: list[NetworkConfig] = [CLIP, RESNET_CLIP, PRIOR, GUESSING_PRIOR, DECODER, COMPACT, PLAIN, UPSAMPLER, COMPACT_UPSAMPLER]
 TOKENS = torch.tensor([[1, 5, 6, 49, 0, 0], [1, 7, 49, 0, 0, 0]])
 
 
@@ -134,7 +136,7 @@ def test_a_decoder_paints_without_text_as_if_it_were_dropped() -> None:
 
 
 def test_whitened_embeddings_are_uncorrelated_with_variance_one() -> None:
-    z = noise(2000, 12) @ noise(12, 12) * 0.05 + 0.2
+    z = noise(2000, 12) @ (torch.eye(12) + 0.1 * noise(12, 12)) * 0.05 + 0.2
     whitening = Whitening(12)
     torch.testing.assert_close(whitening.restore(whitening.standardise(z)), z)
     whitening.fit(z)

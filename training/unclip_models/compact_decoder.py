@@ -54,9 +54,11 @@ class CompactDecoder(nn.Module):
     ) -> Tensor:
         z_BD = kept(self.stats.standardise(z_image_BD), self.null_image_D, keep_image_B)
         condition_BD = self.condition(z_BD, text, keep_text_B)
-        sketch_BCHW = None if self.sketch is None else self.sketch(condition_BD).to(x_BCHW.dtype)
-        shares = self.shares(t_B)
+        sketch_BCHW = torch.zeros_like(x_BCHW) if self.sketch is None else self.sketch(condition_BD).to(x_BCHW.dtype)
+        shares = self.shares(t_B, x_BCHW.dim())
         seen_BCHW = shares.seen(x_BCHW, sketch_BCHW)
+        if self.sketch is not None:
+            seen_BCHW = torch.cat([seen_BCHW, sketch_BCHW], dim=1)
         h_BCHW = self.stem(nn.functional.pixel_unshuffle(seen_BCHW, self.config.patch)) + self._map(condition_BD)
         context_BTW = self._context(z_BD, text, keep_text_B) if self.config.unet.attention_sides else None
         features_BCHW = self.unet(h_BCHW, self.time_in(t_B) + self.condition_in(condition_BD), context_BTW)

@@ -49,8 +49,19 @@ class ClipConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GuessConfig:
+    """A perceptron of `depth` hidden layers of `width` that guesses the image embedding from the text's."""
+
+    width: int
+    depth: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class PriorConfig:
-    """The diffusion prior. `text_width` and `context` are those of CLIP's text tower; `embedding_scale` is the paper's 17.2."""
+    """The diffusion prior. `text_width` and `context` are those of CLIP's text tower; `embedding_scale` is the paper's 17.2.
+
+    With a `guess`, embeddings are whitened and the transformer only tells what the guess leaves open.
+    """
 
     embed_dim: int
     text_width: int
@@ -58,6 +69,7 @@ class PriorConfig:
     tower: TowerConfig
     embedding_scale: float = 17.2
     dropout: float = 0.0
+    guess: GuessConfig | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,8 +203,9 @@ KINDS: dict[str, type[NetworkConfig]] = {
     "upsampler": UpsamplerConfig,
     "compact_upsampler": CompactUpsamplerConfig,
 }
-Part = TypeVar("Part", bound=NetworkConfig | TowerConfig | UNetConfig | SketchConfig)
-_PARTS: dict[str, type[TowerConfig | UNetConfig | SketchConfig]] = {
+Part = TypeVar("Part", bound=NetworkConfig | TowerConfig | UNetConfig | GuessConfig | SketchConfig)
+_PARTS: dict[str, type[TowerConfig | UNetConfig | GuessConfig | SketchConfig]] = {
+    "guess": GuessConfig,
     "sketch": SketchConfig,
     "vision": TowerConfig,
     "text": TowerConfig,

@@ -55,10 +55,11 @@ class EmbeddingStats(nn.Module):
 class Whitening(nn.Module):
     """Mean and covariance of a set of embeddings, stored with the weights, so that a layer sees uncorrelated entries of variance one.
 
-    Directions in which the set hardly varies (below `FLOOR` of the widest) are not blown up. Until `fit`: times sqrt(embed_dim).
+    Directions in which the set hardly varies (below `FLOOR` of the widest) are not blown up: there a prior's errors are as large as what
+    is to be told. Until `fit`: times sqrt(embed_dim).
     """
 
-    FLOOR = 1e-2
+    FLOOR = 0.1
     mean_D: Tensor
     matrix_DD: Tensor
     inverse_DD: Tensor

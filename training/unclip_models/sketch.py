@@ -12,6 +12,14 @@ from torch import Tensor, nn
 from unclip_models.config import SketchConfig
 
 
+def perceptron(width_in: int, width: int, depth: int, width_out: int) -> nn.Sequential:
+    """`depth` hidden layers of `width` between input and output."""
+    layers: list[nn.Module] = [nn.Linear(width_in, width), nn.GELU()]
+    for _ in range(depth - 1):
+        layers += [nn.Linear(width, width), nn.GELU()]
+    return nn.Sequential(*layers, nn.Linear(width, width_out))
+
+
 class Sketch(nn.Module):
     """`forward(condition [B, D])` is a picture [B, 3, side, side]. Call `fit` before training."""
 
@@ -25,10 +33,7 @@ class Sketch(nn.Module):
         self.register_buffer("mean_P", torch.zeros(num_values))
         self.register_buffer("basis_KP", torch.zeros(config.components, num_values))
         self.register_buffer("scale", torch.ones(()))
-        layers: list[nn.Module] = [nn.Linear(condition_width, config.width), nn.GELU()]
-        for _ in range(config.depth - 1):
-            layers += [nn.Linear(config.width, config.width), nn.GELU()]
-        self.layers = nn.Sequential(*layers, nn.Linear(config.width, config.components))
+        self.layers = perceptron(condition_width, config.width, config.depth, config.components)
 
     @torch.no_grad()
     def fit(self, pictures_N3HW: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +22,13 @@ from unclip_models.upsampler import CompactUpsampler, Upsampler
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import settings_digest
 from unclip_pairs.store import Store
+from unclip_training.alone import Known, learn_guess, learn_sketch
 from unclip_training.batches import Batch, More, PairsData, Turn
 from unclip_training.config import AnyRun, ClipRun, DecoderRun, JudgeRun, PriorRun, UpsamplerRun
 from unclip_training.decoded import DecodedPairs
 from unclip_training.gallery import gallery_features
 from unclip_training.judge import Judge, save_judge
 from unclip_training.reading import PairSource, raw_samples, read_vector
-from unclip_training.sketching import Known, learn_sketch
 from unclip_training.stages.base import Stage
 from unclip_training.stages.clip import ClipStage
 from unclip_training.stages.decoder import DecoderStage
@@ -120,11 +121,16 @@ def _prior(place: Place, run: PriorRun) -> Assembly:
     clip, tokenizer = conditioning(place, run.model.embed_dim, run.model.context)
     network = Prior(run.model)
     if run.fit_stats:
-        network.stats.fit(some_embeddings(place))
+        _fit_stats(place, network)
     stage = PriorStage(run, network, clip)
-    data = _data(
-        place, run, Needs(side=None, embeddings=True, captions=True), tokenizer, lambda pairs: read_captions(clip, tokenizer, pairs)
-    )
+
+    def more(pairs: DecodedPairs) -> Batch:
+        if network.guess is not None and network.shares is not None:
+            parts = nn.ModuleDict({"guess": network.guess, "shares": network.shares})
+            _first(place, run, parts, lambda: learn_guess(network, _known(pairs), run))
+        return read_captions(clip, tokenizer, pairs)
+
+    data = _data(place, run, Needs(side=None, embeddings=True, captions=True), tokenizer, more)
     return Assembly(stage, data, _saver(stage, run))
 
 
@@ -132,32 +138,40 @@ def _decoder(place: Place, run: DecoderRun) -> Assembly:
     clip, tokenizer = conditioning(place, run.model.embed_dim, None)
     network = CompactDecoder(run.model) if isinstance(run.model, CompactDecoderConfig) else Decoder(run.model)
     if run.fit_stats and isinstance(network, CompactDecoder):
-        network.stats.fit(some_embeddings(place, "clip_image.npy"))
-        if network.text_stats is not None:
-            network.text_stats.fit(some_embeddings(place, "clip_text.npy"))
+        _fit_stats(place, network)
     stage = DecoderStage(run, network, clip)
 
     def more(pairs: DecodedPairs) -> Batch:
         if isinstance(network, CompactDecoder) and network.sketch is not None:
-            _sketch(place, run, network, pairs)
+            parts, learn = nn.ModuleDict({"sketch": network.sketch, "shares": network.shares}), partial(learn_sketch, network)
+            _first(place, run, parts, lambda: learn(_known(pairs, run.side), run))
         return read_captions(clip, tokenizer, pairs) if stage.reads_text else {}
 
     needs = Needs(side=run.side, embeddings=True, captions=stage.reads_text)
     return Assembly(stage, _data(place, run, needs, tokenizer if stage.reads_text else None, more), _saver(stage, run))
 
 
-def _sketch(place: Place, run: DecoderRun, network: CompactDecoder, pairs: DecodedPairs) -> None:
-    """The sketch, learned the first time and kept beside the weights, so that a resumed training need not learn it again."""
-    assert network.sketch is not None and pairs.clip_image is not None and pairs.clip_text is not None
-    name = f"{place.folder}/sketch-{settings_digest([run.settings(), place.source.digest])[:12]}.safetensors"
-    parts = nn.ModuleDict({"sketch": network.sketch, "shares": network.shares})
+def _fit_stats(place: Place, network: Prior | CompactDecoder) -> None:
+    network.stats.fit(some_embeddings(place, "clip_image.npy"))
+    if network.text_stats is not None:
+        network.text_stats.fit(some_embeddings(place, "clip_text.npy"))
+
+
+def _known(pairs: DecodedPairs, side: int | None = None) -> Known:
+    assert pairs.clip_image is not None and pairs.clip_text is not None
+    image, text = torch.from_numpy(np.array(pairs.clip_image)), torch.from_numpy(np.array(pairs.clip_text))
+    return Known(image, text, None if side is None else to_pixels(torch.from_numpy(np.array(pairs.at(side)))))
+
+
+def _first(place: Place, run: PriorRun | DecoderRun, parts: nn.ModuleDict, learn: Callable[[], None]) -> None:
+    """What is learned alone, the first time; it is kept beside the weights, so that a resumed training need not learn it again."""
+    name = f"{place.folder}/first-{settings_digest([run.settings(), place.source.digest])[:12]}.safetensors"
     if not place.store.exists(name):
-        pictures, image, text = (torch.from_numpy(np.array(column)) for column in (pairs.at(run.side), pairs.clip_image, pairs.clip_text))
-        learn_sketch(network, Known(to_pixels(pictures), image, text), run)
+        learn()
         with place.store.writing(name) as part:
             save_model(parts, str(part))
     load_model(parts, place.store.path(name))
-    network.sketch.requires_grad_(False)
+    parts.requires_grad_(False)
 
 
 def _upsampler(place: Place, run: UpsamplerRun) -> Assembly:

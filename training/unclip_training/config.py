@@ -72,27 +72,33 @@ class DiffusionRun(Run):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AloneRun:
+    """How a perceptron is learned alone, before the network around it (`alone.py`): `ratio` steps for each of the network's own.
+
+    `noise` is added to the prior's standardised text embeddings, so that other words for the same thing are forgiven.
+    """
+
+    ratio: float
+    batch_size: int
+    lr: float
+    warmup: int = 30
+    noise: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class PriorRun(DiffusionRun):
     """The diffusion prior. `drop_text` is the share of captions left out, for guidance.
 
     With `fit_stats`, the embeddings' mean and spread are measured before training; else the paper's constants hold. With `analytic`, the
-    sampler of the finished prior is Analytic-DPM, whose noise power is measured after training.
+    sampler of the finished prior is Analytic-DPM, whose noise power is measured after training. `guessing` is wanted where the model has
+    a guess.
     """
 
     model: PriorConfig
     drop_text: float = 0.1
     fit_stats: bool = True
     analytic: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class SketchRun:
-    """How the compact decoder's sketch is learned, alone and before the U-Net (`sketching.py`): `ratio` steps for each of the U-Net's."""
-
-    ratio: float
-    batch_size: int
-    lr: float
-    warmup: int = 30
+    guessing: AloneRun | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +114,7 @@ class DecoderRun(DiffusionRun):
     drop_text: float = 0.5
     fit_stats: bool = True
     embedding_noise: float = 0.0
-    sketching: SketchRun | None = None
+    sketching: AloneRun | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,13 +12,14 @@ from unclip_models.config import (
     ClipConfig,
     CompactDecoderConfig,
     CompactUpsamplerConfig,
+    GuessConfig,
     PriorConfig,
     SketchConfig,
     TowerConfig,
     UNetConfig,
 )
 from unclip_models.paper import PAPER_CLIP, PAPER_DECODER, PAPER_PRIOR, PAPER_UPSAMPLER_256, PAPER_UPSAMPLER_1024
-from unclip_training.config import AnyRun, ClipRun, DecoderRun, JudgeRun, PriorRun, SketchRun, UpsamplerRun
+from unclip_training.config import AloneRun, AnyRun, ClipRun, DecoderRun, JudgeRun, PriorRun, UpsamplerRun
 from unclip_training.judge import JudgeConfig
 from unclip_training.optim import Optim
 
@@ -56,15 +57,28 @@ def judge_tiny() -> JudgeRun:
 
 
 def prior_tiny() -> PriorRun:
-    """The paper's prior with 2 blocks of width 192. About 90 s on two cores, 17 passes over 4,200 pairs."""
-    model = PriorConfig(embed_dim=TINY_DIM, text_width=128, context=TINY_CONTEXT, tower=TowerConfig(width=192, depth=2, heads=4))
-    optim = Optim(lr=1.5e-3, warmup=50, betas=(0.9, 0.96), eps=1e-6, weight_decay=0.06, ema_decay=0.98)
-    diffusion = Diffusion(schedule="cosine", prediction="x0", sampler="ddim", steps=(10,), clip=None)
-    return PriorRun(recipe="prior_tiny", stage="prior", model=model, steps=1100, batch_size=64, optim=optim, side=128, diffusion=diffusion)
+    """A perceptron's guess from the text embedding (120 passes), and 2 blocks of width 128 around it. About 75 s on two cores.
+
+    On the starter corpus the guess alone comes to a cosine of 0.985 with the embedding of a training caption's picture, in 51 CPU seconds.
+    """
+    tower, guess = TowerConfig(width=128, depth=2, heads=4), GuessConfig(width=2048, depth=1)
+    model = PriorConfig(embed_dim=TINY_DIM, text_width=128, context=TINY_CONTEXT, tower=tower, guess=guess)
+    return PriorRun(
+        recipe="prior_tiny",
+        stage="prior",
+        model=model,
+        steps=800,
+        batch_size=64,
+        optim=Optim(lr=1e-3, warmup=50, betas=(0.9, 0.96), eps=1e-6, weight_decay=0.06, ema_decay=0.98),
+        side=128,
+        diffusion=Diffusion(schedule="cosine", prediction="x0", sampler="ddim", steps=(4,), clip=None),
+        drop_text=0.05,
+        guessing=AloneRun(ratio=2.5, batch_size=256, lr=2e-3, noise=0.1),
+    )
 
 
 def decoder_tiny() -> DecoderRun:
-    """A perceptron's sketch from both embeddings (310 passes), and a small U-Net around it (15 passes). 7 minutes on two cores."""
+    """A perceptron's sketch from both embeddings (300 passes), and a small U-Net around it (9 passes). 6 minutes on two cores."""
     unet = UNetConfig(side=16, channels=48, multipliers=(1,), num_blocks=1, head_channels=16, num_groups=8, condition_width=256)
     sketch = SketchConfig(width=2048, depth=1, components=768)
     model = CompactDecoderConfig(image_size=32, patch=2, unet=unet, embed_dim=TINY_DIM, text_width=128, sketch=sketch)
@@ -72,7 +86,7 @@ def decoder_tiny() -> DecoderRun:
         recipe="decoder_tiny",
         stage="decoder",
         model=model,
-        steps=4000,
+        steps=2400,
         batch_size=16,
         optim=Optim(lr=1.5e-3, warmup=100, betas=(0.9, 0.99), ema_decay=0.99),
         side=32,
@@ -82,9 +96,9 @@ def decoder_tiny() -> DecoderRun:
         times_mean=-0.5,
         times_std=1.4,
         weighting="detail",
-        drop_text=0.25,
-        embedding_noise=0.25,
-        sketching=SketchRun(ratio=1.25, batch_size=256, lr=2.5e-3),
+        drop_text=0.2,
+        embedding_noise=0.2,
+        sketching=AloneRun(ratio=2.0, batch_size=256, lr=2.5e-3),
     )
 
 

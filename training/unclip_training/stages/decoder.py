@@ -50,7 +50,7 @@ class DecoderStage(DiffusionStage[DecoderRun]):
         if self.run.weighting != "detail":
             return super().weight_at(t_B)
         assert isinstance(self.network, CompactDecoder)
-        return self.network.shares(t_B).said_detail.flatten().square().clamp_min(1e-4).reciprocal()
+        return self.network.shares(t_B, 1).said_detail.square().clamp_min(1e-4).reciprocal()
 
     def paint(self) -> Image.Image | None:
         """Pairs of training picture and its reconstruction from the embedding alone."""
