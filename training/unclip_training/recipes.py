@@ -114,7 +114,7 @@ def upsampler_1024_tiny() -> UpsamplerRun:
 
 def _tiny_upsampler(recipe: str, low: int) -> UpsamplerRun:
     first = low == 32
-    unet = UNetConfig(side=low, channels=32, multipliers=(1, 2), num_blocks=1, num_groups=8)
+    unet = UNetConfig(side=low, channels=32, multipliers=(1,), num_blocks=1, num_groups=8, condition_width=128)
     return UpsamplerRun(
         recipe=recipe,
         stage="upsampler_256" if first else "upsampler_1024",
