@@ -28,7 +28,7 @@ $(VENV)/.ready: pyproject.toml Makefile
 
 setup: $(VENV)/.ready ## make .venv and install everything into it (about two minutes)
 
-demo: setup ## crawl, curate, train, evaluate, promote and paint, on this machine (about a quarter of an hour)
+demo: setup ## crawl, curate, train, evaluate, promote and paint, on this machine (within half an hour)
 	$(BIN)/unclip demo
 
 test: setup ## the quick tests, then the slow ones
