@@ -33,10 +33,10 @@ demo: setup ## crawl, curate, train, evaluate, promote and paint, on this machin
 
 test: setup ## the quick tests, then the slow ones
 	$(BIN)/python -m pytest -q
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m slow --timeout 900
 
 test-slow: setup ## the slow tests alone
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m slow --timeout 900
 
 test-faults: setup ## kill the demo in the middle of every act and run it again
 	$(BIN)/python -m pytest -q -m faults --timeout 1800
