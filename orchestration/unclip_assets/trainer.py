@@ -17,7 +17,7 @@ from unclip_assets.current import Pointer, present, run_name
 from unclip_assets.leash import leashed
 from unclip_assets.settings import default_tracking_uri
 from unclip_pairs.errors import UserError
-from unclip_pairs.manifest import Manifest, read_manifest
+from unclip_pairs.manifest import Manifest, read_manifest, settings_digest
 from unclip_pairs.store import Store
 
 PROGRESS = re.compile(rb"unclip-progress stage=\S+ step=(\d+)/(\d+) ?([^\r\n]*)")
@@ -51,6 +51,13 @@ def followed(log: Path, act: Act) -> Iterator[None]:
         follower.join()
 
 
+def recipe_digest(recipe: str) -> str:
+    """The digest of a recipe's settings; empty for an unknown one, which the training refuses in a sentence of its own."""
+    from unclip_training.recipes import RECIPES
+
+    return settings_digest(RECIPES[recipe]().settings()) if recipe in RECIPES else ""
+
+
 class TrainingConfig(dg.Config):
     """One launch of a training: which recipe, how long, from which seed."""
 
@@ -61,10 +68,11 @@ class TrainingConfig(dg.Config):
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """A training that is wanted: which recipe, on which data, in which space."""
+    """A training that is wanted: which recipe (and, by digest, what stands in it), on which data, in which space."""
 
     stage: str
     size: str
+    settings: str
     dataset: Pointer
     clip: Pointer | None
     steps: int | None
@@ -78,9 +86,9 @@ class Order:
 
     @property
     def run(self) -> str:
-        """The run's name: the same for the same order, so that a run begun is found again after a crash."""
+        """The run's name: the same for the same order, so that a run begun is found again after a crash; a changed recipe has another."""
         clip = self.clip.digest if self.clip else None
-        return run_name(recipe=self.recipe, data=self.dataset.digest, clip=clip, steps=self.steps, seed=self.seed)
+        return run_name(recipe=self.recipe, settings=self.settings, data=self.dataset.digest, clip=clip, steps=self.steps, seed=self.seed)
 
     @property
     def folder(self) -> str:
@@ -106,7 +114,10 @@ class Trainer(dg.ConfigurableResource[Any]):
         """The order for a stage; CLIP and the judge learn from pictures and captions, all others in the space of the present CLIP."""
         clip = None if stage in ("clip", "judge") else present(store, "clip_model")
         size, uri = config.size or self.size, self.tracking_uri
-        return Order(stage=stage, size=size, dataset=dataset, clip=clip, steps=config.steps, seed=config.seed, tracking_uri=uri)
+        settings = recipe_digest(f"{stage}_{size}")
+        return Order(
+            stage=stage, size=size, settings=settings, dataset=dataset, clip=clip, steps=config.steps, seed=config.seed, tracking_uri=uri
+        )
 
     def train(self, context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient, store: Store, order: Order, act: Act) -> Manifest:
         """The run's manifest; what is trained is not trained again. `UserError` when the training refuses what it is given."""

@@ -14,7 +14,7 @@ import pytest
 from unclip_assets.acts import Act, Silence
 from unclip_assets.current import Pointer, find, point, present
 from unclip_assets.leash import leashed
-from unclip_assets.trainer import Order, followed, last_line
+from unclip_assets.trainer import Order, followed, last_line, recipe_digest
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import open_store
 
@@ -74,12 +74,14 @@ def test_progress_is_followed_from_the_log(tmp_path: Path) -> None:
 
 def order(**changed: Any) -> Order:
     one = {"stage": "prior", "size": "tiny", "dataset": Pointer("v-1", "d"), "clip": Pointer("c", "e"), "steps": 3, "seed": 0}
-    return Order(**one | {"tracking_uri": "http://tracking.example"} | changed)
+    return Order(**one | {"settings": recipe_digest("prior_tiny"), "tracking_uri": "http://tracking.example"} | changed)
 
 
 def test_the_same_order_has_the_same_run_and_another_seed_another(tmp_path: Path) -> None:
     assert order().run == order().run == order(tracking_uri="").run
     assert order().run != order(seed=1).run
+    assert order().run != order(settings=recipe_digest("prior_paper")).run, "a changed recipe is another training"
+    assert recipe_digest("prior_huge") == "", "the training itself says that it does not know this recipe"
     assert order().folder == f"models/prior/{order().run}"
     words = order().command(open_store(tmp_path))
     assert words[3] == "prior_tiny" and words[words.index("--tracking") + 1] == "http://tracking.example"

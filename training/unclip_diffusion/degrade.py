@@ -1,7 +1,8 @@
 """This file is how the small picture is spoilt while an upsampler trains, so that it forgives the stage before it.
 
 Ramesh et al. (2022), appendix C: a gaussian blur for the first upsampler, as in SR3; BSR degradation for the second. The latter is written
-here after the description in Zhang et al. (2021): blur, resize, noise and JPEG in random order and strength. Pictures are in [-1, 1].
+here after the description in Zhang et al. (2021): blur, resize, noise and JPEG in random order and strength. `stained` is for a decoder
+smaller than theirs. Pictures are in [-1, 1].
 """
 
 import math
@@ -35,6 +36,13 @@ def gaussian_blur(x_BCHW: Tensor, kernel: int = 3, sigma: float = 0.6) -> Tensor
     padded = nn.functional.pad(x_BCHW, (margin,) * 4, mode="reflect")
     across = nn.functional.conv2d(padded, weights_K.view(1, 1, 1, -1).repeat(channels, 1, 1, 1), groups=channels)
     return nn.functional.conv2d(across, weights_K.view(1, 1, -1, 1).repeat(channels, 1, 1, 1), groups=channels)
+
+
+def stained(x_BCHW: Tensor, most: float) -> Tensor:
+    """The same with noise as smooth as a small decoder's errors, in each picture of a deviation drawn between 0 and `most`."""
+    noise_BCHW = gaussian_blur(torch.randn_like(x_BCHW), kernel=5, sigma=0.4 + 0.8 * float(torch.rand(())))
+    deviation_B111 = most * torch.rand(len(x_BCHW), 1, 1, 1, device=x_BCHW.device)
+    return x_BCHW + deviation_B111 * noise_BCHW / noise_BCHW.std()
 
 
 def degrade_light(x_BCHW: Tensor, generator: torch.Generator) -> Tensor:

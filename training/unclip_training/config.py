@@ -119,12 +119,17 @@ class DecoderRun(DiffusionRun):
 
 @dataclass(frozen=True, kw_only=True)
 class UpsamplerRun(DiffusionRun):
-    """An upsampler, trained on crops of `crop` pixels; the small picture it is given is degraded in `degraded_share` of the cases."""
+    """An upsampler, trained on crops of `crop` pixels; the small picture it is given is degraded in `degraded_share` of the cases.
+
+    Smooth noise of a deviation up to `conditioning_noise` is then added to it, so that it learns to forgive the decoder's stains (noise
+    conditioning augmentation, Ho et al., 2021, Cascaded Diffusion Models, section 4).
+    """
 
     model: AnyUpsamplerConfig
     crop: int
     degradation: Degradation
     degraded_share: float = 0.5
+    conditioning_noise: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -57,48 +57,53 @@ def judge_tiny() -> JudgeRun:
 
 
 def prior_tiny() -> PriorRun:
-    """A perceptron's guess from the text embedding (120 passes), and 2 blocks of width 128 around it. About 75 s on two cores.
+    """A perceptron's guess from the text embedding (60 passes), and 2 blocks of width 128 around it. About 75 s on two cores.
 
-    On the starter corpus the guess alone comes to a cosine of 0.985 with the embedding of a training caption's picture, in 51 CPU seconds.
+    A wide perceptron and a high rate pay: 1,000 steps at width 4096 leave a whitened squared error of 0.008 on training captions in 35 s,
+    2,000 at width 2048 and a third of the rate one of 0.029 in 30 s.
     """
-    tower, guess = TowerConfig(width=128, depth=2, heads=4), GuessConfig(width=2048, depth=1)
+    tower, guess = TowerConfig(width=128, depth=2, heads=4), GuessConfig(width=4096, depth=1)
     model = PriorConfig(embed_dim=TINY_DIM, text_width=128, context=TINY_CONTEXT, tower=tower, guess=guess)
     return PriorRun(
         recipe="prior_tiny",
         stage="prior",
         model=model,
-        steps=800,
+        steps=500,
         batch_size=64,
         optim=Optim(lr=1e-3, warmup=50, betas=(0.9, 0.96), eps=1e-6, weight_decay=0.06, ema_decay=0.98),
         side=128,
         diffusion=Diffusion(schedule="cosine", prediction="x0", sampler="ddim", steps=(4,), clip=None),
         drop_text=0.05,
-        guessing=AloneRun(ratio=2.5, batch_size=256, lr=2e-3, noise=0.1),
+        guessing=AloneRun(ratio=2.0, batch_size=256, lr=6e-3, noise=0.1),
     )
 
 
 def decoder_tiny() -> DecoderRun:
-    """A perceptron's sketch from both embeddings (300 passes), and a small U-Net around it (9 passes). 6 minutes on two cores."""
+    """A perceptron's sketch from both embeddings (60 passes), and a small U-Net around it (4 passes). 5 to 6 minutes on two cores.
+
+    Of 200 training captions, through the prior, the sketch alone was taken for its own concept in 0.26 at width 2048 and a rate of 2.5e-3
+    (4,800 steps, 155 s), in 0.43 at width 8192 and 2e-3 (1,000 steps, 130 s), in 0.60 at 6e-3 with 1,024 components (1,000 steps, 190 s).
+    """
     unet = UNetConfig(side=16, channels=48, multipliers=(1,), num_blocks=1, head_channels=16, num_groups=8, condition_width=256)
-    sketch = SketchConfig(width=2048, depth=1, components=768)
+    sketch = SketchConfig(width=8192, depth=1, components=1024)
     model = CompactDecoderConfig(image_size=32, patch=2, unet=unet, embed_dim=TINY_DIM, text_width=128, sketch=sketch)
     return DecoderRun(
         recipe="decoder_tiny",
         stage="decoder",
         model=model,
-        steps=2400,
+        steps=1000,
         batch_size=16,
         optim=Optim(lr=1.5e-3, warmup=100, betas=(0.9, 0.99), ema_decay=0.99),
         side=32,
-        diffusion=Diffusion(schedule="cosine", prediction="v", sampler="ddim", steps=(4,)),
+        diffusion=Diffusion(schedule="cosine", prediction="v", sampler="ddim", steps=(2,)),
         channels_last=True,
         times="logit_normal",
         times_mean=-0.5,
         times_std=1.4,
         weighting="detail",
-        drop_text=0.2,
-        embedding_noise=0.2,
-        sketching=AloneRun(ratio=2.0, batch_size=256, lr=2.5e-3),
+        drop_text=0.1,
+        embedding_noise=0.15,
+        sketching=AloneRun(ratio=1.0, batch_size=256, lr=6e-3),
     )
 
 
@@ -127,6 +132,7 @@ def _tiny_upsampler(recipe: str, low: int) -> UpsamplerRun:
         channels_last=True,
         crop=32,
         degradation="blur" if first else "bsr",
+        conditioning_noise=0.12 if first else 0.0,
     )
 
 

@@ -5,7 +5,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from unclip_diffusion.degrade import degrade_light, gaussian_blur
+from unclip_diffusion.degrade import degrade_light, gaussian_blur, stained
 from unclip_models.upsampler import CompactUpsampler, Upsampler
 from unclip_training.batches import Batch
 from unclip_training.config import UpsamplerRun
@@ -41,7 +41,8 @@ class UpsamplerStage(DiffusionStage[UpsamplerRun]):
         else:
             worse = degrade_light(low, torch.Generator().manual_seed(int(torch.randint(2**31, (1,)))))
         chosen_B = torch.rand(len(low), device=low.device) < self.run.degraded_share
-        return torch.where(chosen_B.view(-1, 1, 1, 1), worse, low)
+        spoilt = torch.where(chosen_B.view(-1, 1, 1, 1), worse, low)
+        return stained(spoilt, self.run.conditioning_noise) if self.run.conditioning_noise else spoilt
 
     def paint(self) -> Image.Image | None:
         """Triples: the small picture enlarged, the upsampler's, the true one."""
