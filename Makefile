@@ -28,7 +28,7 @@ $(VENV)/.ready: pyproject.toml Makefile
 
 setup: $(VENV)/.ready ## make .venv and install everything into it (about two minutes)
 
-demo: setup ## crawl, curate, train, evaluate, promote and paint, on this machine (within half an hour)
+demo: setup ## crawl, curate, train, evaluate, promote and paint, on this machine (about 25 minutes)
 	$(BIN)/unclip demo
 
 test: setup ## the quick tests, then the slow ones
@@ -72,7 +72,7 @@ mlflow: setup ## the MLflow UI on http://127.0.0.1:5000, on the demo's runs and 
 	  --backend-store-uri sqlite:///$(UNCLIP_HOME)/mlflow/mlflow.db --artifacts-destination $(UNCLIP_HOME)/mlflow/artifacts
 
 bench: setup ## every script in benchmarks/, one after another
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 clean: ## remove environments and caches (never $UNCLIP_HOME)
 	rm -rf .venv .venv-newest .pytest_cache .ruff_cache .import_linter_cache

@@ -46,7 +46,7 @@ def unclip(
 def demo(
     context: typer.Context,
     size: Annotated[
-        str, typer.Option(help="full: more than 4,000 pictures, within half an hour; smoke: minutes, paints nothing nice.")
+        str, typer.Option(help="full: more than 4,000 pictures, about 22 minutes on two cores; smoke: minutes, paints nothing nice.")
     ] = "full",
     port: Annotated[int, typer.Option(help="Where the demo's own web site listens; keep it the same when you run it again.")] = DEMO_PORT,
 ) -> None:
