@@ -69,10 +69,13 @@ class Story:
         return [sys.executable, "-m", "unclip_orchestration.cli", "--home", str(self.home), "demo", "--size", "smoke", "--port", self.port]
 
     def manifests(self) -> dict[str, tuple[str, int]]:
-        """Digest and time of writing of every manifest; whoever reads half a file here fails."""
+        """Digest and time of writing of every manifest; whoever reads half a file here fails.
+
+        A bundle's copies of its stages' manifests say where it comes from, not that it is finished: its own manifest does.
+        """
         found = {}
         for path in self.home.rglob("*.json"):
-            if path.name.startswith(".part-") or "npm" in path.parts:
+            if path.name.startswith(".part-") or {"npm", "lineage"} & set(path.parts):
                 continue
             content = json.loads(path.read_text())
             if isinstance(content, dict) and {"kind", "digest", "inputs"} <= set(content):
