@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, read_manifest
 from unclip_pairs.store import Store
-from unclip_release.bundle import bundle_folder
+from unclip_release.bundle import bundle_folder, weights_digest
 from unclip_release.registry import ModelVersion, Registry
 
 PREFIX = "unclip:"
@@ -62,7 +62,13 @@ def _manifests(store: Store) -> dict[str, tuple[str, Manifest]]:
         for name in store.names(folder):
             if name.endswith(".json") and not _is_detail(name) and (manifest := _read(store, name)) is not None:
                 found.setdefault(manifest.digest, (name, manifest))
-    return found
+    return _by_weights(found) | found
+
+
+def _by_weights(known: Mapping[str, tuple[str, Manifest]]) -> dict[str, tuple[str, Manifest]]:
+    """The models again, by the digest of their weights: a training names the CLIP it learned from so."""
+    models = [entry for entry in known.values() if entry[1].kind == "model"]
+    return {digest: entry for entry in models if (digest := weights_digest(entry[1])) is not None}
 
 
 def _is_detail(name: str) -> bool:
@@ -93,11 +99,11 @@ def _walk(known: Mapping[str, tuple[str, Manifest]], digest: str, label: str, de
         yield Step(depth, label, "not in this store", digest)
         return
     name, manifest = known[digest]
-    if digest in seen:
-        yield Step(depth, label, f"{name} (see above)", digest)
+    if manifest.digest in seen:
+        yield Step(depth, label, f"{name} (see above)", manifest.digest)
         return
-    seen.add(digest)
-    yield Step(depth, manifest.kind if manifest.kind == label else f"{label} ({manifest.kind})", name, digest, _facts(manifest))
+    seen.add(manifest.digest)
+    yield Step(depth, manifest.kind if manifest.kind == label else f"{label} ({manifest.kind})", name, manifest.digest, _facts(manifest))
     for source, inner in sorted(manifest.inputs.items()):
         yield from _walk(known, inner, source, depth + 1, seen)
 
@@ -141,7 +147,8 @@ def steps(store: Store, registry: Registry | None, start: str) -> list[Step]:
         found.append(_version_step(version, len(found)))
     known = _manifests(store)
     if digest in known:
-        known = _bundled(store, bundle_folder(known[digest][1])) | known
+        bundled = _bundled(store, bundle_folder(known[digest][1]))
+        known = _by_weights(bundled) | bundled | known
     return [*found, *_walk(known, digest, "bundle", len(found), set())]
 
 

@@ -111,8 +111,8 @@ class Trainer(dg.ConfigurableResource[Any]):
     tracking_uri: str
 
     def order(self, store: Store, stage: str, config: TrainingConfig, dataset: Pointer) -> Order:
-        """The order for a stage; CLIP and the judge learn from pictures and captions, all others in the space of the present CLIP."""
-        clip = None if stage in ("clip", "judge") else present(store, "clip_model")
+        """The order for a stage; the prior and the decoder learn in the space of the present CLIP, the others know none."""
+        clip = present(store, "clip_model") if stage in ("prior", "decoder") else None
         size, uri = config.size or self.size, self.tracking_uri
         settings = recipe_digest(f"{stage}_{size}")
         return Order(

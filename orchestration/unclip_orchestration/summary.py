@@ -108,9 +108,9 @@ def show(console: Console, store: Store, summary: Mapping[str, Any]) -> None:
         [
             f"look at      {store.path('demo/contact_sheet.png')}",
             'paint        unclip generate "a red apple, noto" -n 4 --seed 7 -o pictures',
-            "vary         unclip variations pictures/0.png",
+            "vary         unclip variations pictures/7.png",
             "ask why      unclip verdicts --why KEY",
-            "trace        unclip lineage pictures/0.png",
+            "trace        unclip lineage pictures/7.png",
             "serve        unclip keys create me; unclip serve --port 8000",
             "look inside  make dev (Dagster)   make mlflow (MLflow)",
         ]

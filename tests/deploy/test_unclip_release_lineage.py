@@ -67,6 +67,12 @@ def test_each_manifest_is_told_once(registered_store: Store, picture: Path) -> N
     assert len([name for name in told if name.startswith("datasets/v-000000000001/manifest.json (see above)")]) >= 1
 
 
+def test_the_clip_that_a_stage_learned_from_is_found_by_its_weights(registered_store: Store, picture: Path) -> None:
+    told = [step for step in steps(registered_store, None, str(picture)) if step.kind.startswith("clip")]
+    assert {step.name.removesuffix(" (see above)") for step in told} == {"models/clip/first/manifest.json"}
+    assert len(told) == 3, "once in the bundle, once in the prior, once in the decoder"
+
+
 def test_the_bundle_alone_still_tells_its_stages_and_its_dataset(
     registered_store: Store, bundle: Manifest, picture: Path, tmp_path: Path
 ) -> None:

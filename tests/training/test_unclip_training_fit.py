@@ -14,6 +14,7 @@ from unclip_diffusion.config import Diffusion
 from unclip_models.checkpoint import read_extra
 from unclip_models.config import CompactDecoderConfig, CompactUpsamplerConfig, SketchConfig, TowerConfig, UNetConfig
 from unclip_pairs.errors import UserError
+from unclip_pairs.manifest import read_manifest
 from unclip_pairs.store import Store
 from unclip_training import recipes
 from unclip_training.checkpoints import Checkpoints
@@ -89,6 +90,8 @@ def test_clip_learns_from_the_safe_pairs_of_a_crawl(crawled: Store) -> None:
     fit(crawled, clip_run(), Launch(dataset="safe", name="first", track=False))
     manifest = json.loads(crawled.read_bytes("models/clip/first/manifest.json"))
     assert manifest["counts"]["pairs"] == 30
+    verdicts = read_manifest(crawled, "verdicts/safety.json")
+    assert verdicts is not None and manifest["inputs"]["verdicts"] == verdicts.digest, "lineage walks on from here"
 
 
 def test_the_judge_scores_a_right_caption_above_a_wrong_one(shapes: Store) -> None:

@@ -66,7 +66,8 @@ def plan(store: Store, run: AnyRun, launch: Launch) -> Work:
     except ValueError as error:
         raise UserError(str(error)) from error
     source = pairs_source(store, launch.dataset)
-    return Work(run, launch, source, f"models/{run.stage}/{launch.name}", {"dataset": source.digest} | _clip_input(store, launch.clip))
+    learned_from = {"dataset": source.digest} | ({"verdicts": source.verdicts} if source.verdicts else {})
+    return Work(run, launch, source, f"models/{run.stage}/{launch.name}", learned_from | _clip_input(store, launch.clip))
 
 
 def _clip_input(store: Store, clip: str | None) -> dict[str, str]:

@@ -20,12 +20,13 @@ PICTURE_EXTENSIONS = ("png", "jpg", "webp")
 
 @dataclass(frozen=True)
 class PairSource:
-    """Finished shards, the keys to take from them (None: all), and the digest of both."""
+    """Finished shards, the keys to take from them (None: all), the digest of both, and that of the verdicts that chose the keys."""
 
     digest: str
     shards: tuple[str, ...]
     keys: frozenset[str] | None
     count: int
+    verdicts: str | None = None
 
     @property
     def digest12(self) -> str:
@@ -78,7 +79,7 @@ def _safe_set(store: Store) -> PairSource:
     if not keys or not shards:
         raise UserError(f"the safe set of {store.root} is empty; crawl some pairs, or loosen the policy")
     digests = [manifest.digest for shard in shards if (manifest := read_manifest(store, f"{shard}.json"))]
-    return PairSource(settings_digest([verdict.digest, digests, sorted(keys)]), tuple(shards), keys, len(keys))
+    return PairSource(settings_digest([verdict.digest, digests, sorted(keys)]), tuple(shards), keys, len(keys), verdict.digest)
 
 
 def _held_out_keys(store: Store) -> set[str]:
