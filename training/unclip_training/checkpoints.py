@@ -51,7 +51,8 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
         return None
     try:
         content = torch.load(path, weights_only=True, map_location="cpu")
-        content["global_step"], content["state_dict"], content["unclip"]
+        if missing := {"global_step", "state_dict", "unclip"} - set(content):
+            raise KeyError(f"no {min(missing)}")
     except (RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, EOFError, KeyError, TypeError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0][:100] if str(error).strip() else type(error).__name__
         raise UserError(
