@@ -82,7 +82,8 @@ def decoder_tiny() -> DecoderRun:
     """A perceptron's sketch from both embeddings (60 passes), and a small U-Net around it (4 passes). 5 to 6 minutes on two cores.
 
     Of 200 training captions, through the prior, the sketch alone was taken for its own concept in 0.26 at width 2048 and a rate of 2.5e-3
-    (4,800 steps, 155 s), in 0.43 at width 8192 and 2e-3 (1,000 steps, 130 s), in 0.60 at 6e-3 with 1,024 components (1,000 steps, 190 s).
+    (4,800 steps, 155 s), in 0.43 at width 8192 and 2e-3 (1,000 steps, 130 s), in 0.60 at 6e-3 with 1,024 components and a better
+    prior (1,000 steps, 190 s).
     """
     unet = UNetConfig(side=16, channels=48, multipliers=(1,), num_blocks=1, head_channels=16, num_groups=8, condition_width=256)
     sketch = SketchConfig(width=8192, depth=1, components=1024)
