@@ -7,7 +7,7 @@ import argparse
 import time
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from unclip_models.unet import UNet
 from unclip_training.precision import chosen
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="rounds; the fastest of each kind counts")
     options = parser.parse_args()
     config = decoder_tiny().model.unet
-    unet: nn.Module = UNet(config).to(memory_format=torch.channels_last)
+    unet = UNet(config).to(memory_format=torch.channels_last)
     x = torch.randn(16, config.channels, config.side, config.side).contiguous(memory_format=torch.channels_last)
     emb = torch.randn(16, config.time_width)
     best = {False: float("inf"), True: float("inf")}

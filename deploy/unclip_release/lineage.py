@@ -62,7 +62,7 @@ def _manifests(store: Store) -> dict[str, tuple[str, Manifest]]:
         for name in store.names(folder):
             if name.endswith(".json") and not _is_detail(name) and (manifest := _read(store, name)) is not None:
                 found.setdefault(manifest.digest, (name, manifest))
-    return _by_weights(found) | found
+    return found
 
 
 def _by_weights(known: Mapping[str, tuple[str, Manifest]]) -> dict[str, tuple[str, Manifest]]:
@@ -147,9 +147,8 @@ def steps(store: Store, registry: Registry | None, start: str) -> list[Step]:
         found.append(_version_step(version, len(found)))
     known = _manifests(store)
     if digest in known:
-        bundled = _bundled(store, bundle_folder(known[digest][1]))
-        known = _by_weights(bundled) | bundled | known
-    return [*found, *_walk(known, digest, "bundle", len(found), set())]
+        known = _bundled(store, bundle_folder(known[digest][1])) | known
+    return [*found, *_walk(_by_weights(known) | known, digest, "bundle", len(found), set())]
 
 
 def lineage(store: Store, registry: Registry | None, start: str) -> str:

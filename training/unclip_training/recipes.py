@@ -28,7 +28,7 @@ TINY_CONTEXT = 20
 
 
 def clip_tiny() -> ClipRun:
-    """A ResNet with one block per stage on 32 px pictures and a text tower of 2. About 100 s on two cores, 17 passes over 4,200 pairs.
+    """A ResNet with one block per stage on 32 px pictures and a text tower of 2. About 160 s on two cores, 17 passes over 4,200 pairs.
 
     On 4,000 pairs of five emoji styles, after 13 passes: the right caption among all 4,100 for 0.56 of the pictures; a ViT in as many
     seconds: 0.02.
@@ -50,14 +50,14 @@ def clip_tiny() -> ClipRun:
 
 
 def judge_tiny() -> JudgeRun:
-    """The evaluation's judge on frozen MobileNetV2 features. About 30 s on two cores, most of it for the features."""
+    """The evaluation's judge on frozen MobileNetV2 features. About a minute on two cores, much of it for the features."""
     model = JudgeConfig(vocab=2048, context=TINY_CONTEXT, width=96, depth=1, heads=4, dim=128)
     optim = Optim(lr=1e-3, warmup=30, weight_decay=0.1, ema_decay=0.99)
     return JudgeRun(recipe="judge_tiny", stage="judge", model=model, steps=350, batch_size=128, optim=optim, side=128)
 
 
 def prior_tiny() -> PriorRun:
-    """A perceptron's guess from the text embedding (60 passes), and 2 blocks of width 128 around it. About 75 s on two cores.
+    """A perceptron's guess from the text embedding (60 passes), and 2 blocks of width 128 around it. About 90 s on two cores.
 
     A wide perceptron and a high rate pay: 1,000 steps at width 4096 leave a whitened squared error of 0.008 on training captions in 35 s,
     2,000 at width 2048 and a third of the rate one of 0.029 in 30 s.
@@ -79,7 +79,7 @@ def prior_tiny() -> PriorRun:
 
 
 def decoder_tiny() -> DecoderRun:
-    """A perceptron's sketch from both embeddings (60 passes), and a small U-Net around it (4 passes). 5 to 6 minutes on two cores.
+    """A perceptron's sketch from both embeddings (60 passes), and a small U-Net around it (4 passes). 7 minutes on two cores.
 
     Of 200 training captions, through the prior, the sketch alone was taken for its own concept in 0.26 at width 2048 and a rate of 2.5e-3
     (4,800 steps, 155 s), in 0.43 at width 8192 and 2e-3 (1,000 steps, 130 s), in 0.60 at 6e-3 with 1,024 components and a better
@@ -109,12 +109,12 @@ def decoder_tiny() -> DecoderRun:
 
 
 def upsampler_256_tiny() -> UpsamplerRun:
-    """The first upsampler, 32 to 64 px, on crops of 32. About a minute on two cores."""
+    """The first upsampler, 32 to 64 px, on crops of 32. A minute and a half on two cores."""
     return _tiny_upsampler("upsampler_256_tiny", 32)
 
 
 def upsampler_1024_tiny() -> UpsamplerRun:
-    """The second upsampler, 64 to 128 px, on crops of 32. About a minute on two cores."""
+    """The second upsampler, 64 to 128 px, on crops of 32. A minute and a half on two cores."""
     return _tiny_upsampler("upsampler_1024_tiny", 64)
 
 

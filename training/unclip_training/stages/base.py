@@ -1,5 +1,6 @@
 """This file is what all stages share: a network with its loss, its optimiser, its average, and a guard against divergence."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
@@ -40,7 +41,7 @@ class LossGuard:
         return f"the loss rose from {mean:.4g} to {loss:.4g} and stayed there" if self.spikes >= SPIKES_ALLOWED else None
 
 
-class Stage(LightningModule, Generic[RunKind]):
+class Stage(LightningModule, ABC, Generic[RunKind]):
     """A network and how it learns. `network` is what is trained, averaged and saved; frozen companions are held outside the module tree."""
 
     def __init__(self, run: RunKind, network: nn.Module) -> None:
@@ -52,9 +53,9 @@ class Stage(LightningModule, Generic[RunKind]):
         self.ema: Ema | None = None
         self.identity: dict[str, Any] = {}
 
+    @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
         """The mean loss of a batch, a scalar."""
-        raise NotImplementedError
 
     def paint(self) -> Image.Image | None:
         """A grid that shows what the stage can do now, painted with the averaged weights; None for a stage that paints nothing."""
