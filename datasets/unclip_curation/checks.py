@@ -4,10 +4,11 @@ import itertools
 
 from pyarrow.parquet import read_table
 
+from unclip_curation.findings import STAGES, judge
 from unclip_curation.policy import Policy
 from unclip_curation.scoring import kept_keys
 from unclip_curation.tables import add_policy, open_tables
-from unclip_curation.verdicts import STAGES, read_verdicts
+from unclip_curation.verdicts import read_verdicts
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.shards import shard_names
 from unclip_pairs.store import Store
@@ -42,9 +43,11 @@ def explicit_share(store: Store, version: str, policy: Policy) -> float:
     keys = [key for split in ("train", "held_out") for key in published(store, version, split, "key")]
     with open_tables(store) as connection:
         add_policy(connection, policy)
-        explicit = {key for (key,) in connection.execute("SELECT key FROM safety_findings WHERE reason = 'explicit'").fetchall()}
-        scored = {key for (key,) in connection.execute("SELECT key FROM safety").fetchall()}
-    return sum(key in explicit or key not in scored for key in keys) / len(keys) if keys else 0.0
+        judge(connection, store)
+        found = "SELECT key FROM judged WHERE list_contains(reasons, 'explicit') OR NOT safety_scored"
+        listed = "SELECT key FROM safety_findings WHERE reason = 'explicit'"
+        explicit = {key for (key,) in connection.execute(f"{found} UNION {listed}").fetchall()}
+    return sum(key in explicit for key in keys) / len(keys) if keys else 0.0
 
 
 def published_is_safe(store: Store, version: str, policy: Policy) -> list[str]:

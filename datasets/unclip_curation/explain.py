@@ -5,7 +5,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from unclip_curation.tables import open_tables
+from unclip_curation.tables import PER_BATCH, PER_STORE, open_tables
 from unclip_curation.verdicts import latest_stage, read_verdicts
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
@@ -25,7 +25,7 @@ def explain(store: Store, key: str, stage: str | None = None) -> str:
         lines = [f"{key} {'stays' if mine[0]['keep'] else 'goes'} (stage {stage}, policy {mine[0]['policy_version']})"]
         lines += [f"  reason: {reason}" for reason in mine[0]["reasons"]] or ["  nothing was found against it"]
         lines += [f"  {name}: {row[name]}" for name in ("url", "page_url", "caption", "licence", "status", "detail") if row.get(name)]
-        for table in ("pairs", "pictures", "captions", "safety", "blocklist", "agreement"):
+        for table in ("pairs", *(columns.table for columns in (PER_BATCH | PER_STORE).values() if "key" in columns.schema.names)):
             lines += _measured(table, _row(connection, table, key))
         alike = connection.execute("SELECT * FROM candidates WHERE a = ? OR b = ? ORDER BY pdq_distance LIMIT 10", [key, key])
         kept = dict(zip(verdicts["key"].to_pylist(), verdicts["keep"].to_pylist(), strict=True))

@@ -1,5 +1,8 @@
 """This file is the tables that a policy's SQL may ask: the crawl's rows and every scorer's columns, over Parquet."""
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
 import duckdb
 import pyarrow as pa
 
@@ -14,18 +17,38 @@ from unclip_curation.columns import (
 )
 from unclip_curation.policy import Policy
 from unclip_curation.scoring import batches
-from unclip_pairs.catalog import connect, view
+from unclip_pairs.catalog import connect, parquet
 from unclip_pairs.errors import UserError
 from unclip_pairs.schema import CRAWL_SCHEMA
 from unclip_pairs.store import Store
 
-_PER_BATCH = {
-    "pictures": ("picture", PICTURE_SCHEMA),
-    "captions": ("caption", CAPTION_SCHEMA),
-    "safety": ("safety", SAFETY_SCHEMA),
-    "blocklist": ("blocklist", BLOCK_SCHEMA),
+
+@dataclass(frozen=True)
+class Columns:
+    """What one scorer measures: its schema and the first stage that judges by it.
+
+    A scorer that `judges_rows` has a row for each stored pair that is still kept; a kept pair without one must not pass.
+    """
+
+    table: str
+    schema: pa.Schema
+    stage: str = "rule"
+    judges_rows: bool = False
+
+
+# by the name that a policy's `scorers` gives: what is written batch by batch, and what is written once per store
+PER_BATCH = {
+    "picture": Columns("pictures", PICTURE_SCHEMA, judges_rows=True),
+    "caption": Columns("captions", CAPTION_SCHEMA, judges_rows=True),
+    "safety": Columns("safety", SAFETY_SCHEMA, "safety", judges_rows=True),
+    "blocklist": Columns("blocklist", BLOCK_SCHEMA, "safety"),
 }
-_PER_STORE = {"agreement": ("agreement", AGREEMENT_SCHEMA), "candidates": ("duplicates", CANDIDATE_SCHEMA)}
+PER_STORE = {
+    "agreement": Columns("agreement", AGREEMENT_SCHEMA, "safety"),
+    "duplicates": Columns("candidates", CANDIDATE_SCHEMA, "duplicate"),
+}
+# the scorers whose columns stand beside the crawl's in `scored`
+WIDE = ("picture", "caption", "safety")
 
 
 def open_tables(store: Store, embeddings: str | None = None) -> duckdb.DuckDBPyConnection:
@@ -37,32 +60,72 @@ def open_tables(store: Store, embeddings: str | None = None) -> duckdb.DuckDBPyC
     if not names:
         raise UserError(f"there is no finished crawl batch in {store.root}; run the crawl first")
     connection = connect()
-    _table(connection, store, "crawled", [f"crawl/{batch}/rows.parquet" for batch in names], CRAWL_SCHEMA)
-    # a pair that two batches met counts once: stored before not stored, then the latest
-    connection.execute(
-        "CREATE VIEW pairs AS SELECT * FROM crawled"
-        " QUALIFY row_number() OVER (PARTITION BY key ORDER BY status <> 'ok', fetched_at DESC, shard) = 1"
-    )
-    for table, (scorer, schema) in _PER_BATCH.items():
-        finished = [f"features/{batch}/{scorer}" for batch in names if store.exists(f"features/{batch}/{scorer}.json")]
-        _table(connection, store, table, [f"{name}.parquet" for name in finished], schema)
-    for table, (file, schema) in _PER_STORE.items():
-        _table(connection, store, table, [f"features/{file}.parquet"] if store.exists(f"features/{file}.json") else [], schema)
-    _table(connection, store, "embeddings", embedding_files(store, embeddings), SIMILARITY_SCHEMA)
+    _add_pairs(connection, store, names)
+    for scorer, columns in PER_BATCH.items():
+        _add(connection, store, columns, feature_files(store, names, scorer))
+    for scorer, columns in PER_STORE.items():
+        _add(connection, store, columns, [f"features/{scorer}.parquet"] if store.exists(f"features/{scorer}.json") else [])
+    _add(connection, store, Columns("embeddings", SIMILARITY_SCHEMA), embedding_files(store, embeddings))
+    open_batch(connection, store)
     return connection
+
+
+def _add_pairs(connection: duckdb.DuckDBPyConnection, store: Store, names: Sequence[str]) -> None:
+    """The view `pairs`: every pair once. Of one that was met several times the stored row counts before the not stored, then the latest;
+    the few others are the table `elsewhere`."""
+    connection.register("crawled_columns", CRAWL_SCHEMA.empty_table())
+    files = [f"crawl/{batch}/rows.parquet" for batch in names]
+    rows = parquet([store.path(file) for file in files], "filename = true, file_row_number = true")
+    connection.execute(
+        f"CREATE TABLE twice AS SELECT hash(key) AS key_hash FROM {rows} GROUP BY key_hash HAVING count(*) > 1;"
+        f"CREATE TABLE elsewhere AS SELECT filename, file_row_number FROM {rows}"
+        " WHERE hash(key) IN (FROM twice) QUALIFY row_number() OVER"
+        " (PARTITION BY key ORDER BY status <> 'ok', fetched_at DESC, shard, filename, file_row_number) > 1;"
+        f"CREATE VIEW pairs AS {_crawled(store, files)}; CREATE TABLE contested AS SELECT * FROM pairs LIMIT 0"
+    )
+
+
+def _crawled(store: Store, files: Sequence[str]) -> str:
+    columns = ", ".join(CRAWL_SCHEMA.names)
+    if not files:
+        return f"SELECT {columns} FROM crawled_columns"
+    rows = parquet([store.path(file) for file in files], "filename = true, file_row_number = true")
+    known = f"SELECT * FROM crawled_columns UNION ALL BY NAME SELECT * FROM {rows}"
+    return f"SELECT {columns} FROM ({known}) ANTI JOIN elsewhere USING (filename, file_row_number)"
+
+
+def _add(connection: duckdb.DuckDBPyConnection, store: Store, columns: Columns, files: Sequence[str]) -> None:
+    connection.register(f"{columns.table}_columns", columns.schema.empty_table())
+    connection.execute(f"CREATE VIEW {columns.table} AS {_measured(store, columns, files)}")
+
+
+def _measured(store: Store, columns: Columns, files: Sequence[str]) -> str:
+    """The columns of the schema out of the files; what an older version of a scorer did not measure is null."""
+    read = f" UNION ALL BY NAME SELECT * FROM {parquet([store.path(file) for file in files])}" if files else ""
+    return f"SELECT {', '.join(columns.schema.names)} FROM (SELECT * FROM {columns.table}_columns{read})"
+
+
+def open_batch(connection: duckdb.DuckDBPyConnection, store: Store, batch: str | None = None) -> None:
+    """Makes the view `scored` the rows of one batch, each with what was measured on it; no rows when `batch` is None."""
+    joined = [f"({_crawled(store, [f'crawl/{batch}/rows.parquet'] if batch else [])}) AS crawled"]
+    selected = ["crawled.*"]
+    for scorer in WIDE:
+        columns = PER_BATCH[scorer]
+        measured = _measured(store, columns, feature_files(store, [batch], scorer) if batch else [])
+        joined.append(f"({measured}) AS {columns.table} USING (key)")
+        selected.append(f"{columns.table}.* EXCLUDE (key), {columns.table}.key IS NOT NULL AS {scorer}_scored")
+    connection.execute(f"CREATE OR REPLACE VIEW scored AS SELECT {', '.join(selected)} FROM {' LEFT JOIN '.join(joined)}")
+
+
+def feature_files(store: Store, names: Iterable[str], scorer: str) -> list[str]:
+    """The Parquet files of a scorer in those of the batches where it is finished."""
+    return [f"features/{batch}/{scorer}.parquet" for batch in names if store.exists(f"features/{batch}/{scorer}.json")]
 
 
 def embedding_files(store: Store, embeddings: str | None) -> list[str]:
     """The Parquet files of finished batches under `embeddings/<embeddings>/`."""
     finished = [name for name in store.names(f"embeddings/{embeddings}/") if name.endswith(".json")] if embeddings else []
     return [f"{name.removesuffix('.json')}.parquet" for name in finished if name.count("/") == 2]
-
-
-def _table(connection: duckdb.DuckDBPyConnection, store: Store, name: str, files: list[str], schema: pa.Schema) -> None:
-    if files:
-        view(connection, name, [store.path(file) for file in files])
-    else:
-        connection.register(name, schema.empty_table())
 
 
 def add_policy(connection: duckdb.DuckDBPyConnection, policy: Policy) -> None:

