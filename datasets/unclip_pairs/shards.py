@@ -6,7 +6,7 @@ trainings open the same tars with `webdataset`.
 
 import io
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,10 @@ def write_shard(
     return write_manifest(store, f"{name}.json", make_manifest(store, kind, files, inputs=inputs, settings=settings, counts=counts))
 
 
-def read_shard(store: Store, name: str) -> Iterator[Sample]:
+def read_shard(store: Store, name: str, keys: Set[str] | None = None) -> Iterator[Sample]:
     """The samples in their order, each with "__key__" and raw bytes per extension; unknown extensions are left out.
+
+    `keys` None means all; the bytes of other samples are skipped unread.
 
     `UserError` when the shard is not finished or its tar is damaged.
     """
@@ -80,18 +82,18 @@ def read_shard(store: Store, name: str) -> Iterator[Sample]:
         raise UserError(f"the shard {name} has no manifest, so it is not finished; run the step that makes it again")
     try:
         with tarfile.open(store.path(f"{name}.tar"), "r:") as tar:
-            yield from _samples(tar)
+            yield from _samples(tar, keys)
     except (tarfile.TarError, FileNotFoundError) as error:
         raise UserError(
             f"the shard {store.path(name)}.tar is damaged ({error}); move its .json aside and run the step that makes it"
         ) from error
 
 
-def _samples(tar: tarfile.TarFile) -> Iterator[Sample]:
+def _samples(tar: tarfile.TarFile, keys: Set[str] | None) -> Iterator[Sample]:
     sample: Sample = {}
     for member in tar:
         key, _, extension = member.name.partition(".")
-        if not member.isfile() or extension not in EXTENSIONS:
+        if not member.isfile() or extension not in EXTENSIONS or (keys is not None and key not in keys):
             continue
         if sample and sample["__key__"] != key:
             yield sample

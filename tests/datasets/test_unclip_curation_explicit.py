@@ -26,7 +26,7 @@ def test_scores_are_those_of_the_packages(draw: Callable[..., Image.Image], monk
     for number in range(10):
         image = draw(("circle", "cross", "square")[number % 3], "red", number, side=256).resize(sizes[number % 5])
         data = encode_png(image)
-        mine, result = score({"__key__": "k", "png": data}), moderator.scan(data)
+        (mine,), result = score([{"__key__": "k", "png": data}]), moderator.scan(data)
         assert isinstance(result, ModerationResult)
         theirs = result.scores
         assert mine["open_nsfw"] == pytest.approx(classifier.classify(data).nsfw, abs=0.02)
@@ -35,7 +35,7 @@ def test_scores_are_those_of_the_packages(draw: Callable[..., Image.Image], monk
 
 
 def test_a_picture_that_cannot_be_decoded_has_no_scores() -> None:
-    assert load_explicit()({"__key__": "k", "png": b"nonsense"}) == {"key": "k"}
+    assert load_explicit()([{"__key__": "k", "png": b"nonsense"}]) == [{"key": "k"}]
     assert score_picture({"__key__": "k", "png": b"nonsense"}) == {"key": "k", "decode_status": "not_an_image"}
 
 
