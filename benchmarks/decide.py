@@ -89,7 +89,7 @@ def main() -> None:
         folder = options.folder or Path(temporary)
         if not (folder / "crawl").exists():
             build(open_store(folder), options.rows)
-        peer = [str(Path(__file__).with_name("decide_pandas.py")), str(folder), json.dumps(load_policy().settings)]
+        peer = [str(Path(__file__).with_name("peers") / "decide_pandas.py"), str(folder), json.dumps(load_policy().settings)]
         results = {"ours": _told([__file__, "--ours", "--folder", str(folder)]), "pandas": _told(peer)}
     for side, told in results.items():
         print(f"figure decide_{side} {told['seconds']:.1f} s")

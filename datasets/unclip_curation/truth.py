@@ -76,9 +76,13 @@ def planted_report(store: Store, stage: str | None = None) -> dict[str, dict[str
 
     Which of two duplicates goes is the policy's choice, so a planted copy counts as found when it or its original goes for it.
     """
+    return planted_in(store, read_verdicts(store, stage or latest_stage(store))) if store.exists(TRUTH) else {}
+
+
+def planted_in(store: Store, verdicts: pa.Table) -> dict[str, dict[str, float | int]]:
+    """As `planted_report`, by verdicts that need not be written."""
     if not store.exists(TRUTH):
         return {}
-    verdicts = read_verdicts(store, stage or latest_stage(store))
     reasons = {row["key"]: set(row["reasons"]) for row in verdicts.select(["key", "reasons"]).to_pylist()}
     planted = [row for row in read_table(store.path(TRUTH)).to_pylist() if row["planted"]]
     keys = {row["url_path"]: key for key, row in starter_truth(store).items()}

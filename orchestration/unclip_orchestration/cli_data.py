@@ -1,13 +1,14 @@
-"""This file is the commands on data: the starter corpus, crawls, verdicts and policies."""
+"""This file is the commands on data: the starter corpus, crawls and verdicts."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from unclip_orchestration.cli_policy import policy
+
 PANEL = "Data"
 starter = typer.Typer(help="The starter corpus: openly licensed pictures and a web site with planted defects.", no_args_is_help=True)
-policy = typer.Typer(help="What may be learned: thresholds in one file, decisions in SQL.", no_args_is_help=True)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -92,21 +93,3 @@ def verdicts(
         return
     for reason, count in sorted(counts(store, stage).items(), key=lambda item: -item[1]):
         typer.echo(f"{count:>10,}  {reason}")
-
-
-@policy.command()
-def diff(
-    context: typer.Context,
-    before: Annotated[Path, typer.Argument(help="A policy file.")],
-    after: Annotated[Path, typer.Argument(help="Another policy file.")],
-) -> None:
-    """Show which pairs would come and which would go, by reason, if the second policy took the first one's place."""
-    from unclip_curation.differences import policy_diff
-    from unclip_curation.policy import load_policy
-    from unclip_pairs.store import open_store
-
-    found = policy_diff(open_store(context.obj.home), load_policy(before), load_policy(after))
-    typer.echo(f"kept: {found.kept_a:,} before, {found.kept_b:,} after")
-    for sign, moved in (("+", found.came), ("-", found.went)):
-        for reason, keys in sorted(moved.items()):
-            typer.echo(f"{sign}{len(keys):>8,}  {reason}  {' '.join(keys[:5])}{' ...' if len(keys) > 5 else ''}")
