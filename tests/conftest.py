@@ -8,6 +8,11 @@ from typing import Any
 import pytest
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The browser tests' own option; here because pytest reads options before it finds their folder."""
+    parser.addoption("--screenshots", default="", help="a folder for the screenshots of the browser tests")
+
+
 def is_loopback(address: object) -> bool:
     """Unix sockets and 127.0.0.0/8, ::1 and localhost pass; every other address does not."""
     if not isinstance(address, tuple):
