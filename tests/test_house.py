@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 SHELVES = ("datasets", "training", "deploy", "orchestration")
 LIGHT_ROOMS = (
-    *("unclip_pairs", "unclip_crawl", "unclip_curation", "unclip_safety", "unclip_release"),
+    *("unclip_pairs", "unclip_crawl", "unclip_curation", "unclip_labels", "unclip_safety", "unclip_release"),
     *("unclip_assets", "unclip_orchestration"),
 )
 HEAVY = ("torch", "lightning", "clip_retrieval", "mlflow", "scrapy", "onnxruntime", "faiss")

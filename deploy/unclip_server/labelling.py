@@ -1,0 +1,187 @@
+"""This file is the labelling page: people look at pictures, blurred until they hold a key, and say whether a category fits.
+
+It works by keyboard and with forms alone; every answer is in the label book before the next picture is shown.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
+from jinja2 import Environment, PackageLoader
+from starlette.concurrency import run_in_threadpool
+
+from unclip_labels.book import LabelBook, check_rater, now
+from unclip_labels.raters import Pace, agreements, disputed, progress
+from unclip_labels.specifications import SECTIONS, sections
+from unclip_pairs.errors import UserError
+
+Pictures = Callable[[str], tuple[bytes, str] | None]
+"""The bytes and the content type of a stored picture by its key, or None when it is not there."""
+DOOR, RATER = "unclip_label", "unclip_rater"
+MAX_FORM = 10_000
+HEADERS = {
+    "content-security-policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+STATIC = {"labelling.css": "text/css", "labelling.js": "text/javascript"}
+templates = Environment(loader=PackageLoader("unclip_server", "pages"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the page works with. `secret` is in the link that is printed at the start: who does not have it sees nothing."""
+
+    book: LabelBook
+    pictures: Pictures
+    pace: Pace
+    secret: str
+
+
+def create_label_app(desk: Desk) -> FastAPI:
+    """The app over this desk."""
+    app = FastAPI(title="unCLIP labels", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_exception_handler(UserError, _mistake)
+
+    @app.middleware("http")
+    async def guard(request: Request, follow: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await follow(request) if _may_enter(request, desk) else _closed()
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    _add_entrance(app, desk)
+    _add_rating(app, desk)
+    _add_reading(app, desk)
+    return app
+
+
+def _same(one: str, other: str) -> bool:
+    return secrets.compare_digest(one.encode(), other.encode())
+
+
+def _may_enter(request: Request, desk: Desk) -> bool:
+    if request.url.path.startswith("/static/"):
+        return True
+    offered = request.query_params.get("door", "") if request.url.path == "/" else ""
+    return _same(request.cookies.get(DOOR, "") or offered, desk.secret)
+
+
+def _closed() -> Response:
+    return PlainTextResponse("Open the whole link that `unclip label serve` printed, the part after door= included.\n", 403)
+
+
+async def _mistake(request: Request, error: Exception) -> Response:
+    return HTMLResponse(templates.get_template("mistake.html").render(sentence=str(error)), 400)
+
+
+def _to(path: str) -> RedirectResponse:
+    return RedirectResponse(path, 303)
+
+
+async def _form(request: Request) -> dict[str, str]:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_FORM:
+            raise UserError(f"the form is longer than {MAX_FORM} bytes; answer one picture at a time")
+    return {name: values[-1] for name, values in parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True).items()}
+
+
+def _rater(request: Request) -> str:
+    return check_rater(unquote(request.cookies.get(RATER, "")))
+
+
+def _add_entrance(app: FastAPI, desk: Desk) -> None:
+    @app.get("/")
+    def entrance(request: Request, door: str = "") -> Response:
+        """Who rates, and what."""
+        if door:
+            answer = _to("/")
+            answer.set_cookie(DOOR, desk.secret, httponly=True, samesite="strict")
+            return answer
+        known = [(name, desk.book.specification(name), desk.book.items(name)) for name in desk.book.categories()]
+        name = unquote(request.cookies.get(RATER, ""))
+        return HTMLResponse(templates.get_template("entrance.html").render(categories=known, rater=name))
+
+    @app.post("/start")
+    async def start(request: Request) -> Response:
+        form = await _form(request)
+        answer = _to(f"/rate/{quote(form.get('category', ''), safe='')}")
+        answer.set_cookie(RATER, quote(check_rater(form.get("rater", "").strip())), httponly=True, samesite="strict")
+        return answer
+
+    @app.get("/static/{name}")
+    def static(name: str) -> Response:
+        if name not in STATIC:
+            return PlainTextResponse("not here\n", 404)
+        return Response(files("unclip_server").joinpath("pages", name).read_bytes(), media_type=STATIC[name])
+
+
+def _add_rating(app: FastAPI, desk: Desk) -> None:
+    book = desk.book
+
+    @app.get("/rate/{category}")
+    def rate(request: Request, category: str, again: str = "") -> Response:
+        """The next picture, or a break when one is due."""
+        rater = _rater(request)
+        if desk.pace.is_break_due(book.work_since_rest(rater), now()):
+            return HTMLResponse(templates.get_template("break.html").render(category=category, pace=desk.pace))
+        return HTMLResponse(templates.get_template("rate.html").render(_shown(book, category, rater, again)))
+
+    @app.post("/rate/{category}")
+    async def answer(request: Request, category: str) -> Response:
+        form, rater = await _form(request), _rater(request)
+        await run_in_threadpool(book.label, category, form.get("key", ""), rater, form.get("value", ""))
+        return _to(f"/rate/{category}")
+
+    @app.post("/undo/{category}")
+    def undo(request: Request, category: str) -> Response:
+        key = book.undo(category, _rater(request))
+        return _to(f"/rate/{category}?again={key}" if key else f"/rate/{category}")
+
+    @app.post("/rest/{category}")
+    def rest(request: Request, category: str) -> Response:
+        book.rest(_rater(request))
+        return _to(f"/rate/{category}")
+
+
+def _shown(book: LabelBook, category: str, rater: str, again: str) -> dict[str, Any]:
+    specification, items = book.specification(category), book.items(category)
+    shared = [one for one in agreements(items) if rater in one.raters]
+    return {
+        "specification": specification,
+        "parts": _parts(specification.text),
+        "item": book.next_item(category, rater, again),
+        "progress": progress(items, rater),
+        "rater": rater,
+        "agreement": shared[0] if shared else None,
+        "taken_back": bool(again),
+    }
+
+
+def _parts(text: str) -> list[tuple[str, list[str]]]:
+    """The sections of a page, each with its paragraphs and points without their marks."""
+    found = sections(text)
+    return [(name, [line.lstrip("* ").replace("`", "").replace("*", "") for line in found[name].splitlines() if line]) for name in SECTIONS]
+
+
+def _add_reading(app: FastAPI, desk: Desk) -> None:
+    @app.get("/agreement/{category}")
+    def agreement(request: Request, category: str) -> Response:
+        """How well raters agree, and on what they do not."""
+        specification, items = desk.book.specification(category), desk.book.items(category)
+        page = templates.get_template("agreement.html")
+        return HTMLResponse(page.render(specification=specification, agreements=agreements(items), disputed=disputed(items), items=items))
+
+    @app.get("/picture/{key}")
+    def picture(key: str) -> Response:
+        found = desk.pictures(key)
+        return Response(found[0], media_type=found[1]) if found else PlainTextResponse("this picture is not in the store\n", 404)
