@@ -6,7 +6,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from unclip_curation.differences import Diff, Step, frequent_words, telling
+from unclip_curation.reweighting import mix_report
 from unclip_curation.samples import data_address, sheet_of
+from unclip_curation.scoring import required
 from unclip_pairs.store import Store
 
 COLOURS = ("#3b6ea8", "#c2571a", "#3f8f4f", "#8a4fa3", "#b08a1e", "#a83b4f", "#2e8c8c", "#6b6b6b")
@@ -37,6 +39,14 @@ def _side(store: Store, diff: Diff, title: str, came: bool) -> dict[str, Any]:
         "widest": max((max(word.share, word.share_everywhere) for word in words), default=1.0),
         "sheet": data_address(sheet) if sheet else None,
     }
+
+
+def mix_page(store: Store) -> str:
+    """What a filter did to the mix and what the weights put right, as HTML; `UserError` when nothing was reweighted."""
+    manifest = required(store, "features/reweighting.json", "run `unclip reweight` first")
+    tables = mix_report(store)
+    widest = max(max(share.before, share.after, share.restored) for found in tables.values() for share in found)
+    return page("reweighting.html", title="The mix before and after the filter", manifest=manifest, tables=tables, widest=widest)
 
 
 def sweep_page(field: str, present: float, steps: Sequence[Step]) -> str:

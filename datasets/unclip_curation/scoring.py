@@ -108,11 +108,13 @@ def kept_keys(store: Store, stage: str) -> set[str]:
     return set(rows["key"].to_pylist())
 
 
-def write_features(store: Store, name: str, rows: pa.Table, inputs: dict[str, str], settings: dict[str, Any]) -> Manifest:
-    """Writes `features/<name>.parquet` and, last, its manifest `features/<name>.json`."""
+def write_features(
+    store: Store, name: str, rows: pa.Table, inputs: dict[str, str], settings: dict[str, Any], counts: dict[str, Any] | None = None
+) -> Manifest:
+    """Writes `features/<name>.parquet` and, last, its manifest `features/<name>.json`, whose counts are the rows and `counts`."""
     file = f"features/{name}.parquet"
     write_parquet(store, file, rows)
-    manifest = make_manifest(store, "features", [file], inputs=inputs, settings=settings, counts={"rows": rows.num_rows})
+    manifest = make_manifest(store, "features", [file], inputs=inputs, settings=settings, counts={"rows": rows.num_rows} | (counts or {}))
     return write_manifest(store, f"features/{name}.json", manifest)
 
 

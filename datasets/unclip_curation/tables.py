@@ -14,6 +14,7 @@ from unclip_curation.columns import (
     PICTURE_SCHEMA,
     SAFETY_SCHEMA,
     SIMILARITY_SCHEMA,
+    WEIGHT_SCHEMA,
 )
 from unclip_curation.policy import Policy
 from unclip_curation.scoring import batches
@@ -46,6 +47,7 @@ PER_BATCH = {
 PER_STORE = {
     "agreement": Columns("agreement", AGREEMENT_SCHEMA, "safety"),
     "duplicates": Columns("candidates", CANDIDATE_SCHEMA, "duplicate"),
+    "reweighting": Columns("reweighting", WEIGHT_SCHEMA, "final"),
 }
 # the scorers whose columns stand beside the crawl's in `scored`
 WIDE = ("picture", "caption", "safety")

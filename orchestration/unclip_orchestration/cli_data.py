@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from unclip_orchestration.cli_policy import policy
+from unclip_orchestration.cli_policy import policy, reweight
 
 PANEL = "Data"
 starter = typer.Typer(help="The starter corpus: openly licensed pictures and a web site with planted defects.", no_args_is_help=True)
@@ -17,6 +17,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(crawl)
     app.command(rich_help_panel=PANEL)(verdicts)
     app.add_typer(policy, name="policy", rich_help_panel=PANEL)
+    app.command(rich_help_panel=PANEL)(reweight)
 
 
 @starter.command()

@@ -66,6 +66,30 @@ def sweep(
     _write(store, f"policy-sweep-{field}", sweep_page(field, chosen.settings[field], seen))
 
 
+def reweight(
+    context: typer.Context,
+    before: Annotated[str, typer.Option(help="The stage whose mix is restored.")] = "rule",
+    after: Annotated[str, typer.Option(help="The stage whose rows are weighed.")] = "safety",
+    embeddings: Annotated[str | None, typer.Option(help="A folder under HOME/embeddings; captions alone when left out.")] = None,
+) -> None:
+    """Weigh what a filter left so that it has the mix of what came in; a policy with `reweigh: true` uses the weights.
+
+    A page with words and concepts before the filter, after it and reweighted is written to HOME/reports.
+    """
+    from unclip_curation import reweighting
+    from unclip_curation.reports import mix_page
+    from unclip_pairs.store import open_store
+
+    store = open_store(context.obj.home)
+    counts = reweighting.reweight(store, before, after, embeddings).counts
+    typer.echo(
+        f"{counts['rows']:,} pairs are weighed and count as {counts['effective_rows']:,.0f} (area under the curve {counts['auc']:.3f})"
+    )
+    for share in reweighting.mix_report(store)["words"][:10]:
+        typer.echo(f"{share.word:>20}  before {share.before:7.2%}  after {share.after:7.2%}  reweighted {share.restored:7.2%}")
+    _write(store, "reweighting", mix_page(store))
+
+
 def _file(path: Path) -> Path | None:
     return None if str(path) == "default" else path
 

@@ -2,8 +2,8 @@
 --
 -- Given: policy (one row, one column per threshold); scored, the crawl's rows of one batch with the columns of the scorers picture, caption and
 -- safety beside them (null where a scorer did not measure a row); and, over all batches, pairs (the crawl's rows) and one table per scorer with
--- one row per key: pictures, captions, safety, blocklist, agreement, embeddings. candidates holds pairs of keys (a < b) that may be duplicates,
--- contested the rows of pairs whose duplicates are kept so far. A scorer that has not run is an empty table.
+-- one row per key: pictures, captions, safety, blocklist, agreement, embeddings, reweighting. candidates holds pairs of keys (a < b) that may
+-- be duplicates, contested the rows of pairs whose duplicates are kept so far. A scorer that has not run is an empty table.
 --
 -- Asked: row_reasons, which is scored with two lists of reasons, rule and safety (nulls and doubles in them do not count); what is found
 -- otherwise than row by row, in rule_findings, safety_findings and final_findings (key, reason); duplicate_edges (a, b, reason);
@@ -88,4 +88,4 @@ FROM contested, policy;
 CREATE VIEW final_findings AS
 SELECT key, 'caption_mismatch' AS reason FROM embeddings, policy WHERE similarity < min_similarity;
 
-CREATE VIEW weights AS SELECT key, weight FROM contested, policy WHERE false;
+CREATE VIEW weights AS SELECT key, reweighting.weight * policy.weight AS weight FROM reweighting, policy WHERE reweigh;
