@@ -11,7 +11,7 @@ from unclip_curation.scoring import Progress, Score, Scorer, each, score_batch, 
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
 
-_EMAIL = re.compile(
+EMAIL = re.compile(
     r"[\w.+-]+\s*(?:@|\(at\)|\[at\]|\bat\b(?=\s+\w+\s+dot\b))\s*[\w-]+(?:\s*(?:\.|\(dot\)|\[dot\]|\bdot\b)\s*[\w-]+)+", re.IGNORECASE
 )
 
@@ -88,7 +88,7 @@ def describe(text: str, detect: Callable[[str], list[tuple[str, float]]]) -> dic
         "latin_share": latin_share(text),
         "languages": [language for language, _ in found],
         "language_scores": [score for _, score in found],
-        "email": bool(_EMAIL.search(unicodedata.normalize("NFKC", text))),
+        "email": bool(EMAIL.search(unicodedata.normalize("NFKC", text))),
         "boilerplate": boilerplate(text),
         "text_digest": hashlib.sha256(normalised(text).encode("utf-8", "surrogatepass")).hexdigest()[:16],
     }

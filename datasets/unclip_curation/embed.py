@@ -1,12 +1,14 @@
 """This file is embeddings at rest: CLIP vectors of pairs, in our own Parquet and in clip-retrieval's layout."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from PIL import Image
 
 from unclip_curation.neighbours import normalised
 from unclip_curation.pictures import picture_bytes
@@ -17,6 +19,8 @@ from unclip_pairs.shards import Sample, read_shard, shard_names, write_parquet
 from unclip_pairs.store import Store
 
 BATCH = 64
+Prepare = Callable[[Image.Image], NDArray[np.uint8]]
+Prepared = tuple[list[Sample], NDArray[np.uint8]]
 _METADATA = (("url", pa.string()), ("caption", pa.string()))
 
 
@@ -43,13 +47,25 @@ def embedding_folder(embedder: Embedder) -> str:
     return f"embeddings/{embedder.digest[:8]}"
 
 
+def squares(side: int) -> Prepare:
+    """The preparation that asks nothing of the embedder: the whole picture in a white square of `side` pixels."""
+    return lambda image: to_array(fit_square(image, side))
+
+
 def embed_pairs(
-    store: Store, batch: str, embedder: Embedder, keys: set[str] | None = None, side: int = 256, progress: Progress = silent
+    store: Store,
+    batch: str,
+    embedder: Embedder,
+    keys: set[str] | None = None,
+    side: int = 256,
+    prepare: Prepare | None = None,
+    progress: Progress = silent,
 ) -> Manifest:
     """Writes `embeddings/<digest8>/<batch>.parquet` (key, clip_image, clip_text, similarity = their cosine), sorted by key, and the same
     vectors in clip-retrieval's layout under `embeddings/<digest8>/<batch>/`; the manifest `embeddings/<digest8>/<batch>.json` last.
 
-    `keys` None means what the safety stage keeps. Pictures reach the embedder as squares of `side` pixels.
+    `keys` None means what the safety stage keeps. Pictures reach the embedder as `prepare` leaves them, all of one size; None means whole
+    in squares of `side` pixels. The next pictures are read and decoded while the embedder works.
     """
     wanted = kept_keys(store, "safety") if keys is None else keys
     name = f"{embedding_folder(embedder)}/{batch}"
@@ -59,7 +75,7 @@ def embed_pairs(
         manifest = read_manifest(store, f"{name}.json")
         assert manifest is not None
         return manifest
-    table = _embedded(store, batch, embedder, wanted, side, progress).sort_by("key")
+    table = _embedded(store, batch, embedder, wanted, prepare or squares(side), progress).sort_by("key")
     write_parquet(store, f"{name}.parquet", table.drop_columns(["url", "caption"]))
     files = [f"{name}.parquet", *_write_layout(store, name, table)]
     manifest = make_manifest(
@@ -68,15 +84,14 @@ def embed_pairs(
     return write_manifest(store, f"{name}.json", manifest)
 
 
-def _embedded(store: Store, batch: str, embedder: Embedder, wanted: set[str], side: int, progress: Progress) -> pa.Table:
+def _embedded(store: Store, batch: str, embedder: Embedder, wanted: set[str], prepare: Prepare, progress: Progress) -> pa.Table:
     """One row per wanted pair of the batch, in the order of the shards."""
     vectors = pa.list_(pa.float32(), embedder.dim)
     schema = pa.schema([("key", pa.string()), ("clip_image", vectors), ("clip_text", vectors), ("similarity", pa.float32()), *_METADATA])
     tables, done = [schema.empty_table()], 0
-    for samples in _batched(_wanted_samples(store, batch, wanted)):
-        squares = np.stack([to_array(fit_square(decode(picture_bytes(sample)), side)) for sample in samples])
+    for samples, pictures in _ahead(_wanted_samples(store, batch, wanted), prepare):
         captions = [sample["txt"].decode() for sample in samples]
-        images, texts = normalised(embedder.pictures(squares)), normalised(embedder.captions(captions))
+        images, texts = normalised(embedder.pictures(pictures)), normalised(embedder.captions(captions))
         columns = {
             "key": [sample["__key__"] for sample in samples],
             "clip_image": _vectors(images),
@@ -100,7 +115,22 @@ def _vectors(rows: NDArray[np.float32]) -> pa.Array:
 
 def _wanted_samples(store: Store, batch: str, wanted: set[str]) -> Iterator[Sample]:
     for shard in shard_names(store, f"crawl/{batch}/shard-"):
-        yield from (sample for sample in read_shard(store, shard) if sample["__key__"] in wanted)
+        yield from read_shard(store, shard, wanted)
+
+
+def _ahead(samples: Iterator[Sample], prepare: Prepare) -> Iterator[Prepared]:
+    """Batches of samples with their pictures; one batch is made ready while the one before it is used."""
+    batches = _batched(samples)
+
+    def following() -> Prepared | None:
+        batch = next(batches, None)
+        return batch and (batch, np.stack([prepare(decode(picture_bytes(sample))) for sample in batch]))
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(following)
+        while (ready := coming.result()) is not None:
+            coming = pool.submit(following)
+            yield ready
 
 
 def _batched(samples: Iterator[Sample]) -> Iterator[list[Sample]]:

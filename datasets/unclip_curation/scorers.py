@@ -6,15 +6,21 @@ one more name in `SCORERS`, its table in `tables.py` and its columns in `docs/sc
 
 from collections.abc import Sequence
 
+from unclip_curation.aesthetic import AESTHETIC
 from unclip_curation.captions import CAPTION
 from unclip_curation.explicit import BLOCKLIST, SAFETY
 from unclip_curation.pictures import PICTURE
+from unclip_curation.quality import QUALITY
 from unclip_curation.scoring import Derived, Progress, Scorer, batches, kept_keys, score_together, silent
+from unclip_curation.toxicity import TOXICITY
+from unclip_curation.wording import WORDING
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
 
-SCORERS: dict[str, Scorer | Derived] = {scorer.name: scorer for scorer in (PICTURE, CAPTION, SAFETY, BLOCKLIST)}
+SCORERS: dict[str, Scorer | Derived] = {
+    scorer.name: scorer for scorer in (PICTURE, QUALITY, CAPTION, WORDING, TOXICITY, SAFETY, BLOCKLIST, AESTHETIC)
+}
 
 
 def find(name: str) -> Scorer | Derived:

@@ -7,14 +7,18 @@ import duckdb
 import pyarrow as pa
 
 from unclip_curation.columns import (
+    AESTHETIC_SCHEMA,
     AGREEMENT_SCHEMA,
     BLOCK_SCHEMA,
     CANDIDATE_SCHEMA,
     CAPTION_SCHEMA,
     PICTURE_SCHEMA,
+    QUALITY_SCHEMA,
     SAFETY_SCHEMA,
     SIMILARITY_SCHEMA,
+    TOXICITY_SCHEMA,
     WEIGHT_SCHEMA,
+    WORDING_SCHEMA,
 )
 from unclip_curation.policy import Policy
 from unclip_curation.scoring import batches
@@ -41,8 +45,12 @@ class Columns:
 PER_BATCH = {
     "picture": Columns("pictures", PICTURE_SCHEMA, judges_rows=True),
     "caption": Columns("captions", CAPTION_SCHEMA, judges_rows=True),
+    "quality": Columns("quality", QUALITY_SCHEMA, judges_rows=True),
+    "wording": Columns("wording", WORDING_SCHEMA, judges_rows=True),
+    "toxicity": Columns("toxicity", TOXICITY_SCHEMA, judges_rows=True),
     "safety": Columns("safety", SAFETY_SCHEMA, "safety", judges_rows=True),
     "blocklist": Columns("blocklist", BLOCK_SCHEMA, "safety"),
+    "aesthetic": Columns("aesthetic", AESTHETIC_SCHEMA, "final", judges_rows=True),
 }
 PER_STORE = {
     "agreement": Columns("agreement", AGREEMENT_SCHEMA, "safety"),

@@ -30,17 +30,23 @@ REASONS = (
     "too_small_side",
     "odd_aspect",
     "blank",
+    "blurred",
+    "low_quality",
     "caption_short",
     "caption_long",
     "caption_language",
     "caption_email",
     "caption_boilerplate",
+    "caption_pii",
+    "caption_repetition",
+    "caption_toxic",
     "licence_denied",
     "explicit",
     "duplicate_exact",
     "duplicate_perceptual",
     "duplicate_semantic",
     "caption_mismatch",
+    "low_aesthetic",
 )
 
 CRAWL_SCHEMA = pa.schema(

@@ -10,7 +10,7 @@ from unclip_assets.crawl import raw_shards
 from unclip_assets.current import point
 from unclip_assets.partitions import crawl_batches
 from unclip_assets.resources import Home
-from unclip_curation import agreement, captions, explicit, pictures, truth, verdicts
+from unclip_curation import agreement, explicit, scorers, truth, verdicts
 from unclip_curation.policy import load_policy
 
 DATA = ["team:data"]
@@ -20,17 +20,17 @@ WHEN_ALL_IS_WELL = dg.AutomationCondition.eager() & dg.AutomationCondition.all_d
 
 @dg.asset(group_name="score", kinds={"parquet", "numpy"}, owners=DATA, partitions_def=crawl_batches, deps=[raw_shards])
 def picture_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
-    """What can be measured on a picture alone: size, shape, blankness, SHA-256 and perceptual hashes."""
+    """What can be measured on a picture alone: size, shape, blankness, blur, JPEG's traces, SHA-256 and perceptual hashes."""
     with acts.act("score") as act:
-        manifest = pictures.score_pictures(home.store(), context.partition_key, progress=act.progress)
+        manifest, _ = scorers.score(home.store(), context.partition_key, ["picture", "quality"], progress=act.progress)
     return previews.made(act, manifest)
 
 
 @dg.asset(group_name="score", kinds={"parquet"}, owners=DATA, partitions_def=crawl_batches, deps=[raw_shards])
 def caption_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
-    """What can be measured on a caption alone: length, language, e-mail addresses, boilerplate."""
+    """What can be measured on a caption alone: length, language, personal data, boilerplate, repetition."""
     with acts.act("score") as act:
-        manifest = captions.score_captions(home.store(), context.partition_key)
+        manifest, _ = scorers.score(home.store(), context.partition_key, ["caption", "wording"])
     return previews.made(act, manifest)
 
 

@@ -1,4 +1,4 @@
-"""This file is the command that measures pairs by hand: `unclip score`."""
+"""This file is the commands that measure pairs by hand: `unclip score` and `unclip embed`."""
 
 from typing import Annotated
 
@@ -10,6 +10,7 @@ PANEL = "Data"
 def add_to(app: typer.Typer) -> None:
     """The commands of this file become commands of `unclip`."""
     app.command(rich_help_panel=PANEL)(score)
+    app.command(rich_help_panel=PANEL)(embed)
 
 
 def score(
@@ -37,3 +38,23 @@ def score(
         for one in batch or batches(store):
             for name, manifest in zip(names, scorers.score(store, one, names, workers), strict=True):
                 typer.echo(f"{one}: {name} has {manifest.counts['rows']:,} rows")
+
+
+def embed(
+    context: typer.Context,
+    clip: Annotated[str, typer.Option(help="open_clip:MODEL/WEIGHTS, with a file on this machine, or the folder of a CLIP run of ours.")],
+    batch: Annotated[list[str] | None, typer.Option(help="A crawl batch; may be given several times. All finished ones otherwise.")] = None,
+) -> None:
+    """Embed what the safety stage keeps by another CLIP; the vectors lie beside those the trainings use, which stay as they are."""
+    from unclip_curation.embed import embed_pairs, embedding_folder
+    from unclip_curation.scoring import batches
+    from unclip_orchestration.running import alone
+    from unclip_pairs.store import open_store
+    from unclip_training.open_clip_embedder import OpenClipEmbedder, open_embedder
+
+    store, embedder = open_store(context.obj.home), open_embedder(clip)
+    prepare = embedder.prepare if isinstance(embedder, OpenClipEmbedder) else None
+    with alone(context.obj.home):
+        for one in batch or batches(store):
+            manifest = embed_pairs(store, one, embedder, prepare=prepare)
+            typer.echo(f"{one}: {manifest.counts['rows']:,} pairs in {store.path(embedding_folder(embedder))}")

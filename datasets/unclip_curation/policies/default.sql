@@ -2,8 +2,9 @@
 --
 -- Given: policy (one row, one column per threshold); scored, the crawl's rows of one batch with the columns of the scorers picture, caption and
 -- safety beside them (null where a scorer did not measure a row); and, over all batches, pairs (the crawl's rows) and one table per scorer with
--- one row per key: pictures, captions, safety, blocklist, agreement, embeddings, reweighting. candidates holds pairs of keys (a < b) that may
--- be duplicates, contested the rows of pairs whose duplicates are kept so far. A scorer that has not run is an empty table.
+-- one row per key: pictures, captions, quality, wording, toxicity, safety, blocklist, agreement, aesthetic, embeddings, reweighting. candidates
+-- holds pairs of keys (a < b) that may be duplicates, contested the rows of pairs whose duplicates are kept so far. A scorer that has not run is
+-- an empty table.
 --
 -- Asked: row_reasons, which is scored with two lists of reasons, rule and safety (nulls and doubles in them do not count); what is found
 -- otherwise than row by row, in rule_findings, safety_findings and final_findings (key, reason); duplicate_edges (a, b, reason);
@@ -64,7 +65,17 @@ SELECT key FROM shown WHERE text_digest IN (
 );
 
 CREATE VIEW rule_findings AS
-SELECT key, 'caption_boilerplate' AS reason FROM repeated_caption;
+SELECT key, 'caption_boilerplate' AS reason FROM repeated_caption
+UNION ALL
+SELECT key, 'blurred' FROM quality, policy WHERE sharpness < min_sharpness
+UNION ALL
+SELECT key, 'low_quality' FROM quality, policy WHERE blockiness > max_blockiness OR jpeg_quality < min_jpeg_quality
+UNION ALL
+SELECT key, 'caption_pii' FROM wording SEMI JOIN stored USING (key), policy WHERE list_has_any(personal, drop_pii)
+UNION ALL
+SELECT key, 'caption_repetition' FROM wording SEMI JOIN stored USING (key), policy WHERE repeated_share > max_caption_repetition
+UNION ALL
+SELECT key, 'caption_toxic' FROM toxicity SEMI JOIN stored USING (key), policy WHERE toxicity > max_toxicity;
 
 CREATE VIEW safety_findings AS
 SELECT key, 'explicit' AS reason FROM blocklist, policy WHERE blocklist.block_distance <= policy.block_distance
@@ -86,6 +97,8 @@ SELECT key, row_number() OVER (
 FROM contested, policy;
 
 CREATE VIEW final_findings AS
-SELECT key, 'caption_mismatch' AS reason FROM embeddings, policy WHERE similarity < min_similarity;
+SELECT key, 'caption_mismatch' AS reason FROM embeddings, policy WHERE similarity < min_similarity
+UNION ALL
+SELECT key, 'low_aesthetic' FROM aesthetic, policy WHERE aesthetic < min_aesthetic;
 
 CREATE VIEW weights AS SELECT key, reweighting.weight * policy.weight AS weight FROM reweighting, policy WHERE reweigh;

@@ -1,0 +1,56 @@
+"""This file is the toxicity scorer: how offensive a caption's words are, by the linear model of the package alt-profanity-check.
+
+The model (a linear SVM on words, trained on English tweets and Wikipedia comments) lies in the package as two joblib files. They are
+pickles, so they are opened only when their bytes are the known ones, and the package itself, which opens them unseen, is not imported.
+"""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from unclip_curation.captions import normalised
+from unclip_curation.columns import TOXICITY_SCHEMA
+from unclip_curation.scoring import Row, Score, Scorer
+from unclip_pairs.errors import UserError
+from unclip_pairs.manifest import file_digest
+from unclip_pairs.shards import Sample
+
+PACKAGE = "alt-profanity-check==1.9.1"
+VECTORIZER = ("data/vectorizer.joblib", "19c5200dc6a41f026e0558e2f164f5fe8d8f58e502b46b37e4385037fcfa4831")
+MODEL = ("data/model.joblib", "aeafc04849d4d93db4721cf30a86ebf22085595294b8a07d51918e7fa98f538b")
+
+
+def known_file(file: str, digest: str) -> Path:
+    """The path of a file of the package; `UserError` when it is missing or not the known one."""
+    spec = find_spec("profanity_check")
+    path = Path(spec.origin).parent / file if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise UserError(f"the scorer 'toxicity' needs the package {PACKAGE}; install it with pip install 'unclip[toxicity]'")
+    if file_digest(path) != digest:
+        raise UserError(f"{path} is not the file this version knows (sha256 {digest[:12]}...); install {PACKAGE}")
+    return path
+
+
+def load_toxicity() -> Score:
+    """The batch function of the toxicity scorer: 0..1 by caption."""
+    import joblib
+
+    vectorizer, model = (joblib.load(known_file(*file)) for file in (VECTORIZER, MODEL))
+
+    def score(samples: Sequence[Sample]) -> list[Row]:
+        texts = [normalised(sample["txt"].decode()) for sample in samples]
+        scores = model.predict_proba(vectorizer.transform(texts))[:, 1] if texts else []
+        return [{"key": sample["__key__"], "toxicity": float(value)} for sample, value in zip(samples, scores, strict=True)]
+
+    return score
+
+
+TOXICITY = Scorer(
+    name="toxicity",
+    version=1,
+    schema=TOXICITY_SCHEMA,
+    load=load_toxicity,
+    about="how offensive the caption's words are (English)",
+    cost="0.05 ms a caption",
+    reads="caption",
+)

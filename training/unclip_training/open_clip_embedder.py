@@ -1,0 +1,91 @@
+"""This file is any open_clip network with a local weights file as an embedder of the data shelf."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from unclip_models import towers
+from unclip_pairs.errors import UserError
+from unclip_pairs.manifest import file_digest, settings_digest
+from unclip_training.embedder import ClipEmbedder
+
+PREFIX = "open_clip:"
+# Eight pictures' activations stay in the processor's cache; larger blocks were slower on every CPU measured.
+PICTURES_AT_ONCE = 8
+CAPTIONS_AT_ONCE = 32
+
+
+def open_embedder(name: str) -> "ClipEmbedder | OpenClipEmbedder":
+    """The embedder that a name stands for: `open_clip:MODEL/WEIGHTS` (as clip-retrieval writes it) or the folder of a CLIP run of ours.
+
+    `UserError` when there is no such network, file or folder.
+    """
+    if not name.startswith(PREFIX):
+        return ClipEmbedder(Path(name))
+    model, _, weights = name.removeprefix(PREFIX).partition("/")
+    return OpenClipEmbedder(model, Path(weights))
+
+
+class OpenClipEmbedder:
+    """A network by its open_clip name, its weights from a file on this machine; nothing is downloaded.
+
+    `digest` is that of the name and of the weights file. `prepare` is open_clip's own resizing and cropping.
+    """
+
+    def __init__(self, model: str, weights: Path) -> None:
+        import open_clip  # ten seconds, and only this class needs it
+
+        if model not in open_clip.list_models():
+            raise UserError(
+                f"open_clip has no network {model!r}; name one of `python -c 'import open_clip; print(open_clip.list_models())'`"
+            )
+        if not weights.is_file():
+            raise UserError(f"the weights file {str(weights)!r} does not exist; give {PREFIX}{model}/PATH, with a file on this machine")
+        try:
+            network, _, preprocess = open_clip.create_model_and_transforms(model, pretrained=str(weights))
+        except Exception as error:  # a file of another network, a broken one: each library below raises its own kind
+            words = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"the weights file {weights} does not fit open_clip's {model} ({words}); give the file of that network"
+            ) from error
+        self.network: Any = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        self.tokenize, self.steps = open_clip.get_tokenizer(model), preprocess.transforms
+        self.mean_C, self.std_C = (torch.tensor(values, dtype=torch.float32) for values in (self.steps[-1].mean, self.steps[-1].std))
+        size = network.visual.image_size
+        self.side = int(size[0] if isinstance(size, tuple) else size)
+        self.digest = settings_digest([model, file_digest(weights)])
+        self.dim = self.captions(["a picture"]).shape[1]
+
+    def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
+        """uint8 [side, side, 3]: what the network was trained to see, but for the scale of the values."""
+        for step in self.steps[:-2]:  # the last two make a float tensor and scale it
+            image = step(image)
+        return np.asarray(image, dtype=np.uint8)
+
+    @torch.inference_mode()
+    def pictures(self, batch_BHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """float32 [B, dim] of unit norm, for prepared pictures."""
+        blocks = [batch_BHWC[start : start + PICTURES_AT_ONCE] for start in range(0, len(batch_BHWC), PICTURES_AT_ONCE)]
+        return normalize(torch.cat([towers.encode_image(self.network, self._scaled(block)) for block in blocks]), dim=-1).numpy()
+
+    @torch.inference_mode()
+    def captions(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32 [B, dim] of unit norm. Each text is read once, in the company of texts of its length."""
+        tokens_BS: Tensor = self.tokenize(list(texts))
+        unique_US, inverse_B = torch.unique(tokens_BS, dim=0, return_inverse=True)
+        order_U = unique_US.argmax(dim=1).argsort()
+        parts = [towers.encode_text(self.network, unique_US[rows]) for rows in order_U.split(CAPTIONS_AT_ONCE)]
+        found_UD = torch.empty(len(unique_US), parts[0].shape[1])
+        found_UD[order_U] = torch.cat(parts)
+        return normalize(found_UD, dim=-1)[inverse_B].numpy()
+
+    def _scaled(self, pictures_BHWC: NDArray[np.uint8]) -> Tensor:
+        pixels_BHWC = torch.from_numpy(pictures_BHWC).float().div_(255).sub_(self.mean_C).div_(self.std_C)
+        return pixels_BHWC.permute(0, 3, 1, 2)  # in memory still by pixel, as the first convolution likes it
