@@ -124,7 +124,7 @@ def _ahead(samples: Iterator[Sample], prepare: Prepare) -> Iterator[Prepared]:
 
     def following() -> Prepared | None:
         batch = next(batches, None)
-        return batch and (batch, np.stack([prepare(decode(picture_bytes(sample))) for sample in batch]))
+        return None if batch is None else (batch, np.stack([prepare(decode(picture_bytes(sample))) for sample in batch]))
 
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(following)

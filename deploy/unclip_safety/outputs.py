@@ -39,7 +39,8 @@ def load_score() -> Score:
     """The scorer of the curation; the networks are loaded now. `UserError` when their weight files are missing or altered."""
     from unclip_curation.explicit import load_explicit
 
-    return load_explicit()
+    score = load_explicit()
+    return lambda sample: score([sample])[0]
 
 
 def verdict(scores: Mapping[str, Any], limits: Limits) -> str | None:

@@ -86,10 +86,10 @@ def is_plain_vision(tower: Any) -> bool:
 def is_plain_text(network: Any) -> bool:
     """Whether the network reads captions as `encode_text` knows a short way to."""
     return (
-        type(network).__name__ == "CLIP"
+        type(network).__name__ == "CLIP"  # by name: another release of open_clip moves its classes about
         and network.text_pool_type == "argmax"
         and network.attn_mask is not None
-        and network.text_projection is not None
+        and isinstance(network.text_projection, nn.Parameter | nn.Linear)
         and _are_plain(network.transformer)
     )
 
@@ -98,7 +98,6 @@ def _are_plain(transformer: Any) -> bool:
     return all(
         type(block).__name__ == "ResidualAttentionBlock"
         and type(block.attn) is nn.MultiheadAttention
-        and block.attn.in_proj_bias is not None
         and block.attn.bias_k is None
         and not hasattr(block, "ln_1_kv")
         for block in transformer.resblocks

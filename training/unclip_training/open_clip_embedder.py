@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -56,7 +56,7 @@ class OpenClipEmbedder:
                 f"the weights file {weights} does not fit open_clip's {model} ({words}); give the file of that network"
             ) from error
         self.network: Any = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-        self.tokenize, self.steps = open_clip.get_tokenizer(model), preprocess.transforms
+        self.tokenize, self.steps = open_clip.get_tokenizer(model), cast(Any, preprocess).transforms
         self.mean_C, self.std_C = (torch.tensor(values, dtype=torch.float32) for values in (self.steps[-1].mean, self.steps[-1].std))
         size = network.visual.image_size
         self.side = int(size[0] if isinstance(size, tuple) else size)
