@@ -1,14 +1,19 @@
 """This file is consent: who we say we are, what robots.txt allows, and what a site asks not to be learned from."""
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
 
 from protego import Protego
 
 from unclip_pairs.errors import UserError
 
-OPT_OUT = ("noai", "noimageai", "noml", "noindex", "noimageindex", "none")
+TDM = "tdm-reservation"
+MARKS = ("noai", "noimageai", "noml", "noindex", "noimageindex", "none", TDM)
+LEAST_REASON = 20
 ROBOTS_BYTES = 500 * 1024
 OTHER_AGENTS = (
     *("mozilla", "applewebkit", "chrome", "chromium", "safari", "gecko", "firefox", "opera", "edge", "msie", "trident"),
@@ -19,6 +24,7 @@ OTHER_AGENTS = (
 )
 _PRODUCT = re.compile(r"[A-Za-z][A-Za-z0-9_-]{2,40}/[0-9A-Za-z.+-]{1,20}")
 _CONTACT = re.compile(r"https?://[^\s()<>\"]{3,}|(?:mailto:)?[^\s@()<>\"]+@[^\s@()<>\"]+")
+_VERSIONED = re.compile(r"(?im)^(\s*user-?agent\s*:\s*[\w-]+)/\S*")
 _VALUED = ("unavailable_after", "max-snippet", "max-image-preview", "max-video-preview")
 
 
@@ -44,39 +50,57 @@ def product_token(user_agent: str) -> str:
     return user_agent.partition("/")[0].lower()
 
 
+def checked_marks(marks: Collection[str], reason: str) -> tuple[str, ...]:
+    """The opt-out marks that are honoured; `UserError` when one of `MARKS` is left out without a written reason."""
+    wanted = tuple(dict.fromkeys(mark.strip().lower() for mark in marks))
+    dropped = [mark for mark in MARKS if mark not in wanted]
+    if dropped and len(reason.strip()) < LEAST_REASON:
+        raise UserError(
+            f"marks leaves out {', '.join(dropped)}, by which sites say no to training; honour them, or write into marks_reason why not"
+            f" (at least {LEAST_REASON} characters; it is kept in the batch's manifest)"
+        )
+    return wanted
+
+
 def _addressed(value: str, token: str) -> str:
-    """The directives of one X-Robots-Tag value that concern us; "googlebot: noindex" does not, "unclip-crawler: noai" does."""
-    name, colon, rest = value.partition(":")
-    if not colon or "," in name or name.strip().lower() in _VALUED:
-        return value
-    return rest if name.strip().lower() in (token, "*", "robots") else ""
+    """The directives of one X-Robots-Tag value that concern us: not "googlebot: noindex", but "googlebot: all, unclip-crawler: noai"."""
+    ours, is_ours = list[str](), True
+    for part in value.split(","):
+        name, colon, rest = part.partition(":")
+        if colon and name.strip().lower() not in _VALUED:
+            is_ours, part = name.strip().lower() in (token, "*", "robots"), rest
+        if is_ours:
+            ours.append(part)
+    return ",".join(ours)
 
 
 def _directives(value: str) -> set[str]:
     return {part.strip().lower() for part in re.split(r"[,;\s]+", value) if part.strip()}
 
 
-def opt_out_in_headers(robots_tags: Iterable[str], tdm_reservation: Iterable[str], token: str) -> str | None:
+def opt_out_in_headers(
+    robots_tags: Iterable[str], tdm_reservation: Iterable[str], token: str, marks: Collection[str] = MARKS
+) -> str | None:
     """The directive by which an HTTP answer opts out of training, or None.
 
-    X-Robots-Tag (any of `OPT_OUT`, general or addressed to us) and tdm-reservation: 1 (TDM Reservation Protocol) are heard.
+    X-Robots-Tag (any of `marks`, general or addressed to us) and tdm-reservation: 1 (TDM Reservation Protocol) are heard.
     """
     for value in robots_tags:
-        found = _directives(_addressed(value, token)) & set(OPT_OUT)
+        found = _directives(_addressed(value, token)) & set(marks)
         if found:
             return f"X-Robots-Tag: {min(found)}"
-    return "tdm-reservation: 1" if any(value.strip() == "1" for value in tdm_reservation) else None
+    return f"{TDM}: 1" if TDM in marks and any(value.strip() == "1" for value in tdm_reservation) else None
 
 
-def opt_out_in_meta(metas: Iterable[tuple[str, str]], token: str) -> str | None:
+def opt_out_in_meta(metas: Iterable[tuple[str, str]], token: str, marks: Collection[str] = MARKS) -> str | None:
     """The same for a page's meta elements, given as (name, content); it covers every picture on the page."""
     for name, content in metas:
         known = name.strip().lower()
-        found = _directives(content) & set(OPT_OUT) if known in ("robots", token) else set[str]()
+        found = _directives(content) & set(marks) if known in ("robots", token) else set[str]()
         if found:
             return f"meta {known}: {min(found)}"
-        if known == "tdm-reservation" and content.strip() == "1":
-            return "meta tdm-reservation: 1"
+        if known == TDM and TDM in marks and content.strip() == "1":
+            return f"meta {TDM}: 1"
     return None
 
 
@@ -108,10 +132,56 @@ class RobotsRules:
         return float(asked or 0)
 
 
+def _whole_lines(body: bytes) -> str:
+    """The first 500 KiB as text, without a line that the limit cuts: half an address would allow or forbid something else."""
+    kept = body if len(body) <= ROBOTS_BYTES else body[: body.rfind(b"\n", 0, ROBOTS_BYTES) + 1]
+    return _VERSIONED.sub(r"\1", kept.decode("utf-8-sig", "ignore"))
+
+
 def read_robots(status: int, body: bytes, token: str) -> RobotsRules:
     """The rules in an answer to /robots.txt; redirects must have been followed."""
     if 200 <= status < 300:
-        return RobotsRules(None, Protego.parse(body[:ROBOTS_BYTES].decode("utf-8-sig", "ignore")), token)
+        return RobotsRules(None, Protego.parse(_whole_lines(body)), token)
     if 400 <= status < 500 and status != 429:
         return RobotsRules(None, None, token)
     return RobotsRules(f"robots.txt answered {status}", None, token)
+
+
+@dataclass(frozen=True)
+class Reservations:
+    """What /.well-known/tdmrep.json reserves: patterns of paths (with * and $, as in robots.txt), each reserved or free."""
+
+    locations: tuple[tuple[str, bool], ...] = ()
+
+    def why_reserved(self, url: str) -> str | None:
+        """One phrase when the address is reserved, else None; the longest pattern decides, and of two equals the one that reserves."""
+        parts = urlsplit(url)
+        path = _plain(parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        matching = [(len(where), reserved) for where, reserved in self.locations if _pattern(where).match(path)]
+        return "tdmrep.json reserves this address" if matching and max(matching)[1] else None
+
+
+def _plain(path: str) -> str:
+    """The path with one spelling for each letter, however it is escaped."""
+    return quote(unquote(path), safe="/*$:@!&'()+,;=~")
+
+
+def _pattern(where: str) -> re.Pattern[str]:
+    body, end = (where[:-1], r"\Z") if where.endswith("$") else (where, "")
+    return re.compile(".*".join(re.escape(part) for part in _plain(body).split("*")) + end, re.DOTALL)
+
+
+def _locations(rules: Any) -> Iterator[tuple[str, bool]]:
+    for rule in rules if isinstance(rules, list) else [rules]:
+        if isinstance(rule, dict) and isinstance(rule.get("location"), str) and TDM in rule:
+            yield rule["location"], str(rule[TDM]).strip() == "1"
+
+
+def read_reservations(status: int, body: bytes) -> Reservations:
+    """The reservations in an answer to /.well-known/tdmrep.json; any other answer than a readable file reserves nothing."""
+    if status != 200:
+        return Reservations()
+    try:
+        return Reservations(tuple(_locations(json.loads(body.decode("utf-8-sig")))))
+    except (ValueError, RecursionError):
+        return Reservations()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unclip_crawl.addresses import why_invalid
-from unclip_crawl.consent import product_token, user_agent_header
+from unclip_crawl.consent import MARKS, checked_marks, product_token, user_agent_header
 from unclip_crawl.pictures import Bounds
 from unclip_crawl.sources import pairs_from_folder, pairs_from_list
 from unclip_pairs.errors import UserError
@@ -27,6 +27,10 @@ LEAST: Mapping[str, float] = {
     "concurrency_per_host": 1,
     "timeout_s": 0.1,
     "deadline_s": 1,
+    "host_deadline_s": 1,
+    "stop_after_opt_outs": 1,
+    "stop_after_busy": 1,
+    "stop_after_silence": 1,
     "retries": 0,
     "max_pages": 0,
 }
@@ -44,6 +48,10 @@ PACE = (
     "concurrency_per_host",
     "timeout_s",
     "deadline_s",
+    "host_deadline_s",
+    "stop_after_opt_outs",
+    "stop_after_busy",
+    "stop_after_silence",
     "retries",
     "retry_failed",
     "shard_size",
@@ -60,7 +68,10 @@ class CrawlSettings:
     `folders` hold pictures.
     `contact` (e-mail or http(s) address) goes into the User-Agent. `delay_s` is the pace per host, at least 0.1 s for public hosts;
     with `allow_loopback`, loopback hosts may be fetched, as fast as `delay_s` and `concurrency_per_host` say.
-    After `deadline_s` seconds every address left becomes a row with status timeout.
+    After `deadline_s` seconds every address left becomes a row with status timeout; after `host_deadline_s` seconds with one host, after
+    `stop_after_opt_outs` opt-outs, `stop_after_busy` answers of 429 or 503 or `stop_after_silence` requests without an answer, each in a
+    row, the rest of that host becomes rows with status host_stopped.
+    `marks` are the opt-out marks that are honoured; leaving one of `consent.MARKS` out takes a `marks_reason`, which the manifest keeps.
     `retry_failed` tries again what failed for passing reasons.
     """
 
@@ -81,9 +92,15 @@ class CrawlSettings:
     concurrency_per_host: int = 2
     timeout_s: float = 30.0
     deadline_s: float = 3600.0
+    host_deadline_s: float = 3000.0
+    stop_after_opt_outs: int = 20
+    stop_after_busy: int = 5
+    stop_after_silence: int = 10
     retries: int = 2
     max_pages: int = 100_000
     retry_failed: bool = False
+    marks: tuple[str, ...] = MARKS
+    marks_reason: str = ""
 
     def __post_init__(self) -> None:
         for name in ("seeds", "lists", "folders"):
@@ -101,6 +118,7 @@ class CrawlSettings:
         if self.delay_s < PUBLIC_DELAY_S and not self.allow_loopback:
             raise UserError(f"delay_s {self.delay_s} is too fast for other people's hosts; use at least {PUBLIC_DELAY_S}")
         user_agent_header(self.user_agent, self.contact)
+        object.__setattr__(self, "marks", checked_marks(self.marks, self.marks_reason))
         for seed in self.seeds:
             reason = why_invalid(seed)
             if reason is not None:

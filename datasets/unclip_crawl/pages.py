@@ -1,14 +1,14 @@
 """This file is pages: the pictures, captions, licences and links of one HTML page."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 import lxml.etree
 import lxml.html
 
-from unclip_crawl.consent import follows_links, opt_out_in_meta
+from unclip_crawl.consent import MARKS, follows_links, opt_out_in_meta
 from unclip_pairs.schema import Pair, make_pair
 
 LAZY_SOURCES = ("src", "data-src", "data-original", "data-lazy-src")
@@ -132,7 +132,7 @@ def _recoded(body: bytes, encoding: str) -> bytes:
         return body
 
 
-def read_page(body: bytes, url: str, token: str, encoding: str = "utf-8") -> Page:
+def read_page(body: bytes, url: str, token: str, encoding: str = "utf-8", marks: Collection[str] = MARKS) -> Page:
     """The page's pairs in their order and its links, each once; the bytes may be any HTML, however broken."""
     parser = lxml.html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False)
     try:
@@ -143,4 +143,4 @@ def read_page(body: bytes, url: str, token: str, encoding: str = "utf-8") -> Pag
     base = _joined(url, bases[0].get("href")) if bases else url
     metas = [(meta.get("name", ""), meta.get("content", "")) for meta in tree.iter("meta")]
     links = dict.fromkeys(_links(tree, base)) if follows_links(metas, token) else {}
-    return Page(url, tuple(dict.fromkeys(_pairs(tree, base, url))), tuple(links), opt_out_in_meta(metas, token))
+    return Page(url, tuple(dict.fromkeys(_pairs(tree, base, url))), tuple(links), opt_out_in_meta(metas, token, marks))

@@ -4,6 +4,7 @@ from typing import Any
 
 from unclip_crawl.addresses import host_of
 from unclip_crawl.pages import Page
+from unclip_crawl.patience import FOR_NOW
 from unclip_crawl.pictures import Prepared
 from unclip_pairs.manifest import now
 from unclip_pairs.schema import CRAWL_SCHEMA, STATUSES, Pair, make_pair
@@ -39,8 +40,8 @@ def pair_of(row: Row) -> Pair:
 def is_transient(row: Row) -> bool:
     """Whether another attempt may end differently: network trouble, a server's own fault, a full disk."""
     detail = row["detail"] or ""
-    busy = detail.startswith(("HTTP 5", "HTTP 408", "HTTP 429", "robots.txt answered 5", "robots.txt answered 429"))
-    return row["status"] in TRANSIENT or (row["status"] in ("http_error", "robots_denied") and busy)
+    busy = detail.startswith(("HTTP 5", "HTTP 408", "HTTP 429", "robots.txt answered 5", "robots.txt answered 429", FOR_NOW))
+    return row["status"] in TRANSIENT or (row["status"] in ("http_error", "robots_denied", "host_stopped") and busy)
 
 
 def page_record(page: Page, status: str, detail: str) -> Row:

@@ -23,6 +23,7 @@ STATUSES = (
     "invalid_url",
     "duplicate_url",
     "disk_error",
+    "host_stopped",
 )
 
 REASONS = (

@@ -3,7 +3,18 @@
 import pytest
 
 from unclip_crawl.addresses import why_invalid, why_refused
-from unclip_crawl.consent import follows_links, opt_out_in_headers, opt_out_in_meta, product_token, read_robots, user_agent_header
+from unclip_crawl.consent import (
+    MARKS,
+    checked_marks,
+    follows_links,
+    opt_out_in_headers,
+    opt_out_in_meta,
+    product_token,
+    read_reservations,
+    read_robots,
+    user_agent_header,
+)
+from unclip_crawl.orders import CrawlSettings
 from unclip_pairs.errors import UserError
 
 TOKEN = "unclip-crawler"
@@ -36,6 +47,8 @@ def test_a_contact_that_reaches_nobody_is_refused(contact: str) -> None:
         (["noml"], "X-Robots-Tag: noml"),
         (["unclip-crawler: noai"], "X-Robots-Tag: noai"),
         (["googlebot: noai"], None),
+        (["googlebot: noarchive, unclip-crawler: noai"], "X-Robots-Tag: noai"),
+        (["unclip-crawler: all, googlebot: noai"], None),
         (["all"], None),
         (["nofollow"], None),
         (["unavailable_after: 25 Jun 2030 15:00:00 PST"], None),
@@ -59,6 +72,29 @@ def test_meta_opt_outs_are_heard_when_they_concern_us() -> None:
     assert opt_out_in_meta([("googlebot", "noai"), ("robots", "all")], TOKEN) is None
     assert not follows_links([("robots", "nofollow")], TOKEN)
     assert follows_links([("robots", "noai")], TOKEN)
+
+
+def test_the_list_of_marks_is_shortened_only_for_a_written_reason() -> None:
+    with pytest.raises(UserError, match="leaves out noindex, tdm-reservation"):
+        checked_marks([mark for mark in MARKS if mark not in ("noindex", "tdm-reservation")], "")
+    with pytest.raises(UserError, match="marks_reason"):
+        checked_marks([], "because")
+    reason = "our own site, noindex keeps its drafts out of search"
+    kept = tuple(mark for mark in MARKS if mark != "noindex")
+    settings = CrawlSettings(batch="a", contact="a@example.org", folders=("f",), marks=kept, marks_reason=reason)
+    assert (settings.lasting()["marks"], settings.lasting()["marks_reason"]) == (list(kept), reason), "the manifest keeps both"
+    assert opt_out_in_headers(["noindex"], ["1"], TOKEN, kept) == "tdm-reservation: 1"
+    assert checked_marks([*MARKS, "NoCache"], "")[-1] == "nocache", "more marks need no reason"
+
+
+def test_the_longest_location_of_tdmrep_json_decides() -> None:
+    body = b'[{"location": "/", "tdm-reservation": 1}, {"location": "/free/*.png$", "tdm-reservation": 0}, {"location": 5}, 7]'
+    found = read_reservations(200, body)
+    assert found.why_reserved("http://h/a.png") is not None
+    assert found.why_reserved("http://h/free/a.png") is None
+    assert found.why_reserved("http://h/free/a.png?v=1") is not None
+    for status, other in ((404, body), (200, b"<html>"), (200, b"[" * 100_000), (200, b"\xff")):
+        assert read_reservations(status, other).why_reserved("http://h/a.png") is None
 
 
 def test_robots_rules_follow_rfc_9309() -> None:

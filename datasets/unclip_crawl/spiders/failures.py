@@ -15,6 +15,8 @@ from twisted.internet.error import ConnectError, ConnectionClosed
 from unclip_crawl.addresses import host_of
 from unclip_crawl.spiders.resolver import refusals
 
+SILENT = ("timeout", "connection_error")
+
 
 class Refused(IgnoreRequest):
     """A request that we do not send; `status` is one of `unclip_pairs.schema.STATUSES`."""

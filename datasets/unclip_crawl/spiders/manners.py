@@ -1,6 +1,7 @@
 """This file is manners: what happens to a request before it may leave, and to an answer before its body is read."""
 
 import asyncio
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,11 +12,12 @@ from scrapy.http import Response
 from scrapy.http.request import NO_CALLBACK
 
 from unclip_crawl.addresses import host_of, is_address, is_loopback, why_invalid, why_refused
-from unclip_crawl.consent import RobotsRules, opt_out_in_headers, read_robots
+from unclip_crawl.consent import ROBOTS_BYTES, TDM, Reservations, RobotsRules, opt_out_in_headers, read_reservations, read_robots
 from unclip_crawl.orders import CrawlSettings
+from unclip_crawl.patience import Patience
 from unclip_crawl.spiders.failures import Refused, failure_of
 
-ROBOTS_MAXSIZE = 4 * 2**20
+RULES_LAST_S = 24 * 3600.0
 MAX_CRAWL_DELAY_S = 60.0
 
 
@@ -24,9 +26,9 @@ def header_values(headers: Any, name: str) -> list[str]:
     return [value.decode("latin-1") for value in headers.getlist(name)]
 
 
-def opt_out_of(headers: Any, token: str) -> str | None:
+def opt_out_of(headers: Any, orders: CrawlSettings) -> str | None:
     """The opt-out directive in an answer's headers, or None."""
-    return opt_out_in_headers(header_values(headers, "X-Robots-Tag"), header_values(headers, "tdm-reservation"), token)
+    return opt_out_in_headers(header_values(headers, "X-Robots-Tag"), header_values(headers, TDM), orders.token, orders.marks)
 
 
 class QuietRedirects(RedirectMiddleware):
@@ -36,14 +38,19 @@ class QuietRedirects(RedirectMiddleware):
         """Sends none."""
 
 
+Rules = tuple[RobotsRules, Reservations]
+
+
 class Manners:
-    """Downloader middleware: valid and allowed addresses only, robots.txt obeyed (RFC 9309), opted-out bodies not read."""
+    """Downloader middleware: valid and allowed addresses only, robots.txt (RFC 9309) and tdmrep.json obeyed, opted-out bodies not read."""
 
     def __init__(self, crawler: Any) -> None:
         self.crawler = crawler
         self.orders: CrawlSettings = crawler.settings["UNCLIP_ORDERS"]
-        self.robots: dict[str, asyncio.Future[RobotsRules | Refused]] = {}
+        self.patience: Patience = crawler.settings["UNCLIP_PATIENCE"]
+        self.rules: dict[str, tuple[float, asyncio.Task[Rules | Refused]]] = {}
         crawler.signals.connect(self.headers_received, signal=signals.headers_received)
+        crawler.signals.connect(self.bytes_received, signal=signals.bytes_received)
 
     @classmethod
     def from_crawler(cls, crawler: Any) -> "Manners":
@@ -60,8 +67,12 @@ class Manners:
         if private is not None:
             raise Refused("private_address", private)
         self._pace(request, host)
-        if not request.meta.get("is_robots"):
-            await self._obey_robots(request.url)
+        if request.meta.get("is_robots"):
+            return
+        stopped = self.patience.why_stopped(request.meta["download_slot"])
+        if stopped is not None:
+            raise Refused("host_stopped", stopped)
+        await self._obey_rules(request.url)
 
     def _pace(self, request: Request, host: str) -> None:
         """Every host and port has a pace of its own, also after a redirect; on loopback it is the one the orders name."""
@@ -72,34 +83,52 @@ class Manners:
             slot = {"concurrency": self.orders.concurrency_per_host, "delay": self.orders.delay_s, "jitter": 0.0}
             self.crawler.engine.downloader.per_slot_settings.setdefault(site, slot)
 
-    async def _obey_robots(self, url: str) -> None:
-        rules = await self._rules_for(url)
-        if isinstance(rules, Refused):
-            raise Refused(rules.status, rules.detail)
-        denied = rules.why_denied(url)
+    async def _obey_rules(self, url: str) -> None:
+        found = await self._rules_for(url)
+        if isinstance(found, Refused):
+            raise Refused(found.status, found.detail)
+        robots, reservations = found
+        denied = robots.why_denied(url)
         if denied is not None:
             raise Refused("robots_denied", denied)
+        reserved = reservations.why_reserved(url)
+        if reserved is not None:
+            raise Refused("opt_out", reserved)
 
-    async def _rules_for(self, url: str) -> RobotsRules | Refused:
-        """The rules of the address's host, fetched once; `Refused` when the host could not be asked."""
+    async def _rules_for(self, url: str) -> Rules | Refused:
+        """The rules of the address's host, fetched once a day; `Refused` when the host could not be asked."""
         parts = urlsplit(url)
         site = f"{parts.scheme}://{parts.netloc}"
-        if site not in self.robots:
-            self.robots[site] = asyncio.get_running_loop().create_future()
-            self.robots[site].set_result(await self._fetch_rules(site))
-        return await self.robots[site]
+        since, task = self.rules.get(site, (0.0, None))
+        if task is None or time.monotonic() - since > RULES_LAST_S:
+            task = asyncio.ensure_future(self._fetch_rules(site))
+            self.rules[site] = (time.monotonic(), task)
+        return await task
 
-    async def _fetch_rules(self, site: str) -> RobotsRules | Refused:
-        meta = {"is_robots": True, "download_maxsize": ROBOTS_MAXSIZE}
-        request = Request(f"{site}/robots.txt", priority=1000, meta=meta, callback=NO_CALLBACK, dont_filter=True)
+    async def _fetch_rules(self, site: str) -> Rules | Refused:
+        answer = await self._aside(f"{site}/robots.txt")
+        if isinstance(answer, Refused):
+            status = "robots_denied" if answer.status == "redirect_error" else answer.status
+            return Refused(status, f"robots.txt: {answer.detail}")
+        robots = read_robots(answer.status, answer.body, self.orders.token)
+        self._slow_down(urlsplit(site).netloc.lower(), robots.delay_s())
+        return robots, await self._reservations(site, robots)
+
+    async def _reservations(self, site: str, robots: RobotsRules) -> Reservations:
+        """What the host's tdmrep.json reserves; nothing when robots.txt forbids asking, or there is no such file."""
+        url = f"{site}/.well-known/tdmrep.json"
+        if TDM not in self.orders.marks or robots.why_denied(url) is not None:
+            return Reservations()
+        answer = await self._aside(url)
+        return Reservations() if isinstance(answer, Refused) else read_reservations(answer.status, answer.body)
+
+    async def _aside(self, url: str) -> Response | Refused:
+        """A host's file about itself, its first 500 KiB; `Refused` when it could not be had."""
+        meta = {"is_robots": True, "download_maxsize": 0, "bytes_left": ROBOTS_BYTES}
         try:
-            answer = await self.crawler.engine.download_async(request)
+            return await self.crawler.engine.download_async(Request(url, priority=1000, meta=meta, callback=NO_CALLBACK, dont_filter=True))
         except Exception as error:  # whatever a download can end with is named by failure_of; unknown errors are raised there
-            status, detail = failure_of(error, request.url)
-            return Refused(status, f"robots.txt: {detail}")
-        rules = read_robots(answer.status, answer.body, self.orders.token)
-        self._slow_down(request.meta["download_slot"], rules.delay_s())
-        return rules
+            return Refused(*failure_of(error, url))
 
     def _slow_down(self, name: str, delay_s: float) -> None:
         """Takes a Crawl-delay on, when it is slower than our own pace."""
@@ -113,5 +142,12 @@ class Manners:
             return
         is_page = request.meta.get("is_page", False)
         kind = b"".join(headers.getlist("Content-Type")[:1]).lower()
-        if (not is_page and opt_out_of(headers, self.orders.token)) or (is_page and kind and b"html" not in kind):
+        if (not is_page and opt_out_of(headers, self.orders)) or (is_page and kind and b"html" not in kind):
             raise StopDownload(fail=False)
+
+    def bytes_received(self, data: bytes, request: Request, spider: Any) -> None:
+        """Stops reading a robots.txt or tdmrep.json at its bound; what came until then counts."""
+        if "bytes_left" in request.meta:
+            request.meta["bytes_left"] -= len(data)
+            if request.meta["bytes_left"] < 0:
+                raise StopDownload(fail=False)

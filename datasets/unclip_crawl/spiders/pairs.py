@@ -18,7 +18,7 @@ from unclip_crawl.pictures import prepare
 from unclip_crawl.rows import failed_row
 from unclip_crawl.sources import pairs_from_folder, pairs_from_list
 from unclip_crawl.spiders.failures import failure_of
-from unclip_crawl.spiders.manners import header_values, opt_out_of
+from unclip_crawl.spiders.manners import header_values
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import DecodeError
 from unclip_pairs.schema import Pair
@@ -153,8 +153,8 @@ class PairSpider(Spider):
             return nothing, "redirect_error", f"leads off the site to {response.url}"
         if not isinstance(response, TextResponse):
             return nothing, "ok", "not a page"
-        found = read_page(response.body, response.url, self.orders.token, response.encoding)
-        opt_out = opt_out_of(response.headers, self.orders.token) or found.opt_out
+        found = read_page(response.body, response.url, self.orders.token, response.encoding, self.orders.marks)
+        opt_out = response.meta.get("opt_out") or found.opt_out
         return Page(url, found.pairs, found.links, opt_out), "ok", ""
 
     async def no_page(self, failure: Failure) -> None:
@@ -177,8 +177,7 @@ class PairSpider(Spider):
     def _refusal(self, response: Response) -> tuple[str, str] | None:
         if response.status != 200:
             return _http_status(response.status), f"HTTP {response.status}"
-        opt_out = opt_out_of(response.headers, self.orders.token)
-        return ("opt_out", opt_out) if opt_out is not None else None
+        return None
 
     async def _store(self, pair: Pair, data: bytes, kind: str | None) -> None:
         """Decodes and shrinks in a thread, so that the network goes on meanwhile."""

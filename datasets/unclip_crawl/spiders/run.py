@@ -17,6 +17,7 @@ from scrapy.logformatter import LogFormatter
 from unclip_crawl.fetch import Progress, was_finished
 from unclip_crawl.journal import Journal, open_journal
 from unclip_crawl.orders import PUBLIC_CONCURRENCY, PUBLIC_DELAY_S, CrawlSettings, check_sources, source_digests
+from unclip_crawl.patience import Patience
 from unclip_crawl.spiders.pairs import PairSpider
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest
@@ -84,6 +85,7 @@ def scrapy_settings(orders: CrawlSettings) -> dict[str, Any]:
     delay_s = max(orders.delay_s, PUBLIC_DELAY_S)
     return LEAN | {
         "UNCLIP_ORDERS": orders,
+        "UNCLIP_PATIENCE": Patience(orders),
         "UNCLIP_ALLOW_LOOPBACK": orders.allow_loopback,
         "USER_AGENT": orders.header,
         "CONCURRENT_REQUESTS": max(64, orders.concurrency_per_host),

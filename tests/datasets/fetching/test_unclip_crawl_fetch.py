@@ -71,7 +71,7 @@ EXPECTED = {
 ABROAD = {"http://10.0.0.1/a.png": "private_address", "http://169.254.169.254/latest": "private_address", "ftp://h/a.png": "invalid_url"}
 OUTCAST = {"http://no-such-host.invalid/a.png": "dns_error", "http://127.0.0.1:1/a.png": "connection_error"}
 
-
+ABOUT_ITSELF = ("/robots.txt", "/.well-known/tdmrep.json")
 CC_BY = "https://creativecommons.org/licenses/by/4.0/"
 
 
@@ -207,7 +207,7 @@ def test_a_second_run_fetches_only_what_is_missing(crawled: Crawled, site: Any) 
     store.path("crawl/a/shard-00000.tar").unlink()
     site.asked.clear()
     crawl(store, orders(site))
-    assert set(site.asked) == {"/robots.txt", "/big.png", "/photo.jpg", "/moved.png"}
+    assert set(site.asked) == {*ABOUT_ITSELF, "/big.png", "/photo.jpg", "/moved.png"}
     assert {row["key"]: row["status"] for row in rows_of(store)} == before
 
 
@@ -216,7 +216,7 @@ def test_failures_that_may_pass_are_retried_when_asked(crawled: Crawled, site: A
     site.answers["/busy.png"] = png()
     site.asked.clear()
     manifest = crawl(store, orders(site, retry_failed=True))
-    assert set(site.asked) <= {"/robots.txt", "/busy.png", "/slow.png", "/cut.png"}
+    assert set(site.asked) <= {*ABOUT_ITSELF, "/busy.png", "/slow.png", "/cut.png"}
     assert {row["url"].removeprefix(site.url): row["status"] for row in rows_of(store)}["/busy.png"] == "ok"
     assert manifest.counts["ok"] == 4
 
