@@ -24,7 +24,7 @@ from unclip_curation.tables import embedding_files
 from unclip_pairs.manifest import Manifest, is_done
 from unclip_pairs.store import Store
 
-VERSION = 2
+VERSION = 3
 MIN_COSINE = 0.95
 MAX_SEMANTIC_PDQ = 112  # bits; two unrelated pictures are about 128 apart
 _BLOCK = 50_000

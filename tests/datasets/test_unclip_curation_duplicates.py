@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from unclip_curation.duplicates import Pictures, candidates
 from unclip_curation.groups import redundant
 from unclip_curation.hashes import stacked
-from unclip_curation.neighbours import close_pairs, kmeans_cells, nearest, normalised
+from unclip_curation.neighbours import cells_of, close_pairs, nearest, normalised
 from unclip_curation.pictures import measure
 from unclip_curation.policy import load_policy
 
@@ -104,10 +104,13 @@ def test_close_pairs_are_found_within_cells_and_across_their_borders() -> None:
     assert cosines == pytest.approx(np.einsum("nd,nd->n", rows[pairs[:, 0]], rows[pairs[:, 1]]), abs=1e-5)
 
 
-def test_cells_are_the_same_for_the_same_seed_and_survive_few_rows() -> None:
-    rows = normalised(np.random.default_rng(0).normal(size=(50, 4)))
-    assert np.array_equal(kmeans_cells(rows, 5, 1), kmeans_cells(rows, 5, 1))
-    assert len(kmeans_cells(rows[:0], 3, 0)) == 0 and len(close_pairs(rows[:1], 0.5)[0]) == 0
+def test_cells_are_the_same_for_the_same_seed_and_hold_every_row_once() -> None:
+    rows = normalised(np.random.default_rng(0).normal(size=(9_000, 8)))
+    cells, again = list(cells_of(rows, 1)), list(cells_of(rows, 1))
+    assert all(np.array_equal(a, b) for a, b in zip(cells, again, strict=True)) and len(cells) > 5
+    assert sorted(np.concatenate(cells).tolist()) == list(range(9_000))
+    assert [len(cell) for cell in cells_of(rows[:50], 1)] == [50]
+    assert len(close_pairs(rows[:0], 0.5)[0]) == 0 and len(close_pairs(rows[:1], 0.5)[0]) == 0
 
 
 def test_the_nearest_row_to_a_row_is_itself() -> None:
