@@ -58,6 +58,7 @@ CANDIDATE_SCHEMA = pa.schema(
 )
 SIMILARITY_SCHEMA = pa.schema([("key", pa.string()), ("similarity", pa.float32())])
 WEIGHT_SCHEMA = pa.schema([("key", pa.string()), ("weight", pa.float32())])
+PROBE_SCHEMA = pa.schema([("key", pa.string()), ("category", pa.string()), ("probe", pa.string()), ("score", pa.float32())])
 VERDICT_SCHEMA = pa.schema(
     [
         ("key", pa.string()),

@@ -31,6 +31,8 @@ def find(connection: duckdb.DuckDBPyConnection, store: Store, policy: Policy, st
             # also against rows that go already: a listed picture is explicit whatever its caption
             connection.execute(f"INSERT INTO findings SELECT DISTINCT key, reason FROM {step}_findings")
         _check_measured(connection, policy, step)
+    if "final" in steps:
+        _check_probes(connection)
     _check_reasons(connection)
 
 
@@ -56,6 +58,18 @@ def _check_measured(connection: duckdb.DuckDBPyConnection, policy: Policy, step:
         row = connection.execute(f"SELECT count(*) FROM judged WHERE {without} AND {_KEPT}").fetchone()
         if row is not None and row[0]:
             raise UserError(f"{row[0]} kept rows have no {scorer} scores yet; run the {scorer} scorer again before this stage")
+
+
+def _check_probes(connection: duckdb.DuckDBPyConnection) -> None:
+    """A row that a named probe did not judge must never pass."""
+    for category, probe in connection.execute("SELECT category, probe FROM probes").fetchall():
+        judged = "SELECT key FROM probe_scores WHERE category = ? AND probe = ?"
+        row = connection.execute(f"SELECT count(*) FROM judged WHERE key NOT IN ({judged}) AND {_KEPT}", [category, probe]).fetchone()
+        if row is not None and row[0]:
+            raise UserError(
+                f"{row[0]} kept rows have no score by the probe {probe!r} of {category!r}; run `unclip label score`,"
+                " or name a probe that was trained on the present embeddings"
+            )
 
 
 def _check_reasons(connection: duckdb.DuckDBPyConnection) -> None:

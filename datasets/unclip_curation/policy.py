@@ -86,6 +86,8 @@ def _check(file: Path, fields: dict[str, Any], known: dict[str, Any]) -> None:
 
 
 def _same_kind(value: Any, example: Any) -> bool:
+    if isinstance(example, dict):
+        return isinstance(value, dict) and all(_names_a_probe(entry) for entry in value.values())
     if isinstance(example, list):
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if isinstance(example, bool) or isinstance(value, bool):
@@ -93,5 +95,13 @@ def _same_kind(value: Any, example: Any) -> bool:
     return isinstance(value, int) or (isinstance(example, float) and isinstance(value, float))
 
 
+def _names_a_probe(entry: Any) -> bool:
+    if not isinstance(entry, dict) or set(entry) != {"probe", "threshold"} or not isinstance(entry["probe"], str):
+        return False
+    return isinstance(entry["threshold"], int | float) and not isinstance(entry["threshold"], bool) and 0 <= entry["threshold"] <= 1
+
+
 def _kind(example: Any) -> str:
+    if isinstance(example, dict):
+        return "mapping of categories to {probe: 'a version', threshold: 0 to 1}; quote a version that is all digits"
     return {bool: "true or false", int: "whole number", float: "number"}.get(type(example), "list of words")

@@ -13,6 +13,7 @@ from unclip_curation.columns import (
     CANDIDATE_SCHEMA,
     CAPTION_SCHEMA,
     PICTURE_SCHEMA,
+    PROBE_SCHEMA,
     QUALITY_SCHEMA,
     SAFETY_SCHEMA,
     SIMILARITY_SCHEMA,
@@ -56,7 +57,9 @@ PER_STORE = {
     "agreement": Columns("agreement", AGREEMENT_SCHEMA, "safety"),
     "duplicates": Columns("candidates", CANDIDATE_SCHEMA, "duplicate"),
     "reweighting": Columns("reweighting", WEIGHT_SCHEMA, "final"),
+    "probe": Columns("probe_scores", PROBE_SCHEMA, "final"),
 }
+NAMED_PROBES = pa.schema([("category", pa.string()), ("probe", pa.string()), ("threshold", pa.float32())])
 # the scorers whose columns stand beside the crawl's in `scored`
 WIDE = ("picture", "caption", "safety")
 
@@ -139,9 +142,12 @@ def embedding_files(store: Store, embeddings: str | None) -> list[str]:
 
 
 def add_policy(connection: duckdb.DuckDBPyConnection, policy: Policy) -> None:
-    """Makes the table `policy` and the policy's views; `UserError` when its SQL does not run."""
-    connection.register("policy_row", pa.Table.from_pylist([policy.settings]))
-    connection.execute("CREATE TABLE policy AS SELECT * FROM policy_row")
+    """Makes the tables `policy` and `probes` and the policy's views; `UserError` when its SQL does not run."""
+    thresholds = {name: value for name, value in policy.settings.items() if name != "probes"}
+    named = [{"category": name, **probe} for name, probe in policy.settings["probes"].items()]
+    connection.register("policy_row", pa.Table.from_pylist([thresholds]))
+    connection.register("probe_rows", pa.Table.from_pylist(named, schema=NAMED_PROBES))
+    connection.execute("CREATE TABLE policy AS SELECT * FROM policy_row; CREATE TABLE probes AS SELECT * FROM probe_rows")
     try:
         connection.execute(policy.sql)
     except duckdb.Error as error:

@@ -55,6 +55,9 @@ def _inputs(store: Store, stage: str, policy: Policy, embeddings: str | None) ->
     for scorer, columns in (PER_BATCH | PER_STORE).items():
         if columns.stage in steps:
             files = [f"features/{batch}/{scorer}" for batch in names] if scorer in PER_BATCH else [f"features/{scorer}"]
+            if scorer == "probe":
+                asked += files if policy.settings["probes"] else []
+                continue
             asked += [file for file in files if scorer in policy.settings["scorers"] or store.exists(f"{file}.json")]
     if stage == "final":
         asked += [file.removesuffix(".parquet") for file in embedding_files(store, embeddings)]

@@ -48,6 +48,7 @@ REASONS = (
     "duplicate_semantic",
     "caption_mismatch",
     "low_aesthetic",
+    "category_probe",
 )
 
 CRAWL_SCHEMA = pa.schema(

@@ -111,7 +111,8 @@ class Registry:
         return "://" in self.tracking_uri and not self.tracking_uri.startswith(("http://", "https://"))
 
     @contextlib.contextmanager
-    def _client(self) -> Iterator["MlflowClient"]:
+    def client(self) -> Iterator["MlflowClient"]:
+        """MLflow's client at this address; what goes wrong there becomes a `UserError`."""
         with warnings.catch_warnings():
             # third parties warn of their own future while MLflow is imported
             warnings.simplefilter("ignore")
@@ -128,7 +129,7 @@ class Registry:
 
     def versions(self) -> list[ModelVersion]:
         """All versions, the newest first."""
-        with self._client() as client:
+        with self.client() as client:
             return _versions(client)
 
     def register(
@@ -139,8 +140,8 @@ class Registry:
         A registered bundle keeps its version and is judged afresh. `attachments` (evaluation pictures) go to its MLflow run.
         """
         verify(self.store.path(bundle_folder(bundle)))
-        with self._client() as client:
-            _ensure_model(client)
+        with self.client() as client:
+            ensure_model(client)
             known = next((version for version in _versions(client) if version.digest == bundle.digest), None)
             number = known.version if known else self._create(client, bundle, evaluation, attachments)
             judged = {f"metric.{name}": repr(value) for name, value in numbers(evaluation).items()}
@@ -151,22 +152,25 @@ class Registry:
 
     def _create(self, client: "MlflowClient", bundle: Manifest, evaluation: Metrics, attachments: tuple[Path, ...]) -> str:
         folder = self.store.path(bundle_folder(bundle)).resolve()
-        run_id = self._log_run(client, bundle, evaluation, attachments)
+        tags = _bundle_tags(bundle)
+        run_id = self.log_run(client, f"release {bundle.settings['bundle']}", tags, numbers(evaluation), attachments)
         source = folder.as_uri()
         if not self.is_embedded:
             client.log_artifacts(run_id, str(folder), "bundle")
             source = f"{client.get_run(run_id).info.artifact_uri}/bundle"
         client.set_terminated(run_id)
-        return str(client.create_model_version(MODEL, source=source, run_id=run_id, tags=_bundle_tags(bundle)).version)
+        return str(client.create_model_version(MODEL, source=source, run_id=run_id, tags=tags).version)
 
-    def _log_run(self, client: "MlflowClient", bundle: Manifest, evaluation: Metrics, attachments: tuple[Path, ...]) -> str:
-        """A run that shows the evaluation in MLflow's own pages: figures as metrics, pictures as artifacts."""
+    def log_run(
+        self, client: "MlflowClient", name: str, tags: Mapping[str, str], figures: Mapping[str, float], attachments: tuple[Path, ...]
+    ) -> str:
+        """The id of a run that shows an evaluation in MLflow's own pages: figures as metrics, pictures as artifacts."""
         from mlflow.entities import Metric
 
-        run = client.create_run(self._experiment(client), run_name=f"release {bundle.settings['bundle']}", tags=_bundle_tags(bundle))
+        run = client.create_run(self._experiment(client), run_name=name, tags=dict(tags))
         run_id = str(run.info.run_id)
         at = round(1000 * time.time())
-        client.log_batch(run_id, metrics=[Metric(name, value, at, 0) for name, value in numbers(evaluation).items()])
+        client.log_batch(run_id, metrics=[Metric(figure, value, at, 0) for figure, value in figures.items()])
         for path in attachments:
             client.log_artifact(run_id, str(path), "evaluation")
         return run_id
@@ -195,7 +199,7 @@ class Registry:
         `UserError` with the objections when a gate refuses it: there is no way around the gates. A version that was rolled back
         comes back by its number only, so that no schedule brings it back.
         """
-        with self._client() as client:
+        with self.client() as client:
             version, champion = self._find(client, which), _by_alias(client, CHAMPION)
             if champion is not None and champion.version == version.version:
                 return champion
@@ -220,7 +224,7 @@ class Registry:
 
         `UserError` when there is no previous champion.
         """
-        with self._client() as client:
+        with self.client() as client:
             champion, previous = _by_alias(client, CHAMPION), _by_alias(client, PREVIOUS)
             if champion is None or previous is None:
                 raise UserError(f"there is no previous champion of {MODEL!r} to go back to; promote another version instead")
@@ -238,7 +242,7 @@ class Registry:
 
         `UserError` when no version is champion yet, or its bundle is missing or damaged.
         """
-        with self._client() as client:
+        with self.client() as client:
             version = _by_alias(client, CHAMPION)
             if version is None:
                 raise UserError(
@@ -278,11 +282,14 @@ def _bundle_tags(bundle: Manifest) -> dict[str, str]:
     return {"manifest_digest": bundle.digest, "bundle": bundle_folder(bundle), **origin, **stages}
 
 
-def _ensure_model(client: "MlflowClient") -> None:
+def ensure_model(
+    client: "MlflowClient", name: str = MODEL, told: str = "unCLIP: CLIP, prior, decoder and two upsamplers in one bundle"
+) -> None:
+    """Makes the registered model unless it is there."""
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(MODEL, description="unCLIP: CLIP, prior, decoder and two upsamplers in one bundle")
+        client.create_registered_model(name, description=told)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

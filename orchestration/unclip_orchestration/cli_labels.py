@@ -76,3 +76,73 @@ def serve_page(
     from unclip_server.serve_labels import serve_labels
 
     serve_labels(open_store(context.obj.home), host, port, Pace(break_minutes, break_answers), typer.echo)
+
+
+@label.command("next")
+def next_pictures(
+    context: typer.Context,
+    category: Category,
+    count: Annotated[int, typer.Option(min=2, max=10_000, help="How many pictures to ask about.")] = 60,
+    held_out: Annotated[float, typer.Option(min=0, max=1, help="The share of them that thresholds are chosen on; drawn at random.")] = 0.3,
+    two_raters: Annotated[float, typer.Option(min=0, max=1, help="The share of them that two raters look at.")] = 0.2,
+    kind: Annotated[str, typer.Option(help="The probe that is unsure: logistic or rbf.")] = "logistic",
+) -> None:
+    """Ask about the pictures that teach most: seeds at first, then what a probe of the labels so far is unsure of."""
+    from unclip_assets.current import present
+    from unclip_labels.book import open_labels
+    from unclip_labels.rounds import Ask, next_round
+    from unclip_pairs.store import open_store
+
+    store = open_store(context.obj.home)
+    ask = Ask(count=count, held_out=held_out, two_raters=two_raters, kind=kind)
+    found = next_round(store, open_labels(store), category, present(store, "clip_embeddings").name, ask)
+    typer.echo(", ".join(f"{number} {why.replace('_', ' ')}" for why, number in found.asked.items()) + "; `unclip label serve` shows them")
+
+
+@label.command("train")
+def train_probe(
+    context: typer.Context,
+    category: Category,
+    kind: Annotated[str, typer.Option(help="logistic, or rbf for a support vector machine.")] = "logistic",
+    recall: Annotated[float, typer.Option(help="The share of the category that held-out labels must show to be found.")] = 0.99,
+) -> None:
+    """Learn a probe, choose its threshold on held-out labels, register it, and say what a policy must name."""
+    from unclip_assets.current import present
+    from unclip_curation.probes import score_probes
+    from unclip_labels.book import open_labels
+    from unclip_labels.rounds import train
+    from unclip_pairs.store import open_store
+    from unclip_release.probes import register_probe
+    from unclip_release.registry import open_registry
+
+    store = open_store(context.obj.home)
+    embeddings = present(store, "clip_embeddings").name
+    made = train(store, open_labels(store), category, embeddings, kind, recall)
+    number = register_probe(open_registry(store, context.obj.tracking_uri), made.probe.folder, made.manifest, made.figures)
+    score_probes(store, embeddings)
+    typer.echo("\n".join(made.told))
+    typer.echo(f"registered as models:/{made.probe.category}_probe/{number}; its plot is {store.path(made.probe.folder)}/reliability.png")
+    typer.echo(f"in a policy: probes: {{{category}: {{probe: '{made.probe.version}', threshold: {made.threshold.value:.6g}}}}}")
+
+
+@label.command("score")
+def score_pairs(context: typer.Context) -> None:
+    """Let every known probe judge the present embeddings; needed after new pictures or a new CLIP."""
+    from unclip_assets.current import present
+    from unclip_curation.probes import score_probes
+    from unclip_pairs.store import open_store
+
+    store = open_store(context.obj.home)
+    typer.echo(f"{score_probes(store, present(store, 'clip_embeddings').name).counts['rows']:,} scores")
+
+
+@label.command("report")
+def report_category(context: typer.Context, category: Category) -> None:
+    """Say how far a category is: answers, agreement, disputes, and its probes with their thresholds."""
+    from unclip_labels.book import open_labels
+    from unclip_labels.rounds import standing
+    from unclip_pairs.store import open_store
+
+    store = open_store(context.obj.home)
+    for line in standing(store, open_labels(store), category):
+        typer.echo(line)

@@ -3,7 +3,8 @@
 -- Given: policy (one row, one column per threshold); scored, the crawl's rows of one batch with the columns of the scorers picture, caption and
 -- safety beside them (null where a scorer did not measure a row); and, over all batches, pairs (the crawl's rows) and one table per scorer with
 -- one row per key: pictures, captions, quality, wording, toxicity, safety, blocklist, agreement, aesthetic, embeddings, reweighting. candidates
--- holds pairs of keys (a < b) that may be duplicates, contested the rows of pairs whose duplicates are kept so far. A scorer that has not run is
+-- holds pairs of keys (a < b) that may be duplicates, probes what the policy names (category, probe, threshold), probe_scores what probes say
+-- of pairs (key, category, probe, score), contested the rows of pairs whose duplicates are kept so far. A scorer that has not run is
 -- an empty table.
 --
 -- Asked: row_reasons, which is scored with two lists of reasons, rule and safety (nulls and doubles in them do not count); what is found
@@ -99,6 +100,8 @@ FROM contested, policy;
 CREATE VIEW final_findings AS
 SELECT key, 'caption_mismatch' AS reason FROM embeddings, policy WHERE similarity < min_similarity
 UNION ALL
-SELECT key, 'low_aesthetic' FROM aesthetic, policy WHERE aesthetic < min_aesthetic;
+SELECT key, 'low_aesthetic' FROM aesthetic, policy WHERE aesthetic < min_aesthetic
+UNION ALL
+SELECT key, 'category_probe' FROM probe_scores JOIN probes USING (category, probe) WHERE score >= threshold;
 
 CREATE VIEW weights AS SELECT key, reweighting.weight * policy.weight AS weight FROM reweighting, policy WHERE reweigh;
