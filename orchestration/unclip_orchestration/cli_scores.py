@@ -53,8 +53,8 @@ def embed(
     from unclip_training.open_clip_embedder import OpenClipEmbedder, open_embedder
 
     store, embedder = open_store(context.obj.home), open_embedder(clip)
-    prepare = embedder.prepare if isinstance(embedder, OpenClipEmbedder) else None
+    prepare, workers = (embedder.prepare, embedder.share_cores()) if isinstance(embedder, OpenClipEmbedder) else (None, 1)
     with alone(context.obj.home):
         for one in batch or batches(store):
-            manifest = embed_pairs(store, one, embedder, prepare=prepare)
+            manifest = embed_pairs(store, one, embedder, prepare=prepare, workers=workers)
             typer.echo(f"{one}: {manifest.counts['rows']:,} pairs in {store.path(embedding_folder(embedder))}")
