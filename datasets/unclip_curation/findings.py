@@ -10,6 +10,7 @@ from unclip_curation.tables import PER_BATCH, WIDE, open_batch
 from unclip_pairs.errors import UserError
 from unclip_pairs.schema import REASONS
 from unclip_pairs.store import Store
+from unclip_pairs.takedowns import read_takedowns
 
 STAGES = ("rule", "safety", "duplicate", "final")
 DUPLICATE_REASONS = ("duplicate_exact", "duplicate_perceptual", "duplicate_semantic")
@@ -24,6 +25,7 @@ def find(connection: duckdb.DuckDBPyConnection, store: Store, policy: Policy, st
     steps = STAGES[: STAGES.index(stage) + 1]
     judge(connection, store, steps)
     connection.execute("CREATE TABLE findings (key VARCHAR, reason VARCHAR)")
+    _add_taken_down(connection, store)
     for step in steps:
         if step == "duplicate":
             _add_duplicates(connection)
@@ -34,6 +36,13 @@ def find(connection: duckdb.DuckDBPyConnection, store: Store, policy: Policy, st
     if "final" in steps:
         _check_probes(connection)
     _check_reasons(connection)
+
+
+def _add_taken_down(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
+    """What somebody asked to be taken down goes under every policy, whatever its SQL says."""
+    taken = pa.table({"key": pa.array(sorted(read_takedowns(store).keys), pa.string())})
+    connection.register("taken", taken)
+    connection.execute("INSERT INTO findings SELECT key, 'taken_down' FROM pairs SEMI JOIN taken USING (key) WHERE status <> 'taken_down'")
 
 
 def judge(connection: duckdb.DuckDBPyConnection, store: Store, steps: tuple[str, ...] = ("rule", "safety")) -> None:

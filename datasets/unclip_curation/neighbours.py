@@ -10,6 +10,7 @@ from pyarrow.parquet import read_table
 
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
+from unclip_pairs.takedowns import read_takedowns
 
 CELL_ROWS = 2_000
 CLUSTERINGS = 5
@@ -114,13 +115,14 @@ def _assign(rows: Floats, members: NDArray[np.int64], centres: Floats) -> NDArra
 
 def search(store: Store, folder: str, query: NDArray[Any], count: int = 10) -> list[dict[str, Any]]:
     """The `count` pictures nearest to one query vector in a folder of clip-retrieval's layout, best first: its metadata and "cosine".
+    What was taken down is not shown, from the moment of the request.
 
     `UserError` when the folder holds no embeddings or they have another width than the query.
     """
     files = [name for name in store.names(f"{folder}/img_emb/") if name.endswith(".npy")]
     if not files:
         raise UserError(f"there are no embeddings under {folder}/img_emb in {store.root}; embed the pairs first")
-    found: list[dict[str, Any]] = []
+    gone, found = read_takedowns(store).keys, list[dict[str, Any]]()
     for file in files:
         base = np.load(store.path(file), allow_pickle=False, mmap_mode="r")
         if base.shape[1] != np.size(query):
@@ -129,8 +131,8 @@ def search(store: Store, folder: str, query: NDArray[Any], count: int = 10) -> l
             )
         number = PurePosixPath(file).stem.rpartition("_")[2]
         metadata = read_table(store.path(f"{folder}/metadata/metadata_{number}.parquet"))
-        rows, cosines = nearest(np.reshape(query, (1, -1)), base, count)
-        found += [
-            metadata.slice(int(row), 1).to_pylist()[0] | {"cosine": float(cosine)} for row, cosine in zip(rows[0], cosines[0], strict=True)
-        ]
-    return sorted(found, key=lambda row: -row["cosine"])[:count]
+        hidden = sum(key in gone for key in metadata["key"].to_pylist()) if gone else 0
+        rows, cosines = nearest(np.reshape(query, (1, -1)), base, count + hidden)
+        for row, cosine in zip(rows[0], cosines[0], strict=True):
+            found.append(metadata.slice(int(row), 1).to_pylist()[0] | {"cosine": float(cosine)})
+    return sorted((row for row in found if row["key"] not in gone), key=lambda row: -row["cosine"])[:count]

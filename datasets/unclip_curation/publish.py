@@ -21,6 +21,7 @@ from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, is_done, make_manifest, read_manifest, settings_digest, write_manifest
 from unclip_pairs.shards import EXTENSIONS, write_shard
 from unclip_pairs.store import Store
+from unclip_pairs.takedowns import read_takedowns
 
 LAYOUT = 1
 SHARD_SIZE = 1_000
@@ -62,7 +63,12 @@ def _inputs(store: Store, policy: Policy, labels: pa.Table | None, embeddings: s
         raise UserError(
             f"the final verdicts are of policy {final.settings.get('policy_version')}, not {policy.version}; decide all stages again"
         )
-    inputs = {"verdicts/final": final.digest} | {f"crawl/{batch}": crawl_manifest(store, batch).digest for batch in batches(store)}
+    taken = read_takedowns(store).digest
+    inputs = (
+        ({"takedowns": taken} if taken else {})
+        | {"verdicts/final": final.digest}
+        | {f"crawl/{batch}": crawl_manifest(store, batch).digest for batch in batches(store)}
+    )
     for file in embedding_files(store, embeddings):
         name = file.removesuffix(".parquet")
         inputs[name] = required(store, f"{name}.json", "embed the pairs first").digest
@@ -72,7 +78,8 @@ def _inputs(store: Store, policy: Policy, labels: pa.Table | None, embeddings: s
 def _rows(store: Store, labels: pa.Table | None, embeddings: str) -> Rows:
     """The kept rows with everything that is known of them, sorted by key: keys are digests, so this order is a fixed shuffle."""
     verdicts = read_verdicts(store, "final")
-    kept = {row["key"]: row["weight"] for row in verdicts.filter(verdicts["keep"]).to_pylist()}
+    gone = read_takedowns(store).keys
+    kept = {row["key"]: row["weight"] for row in verdicts.filter(verdicts["keep"]).to_pylist() if row["key"] not in gone}
     known = {row["key"]: row for row in labels.to_pylist()} if labels is not None else {}
     similar = dict[str, float]()
     for file in embedding_files(store, embeddings):

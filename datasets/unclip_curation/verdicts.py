@@ -13,6 +13,7 @@ from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, is_done, make_manifest, read_manifest, write_manifest
 from unclip_pairs.shards import write_parquet
 from unclip_pairs.store import Store
+from unclip_pairs.takedowns import read_takedowns
 
 
 def decide(store: Store, stage: str, policy: Policy, embeddings: str | None = None) -> Manifest:
@@ -62,7 +63,8 @@ def _inputs(store: Store, stage: str, policy: Policy, embeddings: str | None) ->
     if stage == "final":
         asked += [file.removesuffix(".parquet") for file in embedding_files(store, embeddings)]
     remedy = f"run the scorers that the stage {stage!r} relies on first"
-    return {name: required(store, f"{name}.json", remedy).digest for name in asked}
+    taken = read_takedowns(store).digest
+    return {name: required(store, f"{name}.json", remedy).digest for name in asked} | ({"takedowns": taken} if taken else {})
 
 
 def _verdicts(connection: duckdb.DuckDBPyConnection, policy: Policy) -> pa.Table:

@@ -23,6 +23,7 @@ STATUSES = (
     "invalid_url",
     "duplicate_url",
     "disk_error",
+    "taken_down",
     "host_stopped",
 )
 

@@ -55,7 +55,7 @@ def read_provenance(path: Path) -> dict[str, str]:
     return found
 
 
-def _manifests(store: Store) -> dict[str, tuple[str, Manifest]]:
+def manifests(store: Store) -> dict[str, tuple[str, Manifest]]:
     """Every manifest of the store by its digest, with its name. Shards' own manifests are left out: their dataset stands for them."""
     found: dict[str, tuple[str, Manifest]] = {}
     for folder in MANIFEST_FOLDERS:
@@ -65,7 +65,7 @@ def _manifests(store: Store) -> dict[str, tuple[str, Manifest]]:
     return found
 
 
-def _by_weights(known: Mapping[str, tuple[str, Manifest]]) -> dict[str, tuple[str, Manifest]]:
+def by_weights(known: Mapping[str, tuple[str, Manifest]]) -> dict[str, tuple[str, Manifest]]:
     """The models again, by the digest of their weights: a training names the CLIP it learned from so."""
     models = [entry for entry in known.values() if entry[1].kind == "model"]
     return {digest: entry for entry in models if (digest := weights_digest(entry[1])) is not None}
@@ -145,10 +145,10 @@ def steps(store: Store, registry: Registry | None, start: str) -> list[Step]:
     found, version, digest = _started(registry, start)
     if version is not None:
         found.append(_version_step(version, len(found)))
-    known = _manifests(store)
+    known = manifests(store)
     if digest in known:
         known = _bundled(store, bundle_folder(known[digest][1])) | known
-    return [*found, *_walk(_by_weights(known) | known, digest, "bundle", len(found), set())]
+    return [*found, *_walk(by_weights(known) | known, digest, "bundle", len(found), set())]
 
 
 def lineage(store: Store, registry: Registry | None, start: str) -> str:

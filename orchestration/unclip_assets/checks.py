@@ -17,8 +17,10 @@ from unclip_assets.resources import Home
 from unclip_assets.train import decoder_model, judge_model, prior_model, upsampler_256_model, upsampler_1024_model
 from unclip_curation import checks
 from unclip_curation.policy import load_policy
+from unclip_curation.withdrawal import still_published
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.store import Store
+from unclip_pairs.takedowns import read_takedowns
 
 Objections = Callable[[Store, str], list[str]]
 MODELS = {
@@ -83,6 +85,11 @@ def leaks(store: Store, _: str) -> list[str]:
     return checks.nothing_leaks(store, present(store, "training_shards").name)
 
 
+def taken_down(store: Store, _: str) -> list[str]:
+    """Pairs that somebody asked to be taken down and that are published all the same."""
+    return still_published(store, present(store, "training_shards").name, read_takedowns(store))
+
+
 def verdict_checks(asset: dg.AssetsDefinition, stage: str) -> list[dg.AssetChecksDefinition]:
     """The two checks that every table of verdicts has to pass."""
     return [
@@ -99,6 +106,7 @@ ALL: list[dg.AssetChecksDefinition] = [
     *(check for stage, asset in VERDICTS.items() for check in verdict_checks(asset, stage)),
     blocking(training_shards, "nothing_explicit", "The explicit rate of the published set is zero by the scorer.", unsafe),
     blocking(training_shards, "nothing_leaks", "No held-out pair is in the training shards.", leaks),
+    blocking(training_shards, "nothing_taken_down", "No pair that was taken down by request is published.", taken_down),
     *(
         blocking(asset, "losses_are_finite", "Every number of the run's metrics is finite.", not_finite(stage))
         for stage, asset in MODELS.items()

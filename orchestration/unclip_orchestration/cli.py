@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from unclip_assets.settings import default_tracking_uri, read_environment
-from unclip_orchestration import cli_data, cli_labels, cli_models, cli_pictures, cli_scores, cli_service
+from unclip_orchestration import cli_data, cli_labels, cli_models, cli_pictures, cli_scores, cli_service, cli_takedown
 from unclip_orchestration.mistakes import is_interruption, mistake
 
 DEMO_PORT = 8741  # the same in every run: an address is part of a pair's key
@@ -58,7 +58,7 @@ def demo(
     run(context.obj, size, port, Console())
 
 
-for room in (cli_data, cli_scores, cli_labels, cli_models, cli_pictures, cli_service):
+for room in (cli_data, cli_scores, cli_labels, cli_takedown, cli_models, cli_pictures, cli_service):
     room.add_to(app)
 
 

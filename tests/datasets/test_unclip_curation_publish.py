@@ -27,9 +27,11 @@ from unclip_curation.policy import Policy, load_policy
 from unclip_curation.publish import PUBLISHED_SCHEMA, publish
 from unclip_curation.truth import LABEL_SCHEMA, hold_out, planted_report, starter_labels
 from unclip_curation.verdicts import decide
+from unclip_curation.withdrawal import meant_by, remaining_files, still_published
 from unclip_pairs.errors import UserError
 from unclip_pairs.shards import read_shard, write_parquet
 from unclip_pairs.store import Store, open_store
+from unclip_pairs.takedowns import read_takedowns, record
 
 
 class Projection:
@@ -162,3 +164,40 @@ def test_planted_defects_are_measured_by_class(curated: tuple[Store, list[str], 
     assert labels is not None and hold_out(store, labels).counts == {"rows": 1}
     assert read_table(store.path("verdicts/held_out.parquet"))["key"].to_pylist() == [keys[2]]
     assert hold_out(store, None).counts == {"rows": 0}
+
+
+def test_what_is_taken_down_leaves_search_at_once_and_the_next_version(curated: tuple[Store, list[str], Policy]) -> None:
+    store, keys, policy = curated
+    old = publish(store, policy, None, FOLDER).settings["version"]
+    rows = {row["key"]: row for row in read_table(store.path("crawl/a/rows.parquet")).to_pylist()}
+    requests = [
+        meant_by(store, "key", keys[0]),
+        meant_by(store, "url", rows[keys[1]]["url"] + "#part", "my own drawing", "somebody"),
+        meant_by(store, "hash", f"sha256:{rows[keys[2]]['sha256']}"),
+    ]
+    assert [request.keys for request in requests] == [(keys[0],), (keys[1],), (keys[2],)]
+    for request in requests:
+        record(store, request)
+    taken = read_takedowns(store)
+    assert taken.keys == set(keys[:3]) and taken.requests[1].requested_by == "somebody"
+    base = np.load(store.path(f"embeddings/{FOLDER}/a/img_emb/img_emb_0.npy"), allow_pickle=False)
+    shown = {row["key"] for vector in base for row in search(store, f"embeddings/{FOLDER}/a", vector, 10)}
+    assert shown == set(keys[3:10])
+    version = publish(store, policy, None, FOLDER).settings["version"]
+    assert version != old and still_published(store, version, taken) == []
+    assert still_published(store, old, taken) == [f"3 pairs in {old} were taken down; publish again"]
+    assert checks.published(store, version, "train", "key") == sorted(keys[3:10])
+    decide(store, "final", policy, FOLDER)
+    reasons = {row["key"]: row["reasons"] for row in read_table(store.path("verdicts/final.parquet")).to_pylist()}
+    assert [reasons[key] for key in keys[:4]] == [["taken_down"]] * 3 + [[]]
+    assert remaining_files(store, set(keys[:3])) == ["crawl/a/shard-00000.tar"]
+
+
+def test_a_host_stands_for_its_pairs_and_a_wrong_name_is_one_sentence(curated: tuple[Store, list[str], Policy]) -> None:
+    store, keys, _ = curated
+    host = read_table(store.path("crawl/a/rows.parquet"))["host"].to_pylist()[0]
+    met = meant_by(store, "host", host)
+    assert set(keys[:10]) <= set(met.keys) and met.sha256 == () and meant_by(store, "host", "elsewhere.test").keys == ()
+    for kind, value in (("url", "ftp://a/b"), ("key", "zz"), ("host", "http://a.test"), ("hash", "abc")):
+        with pytest.raises(UserError, match=f"--{kind}"):
+            meant_by(store, kind, value)

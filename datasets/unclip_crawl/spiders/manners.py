@@ -16,6 +16,7 @@ from unclip_crawl.consent import ROBOTS_BYTES, TDM, Reservations, RobotsRules, o
 from unclip_crawl.orders import CrawlSettings
 from unclip_crawl.patience import Patience
 from unclip_crawl.spiders.failures import Refused, failure_of
+from unclip_pairs.takedowns import Takedowns
 
 RULES_LAST_S = 24 * 3600.0
 MAX_CRAWL_DELAY_S = 60.0
@@ -48,6 +49,7 @@ class Manners:
         self.crawler = crawler
         self.orders: CrawlSettings = crawler.settings["UNCLIP_ORDERS"]
         self.patience: Patience = crawler.settings["UNCLIP_PATIENCE"]
+        self.takedowns: Takedowns = crawler.settings["UNCLIP_TAKEDOWNS"]
         self.rules: dict[str, tuple[float, asyncio.Task[Rules | Refused]]] = {}
         crawler.signals.connect(self.headers_received, signal=signals.headers_received)
         crawler.signals.connect(self.bytes_received, signal=signals.bytes_received)
@@ -62,6 +64,9 @@ class Manners:
         invalid = why_invalid(request.url)
         if invalid is not None:
             raise Refused("invalid_url", invalid)
+        taken = self.takedowns.forbids(request.url)
+        if taken is not None:
+            raise Refused("taken_down", taken)
         host = host_of(request.url)
         private = why_refused(host, self.orders.allow_loopback) if is_address(host) else None
         if private is not None:

@@ -22,6 +22,7 @@ from unclip_crawl.spiders.manners import header_values
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import DecodeError
 from unclip_pairs.schema import Pair
+from unclip_pairs.takedowns import read_takedowns
 
 DECODERS = 2
 FRONTIER = 2000
@@ -38,6 +39,7 @@ class PairSpider(Spider):
         self.orders = orders
         self.journal = journal
         self.only_missing = only_missing
+        self.takedowns = read_takedowns(journal.store)
         self.pending: dict[str, Pair] = {}
         self.pending_pages: set[str] = set()
         self.seen_pages: set[str] = set()
@@ -186,7 +188,9 @@ class PairSpider(Spider):
         except DecodeError as error:
             self._settle_failed(pair, error.reason, error.detail, kind, len(data))
             return
-        if self.pending.pop(pair.key, None) is not None:
+        if prepared.sha256 in self.takedowns.sha256:
+            self._settle_failed(pair, "taken_down", "the same bytes were taken down by request", kind, len(data))
+        elif self.pending.pop(pair.key, None) is not None:
             self.journal.add_picture(pair, prepared, kind)
 
     def _settle_failed(self, pair: Pair, status: str, detail: str, kind: str | None = None, size: int | None = None) -> None:

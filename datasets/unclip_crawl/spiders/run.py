@@ -22,6 +22,7 @@ from unclip_crawl.spiders.pairs import PairSpider
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
+from unclip_pairs.takedowns import Takedowns, read_takedowns
 
 BEAT_S = 0.5
 # a host that let one request wait until the time limit is not asked again in the same run, or a few dead ones hold up the end of a batch
@@ -80,12 +81,13 @@ LEAN: dict[str, Any] = {
 }
 
 
-def scrapy_settings(orders: CrawlSettings) -> dict[str, Any]:
-    """`LEAN` with this crawl's name, pace and bounds."""
+def scrapy_settings(orders: CrawlSettings, takedowns: Takedowns) -> dict[str, Any]:
+    """`LEAN` with this crawl's name, pace and bounds, and with what must not be asked for."""
     delay_s = max(orders.delay_s, PUBLIC_DELAY_S)
     return LEAN | {
         "UNCLIP_ORDERS": orders,
         "UNCLIP_PATIENCE": Patience(orders),
+        "UNCLIP_TAKEDOWNS": takedowns,
         "UNCLIP_ALLOW_LOOPBACK": orders.allow_loopback,
         "USER_AGENT": orders.header,
         "CONCURRENT_REQUESTS": max(64, orders.concurrency_per_host),
@@ -177,7 +179,7 @@ class Watch:
 
 def _crawled(orders: CrawlSettings, journal: Journal, only_missing: bool, report: Progress, parent: int | None) -> tuple[PairSpider, Watch]:
     """Runs Scrapy until the spider is done, the deadline has passed or the run is interrupted."""
-    process = AsyncCrawlerProcess(scrapy_settings(orders))
+    process = AsyncCrawlerProcess(scrapy_settings(orders, read_takedowns(journal.store)))
     for name in ("scrapy", "twisted"):
         logging.getLogger(name).setLevel(logging.ERROR)
     crawler = process.create_crawler(PairSpider)
