@@ -115,5 +115,6 @@ def _all(many: Iterable[Iterable[str]]) -> frozenset[str]:
 
 
 def _request(value: dict[str, Any]) -> Takedown:
-    known: dict[str, Any] = {name.name: value[name.name] for name in fields(Takedown) if name.name in value}
-    return Takedown(**(known | {name: tuple(found) for name, found in known.items() if isinstance(found, list)}))
+    known = {field.name: value[field.name] for field in fields(Takedown) if field.name in value}
+    plain: dict[str, Any] = {name: tuple(found) if isinstance(found, list) else found for name, found in known.items()}
+    return Takedown(**plain)

@@ -45,7 +45,10 @@ def make_optimizer(network: nn.Module, optim: Optim) -> AdamW:
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": optim.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return AdamW([group for group in groups if group["params"]], lr=optim.lr, betas=optim.betas, eps=optim.eps, fused=True)
+    optimizer = AdamW([group for group in groups if group["params"]], lr=optim.lr, betas=optim.betas, eps=optim.eps, fused=True)
+    # a fused optimizer could undo a loss scale by itself, so Lightning would not clip its gradients under bf16, where no loss is scaled
+    setattr(optimizer, "_step_supports_amp_scaling", False)  # noqa: B010
+    return optimizer
 
 
 def make_schedule(optimizer: AdamW, optim: Optim, steps: int) -> LambdaLR:
