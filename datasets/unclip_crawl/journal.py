@@ -55,6 +55,7 @@ class Journal:
     batch: str
     shard_size: int
     flush_s: float
+    hash_list: str | None = None
     statuses: dict[str, str] = field(default_factory=dict)
     urls: set[str] = field(default_factory=set)
     stored: int = 0
@@ -88,7 +89,7 @@ class Journal:
         self.stored += 1
         self._rows.append(row)
         texts = {"txt": pair.caption.encode("utf-8", "replace"), "json": json.dumps(about, ensure_ascii=False).encode("utf-8", "replace")}
-        self._samples.append({"__key__": pair.key, "png": picture.png} | texts)
+        self._samples.append({"__key__": pair.key, picture.extension: picture.data} | texts)
 
     def add_page(self, page: Page, status: str, detail: str) -> None:
         """Records a page and what it offered, so that it need not be fetched again."""
@@ -140,9 +141,9 @@ class Journal:
 
     def number_files(self) -> None:
         """New files get numbers that no older file has."""
-        self._next_shard = _number_after(self.store.names(self.name("shard-")))
-        self._next_part = _number_after(self.store.names(self.name("open/")))
-        self._next_log = _number_after(self.store.names(self.name("journal/")))
+        self._next_shard = number_after(self.store.names(self.name("shard-")))
+        self._next_part = number_after(self.store.names(self.name("open/")))
+        self._next_log = number_after(self.store.names(self.name("journal/")))
 
     def known_page(self, url: str) -> Page | None:
         """The page as an earlier run of the unfinished batch found it, or None."""
@@ -180,14 +181,20 @@ class Journal:
             self._write_shard(commit)
 
     def _write_part(self, commit: Commit) -> None:
-        write_shard(self.store, self.name(f"open/{self._next_part:06d}"), commit.samples, table_of(commit.rows), kind="crawl part")
+        name = self.name(f"open/{self._next_part:06d}")
+        write_shard(self.store, name, commit.samples, table_of(commit.rows), kind="crawl part", settings=self._looked_for())
         self._next_part += 1
 
     def _write_shard(self, commit: Commit) -> None:
         name = self.name(f"shard-{self._next_shard:05d}")
-        write_shard(self.store, name, commit.samples, table_of(row | {"shard": name} for row in commit.rows), kind="crawl shard")
+        rows = table_of(row | {"shard": name} for row in commit.rows)
+        write_shard(self.store, name, commit.samples, rows, kind="crawl shard", settings=self._looked_for())
         self._next_shard += 1
         self.clear("open/")
+
+    def _looked_for(self) -> dict[str, Any]:
+        """By its digest, the hash list that the pictures were held against."""
+        return {"hash_list": self.hash_list} if self.hash_list is not None else {}
 
     def clear(self, folder: str) -> None:
         """Removes files of ours that nothing needs any more."""
@@ -246,17 +253,19 @@ def _earlier_rows(store: Store, batch: str) -> Iterator[Row]:
         yield from log["rows"]
 
 
-def _number_after(names: Iterable[str]) -> int:
-    """One more than the largest number in names like shard-00007.tar and 000007.json."""
+def number_after(names: Iterable[str]) -> int:
+    """The next number for a file: one more than the largest number in names like shard-00007.tar and 000007.json."""
     return 1 + max((int(found.group(1)) for name in names if (found := re.search(r"(\d+)\.\w+$", name))), default=-1)
 
 
-def open_journal(store: Store, batch: str, shard_size: int, flush_s: float, retry_failed: bool = False) -> Journal:
+def open_journal(
+    store: Store, batch: str, shard_size: int, flush_s: float, retry_failed: bool = False, hash_list: str | None = None
+) -> Journal:
     """The journal of a batch with all that earlier runs did; `missing` and `missing_pages` are what a rerun has to fetch again.
 
     Stored pictures whose shard is gone are missing; with `retry_failed`, so are the addresses that failed for a reason that may pass.
     """
-    journal = Journal(store, batch, shard_size, flush_s)
+    journal = Journal(store, batch, shard_size, flush_s, hash_list)
     for name in shard_names(store, journal.name("shard-")):
         journal.remember_stored(read_table(store.path(f"{name}.parquet"), columns=["key", "url"]).to_pylist())
     journal.reopen_parts()

@@ -8,7 +8,8 @@ from typing import Any
 
 from unclip_crawl.addresses import why_invalid
 from unclip_crawl.consent import MARKS, checked_marks, product_token, user_agent_header
-from unclip_crawl.pictures import Bounds
+from unclip_crawl.hash_list import read_hash_list
+from unclip_crawl.pictures import STORE_FORMATS, Bounds
 from unclip_crawl.sources import pairs_from_folder, pairs_from_list
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import MAX_BYTES, MAX_PIXELS
@@ -57,6 +58,7 @@ PACE = (
     "shard_size",
     "user_agent",
     "contact",
+    "hash_list",  # named among the inputs, by its digest
 )
 
 
@@ -72,6 +74,8 @@ class CrawlSettings:
     `stop_after_opt_outs` opt-outs, `stop_after_busy` answers of 429 or 503 or `stop_after_silence` requests without an answer, each in a
     row, the rest of that host becomes rows with status host_stopped.
     `marks` are the opt-out marks that are honoured; leaving one of `consent.MARKS` out takes a `marks_reason`, which the manifest keeps.
+    `hash_list` is the operator's file of known-illegal hashes: what it lists is not stored, and nothing is fetched when it cannot be read.
+    `store_format` is png, jpeg, or source: a picture that came as JPEG is stored as JPEG, any other as PNG.
     `retry_failed` tries again what failed for passing reasons.
     """
 
@@ -101,6 +105,8 @@ class CrawlSettings:
     retry_failed: bool = False
     marks: tuple[str, ...] = MARKS
     marks_reason: str = ""
+    hash_list: str = ""
+    store_format: str = "png"
 
     def __post_init__(self) -> None:
         for name in ("seeds", "lists", "folders"):
@@ -117,6 +123,8 @@ class CrawlSettings:
                 )
         if self.delay_s < PUBLIC_DELAY_S and not self.allow_loopback:
             raise UserError(f"delay_s {self.delay_s} is too fast for other people's hosts; use at least {PUBLIC_DELAY_S}")
+        if self.store_format not in STORE_FORMATS:
+            raise UserError(f"store_format {self.store_format!r} is unknown; use one of {', '.join(STORE_FORMATS)}")
         user_agent_header(self.user_agent, self.contact)
         object.__setattr__(self, "marks", checked_marks(self.marks, self.marks_reason))
         for seed in self.seeds:
@@ -137,11 +145,12 @@ class CrawlSettings:
     @property
     def bounds(self) -> Bounds:
         """What a picture may be and how it is stored."""
-        return Bounds(max_pixels=self.max_pixels, min_side=self.min_side, store_size=self.store_size)
+        sizes = {"max_pixels": self.max_pixels, "min_side": self.min_side, "store_size": self.store_size}
+        return Bounds(**sizes, store_format=self.store_format)
 
     def lasting(self) -> dict[str, Any]:
         """The settings that decide what a finished batch holds, as JSON values."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items() if name not in PACE}
+        return {name: value for name, value in self.as_json().items() if name not in PACE}
 
     def as_json(self) -> dict[str, Any]:
         """All settings as JSON values; `settings_from_json` reads them back."""
@@ -160,17 +169,21 @@ def settings_from_json(value: Mapping[str, Any]) -> CrawlSettings:
 
 
 def check_sources(settings: CrawlSettings) -> int:
-    """Reads every list and every folder's captions through; gives the number of pairs in them.
+    """Reads the hash list, every list and every folder's captions through; gives the number of pairs in them.
 
     `UserError` at the first flaw, before anything is fetched.
     """
+    if settings.hash_list:
+        read_hash_list(settings.hash_list)
     listed = sum(1 for path in settings.lists for _ in pairs_from_list(path))
     return listed + sum(1 for path in settings.folders for _ in pairs_from_folder(path))
 
 
 def source_digests(settings: CrawlSettings) -> dict[str, str]:
-    """What the batch is made from: the digest of each list, and of the names, sizes and captions in each folder."""
+    """What the batch is made from: the digest of each list and of the hash list, and of the names, sizes and captions in each folder."""
     digests = {path: file_digest(Path(path)) for path in settings.lists}
+    if settings.hash_list:
+        digests["hash_list"] = file_digest(Path(settings.hash_list))
     for folder in settings.folders:
         digests[folder] = settings_digest([[pair.key, pair.licence, path.stat().st_size] for pair, path in pairs_from_folder(folder)])
     return digests

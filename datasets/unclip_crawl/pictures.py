@@ -1,27 +1,40 @@
-"""This file is pictures on their way in: fetched bytes become one small PNG, or the reason why not."""
+"""This file is pictures on their way in: fetched bytes become one small picture, or the reason why not."""
 
 import hashlib
+import io
+import threading
 from dataclasses import dataclass
 
 from PIL import Image
 
-from unclip_pairs.images import DecodeError, decode, encode_png
+from unclip_crawl.hash_list import HashList
+from unclip_pairs.images import DecodeError, encode_png, open_header, unpack
+
+STORE_FORMATS = ("png", "jpeg", "source")
+JPEG_QUALITY = 95
+# of pictures with more pixels only one is unpacked at a time: 50 million are 150 MB, and twice that for a moment
+LARGE_PIXELS = 8_000_000
+REDUCING_GAP = 3.0
+LISTED = "a hash of it is on the operator's list"
+_large = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """What a picture may be, and the longest side it is stored with."""
+    """What a picture may be, and the longest side and the format it is stored with."""
 
     max_pixels: int
     min_side: int
     store_size: int
+    store_format: str = "png"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A picture as it is stored, with what is known of its original."""
+    """A picture as it is stored, its format as a shard's extension, and what is known of its original."""
 
-    png: bytes
+    data: bytes
+    extension: str
     sha256: str
     byte_count: int
     original_width: int
@@ -30,24 +43,60 @@ class Prepared:
     height: int
 
 
-def prepare(data: bytes, bounds: Bounds) -> Prepared:
-    """RGB, longest side at most `store_size` (never enlarged), as PNG; `DecodeError` names the status when the bytes will not do."""
+def prepare(data: bytes, bounds: Bounds, hash_list: HashList | None = None) -> Prepared:
+    """RGB, longest side at most `store_size` (never enlarged), as PNG or JPEG; `DecodeError` names the status of what is not stored.
+
+    The hash list is asked first about the bytes, whatever they are, and then about the unpacked picture, before it is made smaller.
+    """
+    if hash_list is not None and hash_list.lists_bytes(data):
+        raise DecodeError("listed_hash", LISTED)
     try:
-        image = decode(data, bounds.max_pixels)
+        return _prepared(data, bounds, hash_list)
     except DecodeError:
         raise
     except Exception as error:  # hostile bytes may break a decoder in any way, and that is no reason to end a crawl
         raise DecodeError("decode_error", f"{type(error).__name__}: {error}") from error
-    width, height = image.size
+
+
+def _prepared(data: bytes, bounds: Bounds, hash_list: HashList | None) -> Prepared:
+    packed = open_header(data, bounds.max_pixels)
+    source, (width, height) = packed.format, packed.size
     if min(width, height) < bounds.min_side:
         raise DecodeError("too_small", f"{width} x {height} has a side under {bounds.min_side} pixels")
-    image.thumbnail((bounds.store_size, bounds.store_size), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    if width * height > LARGE_PIXELS:
+        with _large:
+            image, is_turned = _small(packed, bounds.store_size, hash_list)
+    else:
+        image, is_turned = _small(packed, bounds.store_size, hash_list)
+    extension = "png" if bounds.store_format == "png" or (bounds.store_format == "source" and source != "JPEG") else "jpg"
     return Prepared(
-        png=encode_png(image, level=1),
+        data=encode_png(image, level=1) if extension == "png" else _jpeg(image),
+        extension=extension,
         sha256=hashlib.sha256(data).hexdigest(),
         byte_count=len(data),
-        original_width=width,
-        original_height=height,
+        original_width=height if is_turned else width,
+        original_height=width if is_turned else height,
         width=image.width,
         height=image.height,
     )
+
+
+def _small(packed: Image.Image, size: int, hash_list: HashList | None) -> tuple[Image.Image, bool]:
+    """The picture within `size`, and whether EXIF turned it on its side; a much larger JPEG is unpacked small if no list must see it."""
+    width, height = packed.size
+    share = REDUCING_GAP * size / max(width, height)
+    if hash_list is None and share < 1:
+        packed.draft("RGB", (max(1, int(width * share)), max(1, int(height * share))))
+    before = packed.size
+    image = unpack(packed)
+    if hash_list is not None and hash_list.lists_picture(image):
+        raise DecodeError("listed_hash", LISTED)
+    is_turned = before[0] != before[1] and image.size == before[::-1]
+    image.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=REDUCING_GAP)
+    return image, is_turned
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()

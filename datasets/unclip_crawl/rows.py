@@ -1,5 +1,6 @@
 """This file is rows: how every address ends, one row of `CRAWL_SCHEMA` each."""
 
+from dataclasses import replace
 from typing import Any
 
 from unclip_crawl.addresses import host_of
@@ -22,7 +23,9 @@ def _row(pair: Pair, status: str, detail: str) -> Row:
 
 
 def failed_row(pair: Pair, status: str, detail: str, content_type: str | None = None, byte_count: int | None = None) -> Row:
-    """The row of a picture that is not stored, with the reason."""
+    """The row of a picture that is not stored, with the reason. Of a listed picture no more is kept than where it was met."""
+    if status == "listed_hash":
+        pair, content_type, byte_count = replace(pair, caption="", licence=None), None, None
     return _row(pair, status, detail) | {"content_type": content_type, "byte_count": byte_count}
 
 

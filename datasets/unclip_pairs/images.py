@@ -45,7 +45,7 @@ def _on_white(image: Image.Image) -> Image.Image:
         # 16-bit grey would be clipped, not scaled, by convert
         image = Image.fromarray((np.asarray(image, dtype=np.int64).clip(0, 65535) >> 8).astype(np.uint8))
     if not image.has_transparency_data:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     rgba = image.convert("RGBA")
     ground = Image.new("RGB", rgba.size, WHITE)
     ground.paste(rgba, mask=rgba.getchannel("A"))
@@ -57,12 +57,22 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
     `DecodeError` with reason too_large, too_many_pixels, not_an_image or decode_error; sizes are checked before pixels are unpacked.
     """
+    return unpack(open_header(data, max_pixels))
+
+
+def open_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The picture with its size and format known and its pixels still packed; `DecodeError` as in `decode`."""
     if len(data) > MAX_BYTES:
         raise DecodeError("too_large", f"{len(data)} bytes are more than {MAX_BYTES}")
-    image = _opened(data, max_pixels)
+    return _opened(data, max_pixels)
+
+
+def unpack(image: Image.Image) -> Image.Image:
+    """The pixels of what `open_header` gave, as in `decode`."""
     try:
         image.load()
-        return _on_white(ImageOps.exif_transpose(image))
+        ImageOps.exif_transpose(image, in_place=True)
+        return _on_white(image)
     except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.error, zlib.error) as error:
         raise DecodeError("decode_error", str(error)) from error
 

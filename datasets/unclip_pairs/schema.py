@@ -24,6 +24,7 @@ STATUSES = (
     "duplicate_url",
     "disk_error",
     "taken_down",
+    "listed_hash",
     "host_stopped",
 )
 

@@ -32,6 +32,8 @@ class SourcesConfig(dg.Config):
     delay_s: float = Field(default=1.0, description="seconds between two requests to one host")
     concurrency_per_host: int = Field(default=2, description="requests to one host at the same time")
     timeout_s: float = Field(default=30.0, description="seconds to wait for an answer")
+    hash_list: str = Field(default="", description="the operator's file of known-illegal hashes; what is on it is never stored")
+    store_format: str = Field(default="png", description="png, jpeg, or source: JPEG for what came as JPEG")
     retries: int = Field(default=2, description="how often what failed for a passing reason is asked for again")
 
     def places(self) -> sources.Sources | None:

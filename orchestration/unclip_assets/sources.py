@@ -23,6 +23,8 @@ class Sources:
     concurrency_per_host: int = 2
     timeout_s: float = 30.0
     retries: int = 2
+    hash_list: str = ""
+    store_format: str = "png"
 
     def __post_init__(self) -> None:
         if not (self.seeds or self.lists or self.folders):

@@ -59,6 +59,7 @@ def crawl(
     folder: Annotated[list[Path] | None, typer.Option(help="A folder of pictures on this machine.")] = None,
     allow_loopback: Annotated[bool, typer.Option(help="Let the crawler reach this machine itself.")] = False,
     delay: Annotated[float, typer.Option(help="Seconds between two requests to one host.")] = 1.0,
+    hash_list: Annotated[Path | None, typer.Option(help="Your file of known-illegal hashes: what is on it is never stored.")] = None,
 ) -> None:
     """Fetch pictures with their captions from sites, lists or folders into shards. Robots.txt and opt-outs are obeyed."""
     from rich.console import Console
@@ -73,6 +74,7 @@ def crawl(
         "folders": [str(path.absolute()) for path in folder or []],
         "allow_loopback": allow_loopback,
         "delay_s": delay,
+        "hash_list": str(hash_list.absolute()) if hash_list else "",
     }
     with alone(context.obj.home), instance_at(context.obj.home) as instance, lines(Console()) as listener:
         run_job(instance, context.obj, "crawl", config={"page_sources": places}, batch=batch, listener=listener)

@@ -11,6 +11,7 @@ from scrapy.http import Response, TextResponse
 from twisted.python.failure import Failure
 
 from unclip_crawl.addresses import site_of, why_invalid
+from unclip_crawl.hash_list import HashList
 from unclip_crawl.journal import Journal
 from unclip_crawl.orders import CrawlSettings
 from unclip_crawl.pages import Page, read_page
@@ -34,11 +35,12 @@ class PairSpider(Spider):
 
     name = "pairs"
 
-    def __init__(self, orders: CrawlSettings, journal: Journal, only_missing: bool) -> None:
+    def __init__(self, orders: CrawlSettings, journal: Journal, only_missing: bool, hash_list: HashList | None = None) -> None:
         super().__init__()
         self.orders = orders
         self.journal = journal
         self.only_missing = only_missing
+        self.hash_list = hash_list
         self.takedowns = read_takedowns(journal.store)
         self.pending: dict[str, Pair] = {}
         self.pending_pages: set[str] = set()
@@ -184,7 +186,7 @@ class PairSpider(Spider):
     async def _store(self, pair: Pair, data: bytes, kind: str | None) -> None:
         """Decodes and shrinks in a thread, so that the network goes on meanwhile."""
         try:
-            prepared = await asyncio.get_running_loop().run_in_executor(self.decoders, prepare, data, self.orders.bounds)
+            prepared = await asyncio.get_running_loop().run_in_executor(self.decoders, prepare, data, self.orders.bounds, self.hash_list)
         except DecodeError as error:
             self._settle_failed(pair, error.reason, error.detail, kind, len(data))
             return

@@ -15,9 +15,11 @@ from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.logformatter import LogFormatter
 
 from unclip_crawl.fetch import Progress, was_finished
+from unclip_crawl.hash_list import HashList, read_hash_list
 from unclip_crawl.journal import Journal, open_journal
 from unclip_crawl.orders import PUBLIC_CONCURRENCY, PUBLIC_DELAY_S, CrawlSettings, check_sources, source_digests
 from unclip_crawl.patience import Patience
+from unclip_crawl.recheck import expel_listed
 from unclip_crawl.spiders.pairs import PairSpider
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest
@@ -177,7 +179,9 @@ class Watch:
         )
 
 
-def _crawled(orders: CrawlSettings, journal: Journal, only_missing: bool, report: Progress, parent: int | None) -> tuple[PairSpider, Watch]:
+def _crawled(
+    orders: CrawlSettings, journal: Journal, only_missing: bool, hash_list: HashList | None, report: Progress, parent: int | None
+) -> tuple[PairSpider, Watch]:
     """Runs Scrapy until the spider is done, the deadline has passed or the run is interrupted."""
     process = AsyncCrawlerProcess(scrapy_settings(orders, read_takedowns(journal.store)))
     for name in ("scrapy", "twisted"):
@@ -190,7 +194,7 @@ def _crawled(orders: CrawlSettings, journal: Journal, only_missing: bool, report
         watches[0].begin(parent)
 
     crawler.signals.connect(opened, signal=signals.spider_opened)
-    process.crawl(crawler, orders=orders, journal=journal, only_missing=only_missing)
+    process.crawl(crawler, orders=orders, journal=journal, only_missing=only_missing, hash_list=hash_list)
     process.start(install_signal_handlers=False)
     assert watches, "Scrapy did not open the spider"
     watches[0].end()
@@ -212,8 +216,12 @@ def run(store: Store, orders: CrawlSettings, report: Progress, parent: int | Non
     check_sources(orders)
     with sole_owner(store, orders.batch):
         only_missing = was_finished(store, orders)
-        journal = open_journal(store, orders.batch, orders.shard_size, orders.flush_s, orders.retry_failed)
-        spider, watch = _crawled(orders, journal, only_missing, report, parent)
+        hash_list = read_hash_list(orders.hash_list) if orders.hash_list else None
+        if hash_list is not None:
+            expel_listed(store, orders.batch, hash_list)
+        digest = hash_list.digest if hash_list is not None else None
+        journal = open_journal(store, orders.batch, orders.shard_size, orders.flush_s, orders.retry_failed, digest)
+        spider, watch = _crawled(orders, journal, only_missing, hash_list, report, parent)
         if spider.error is not None:
             raise spider.error
         if watch.interrupted:
