@@ -1,4 +1,4 @@
-"""This file is pages: the pictures, captions, licences and links of one HTML page."""
+"""This file is pages: the pictures, captions, licences and links of one HTML page, live or from an archive."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -6,115 +6,149 @@ from dataclasses import dataclass
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 import lxml.etree
-import lxml.html
 
+from unclip_crawl.charsets import text_of
 from unclip_crawl.consent import MARKS, follows_links, opt_out_in_meta
-from unclip_pairs.schema import Pair, make_pair
+from unclip_crawl.languages import detected, tag_of
+from unclip_crawl.licences import figure_licence, page_licence
+from unclip_crawl.surroundings import Surroundings
+from unclip_pairs.schema import Context, Pair, make_pair
 
-LAZY_SOURCES = ("src", "data-src", "data-original", "data-lazy-src")
-_CREATIVE_COMMONS = re.compile(r"creativecommons\.org/(licenses|publicdomain)/([a-z-]+)/(\d\.\d)", re.IGNORECASE)
-_KNOWN_LICENCES = (
-    (re.compile(r"opensource\.org/licenses?/mit|spdx\.org/licenses/mit\b", re.IGNORECASE), "MIT"),
-    (re.compile(r"apache\.org/licenses/license-2\.0|spdx\.org/licenses/apache-2\.0", re.IGNORECASE), "Apache-2.0"),
-    (re.compile(r"openfontlicense\.org|scripts\.sil\.org/ofl", re.IGNORECASE), "OFL-1.1"),
-    (re.compile(r"spdx\.org/licenses/([A-Za-z0-9.+-]+?)(?:\.html)?$", re.IGNORECASE), ""),
-)
+# what scripts load later comes first: beside it, src is a stand-in
+LAZY_SOURCES = ("data-src", "data-original", "data-lazy-src", "data-lazy", "data-original-src", "src")
+LAZY_SETS = ("srcset", "data-srcset", "data-lazy-srcset")
+NOT_FETCHED = ("data:", "blob:", "javascript:", "about:")
+CAPTION_LENGTH = 4096
+NEAR = 32  # levels up in which a figure or a picture element is looked for
+_CANDIDATE = re.compile(r"([^\s,]\S*[^\s,])(?:\s+(\d+(?:\.\d+)?)[wx])?\s*(?:,|$)")
+_XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the HTTP headers of a page say: its language and the directive by which it opts out of training, if any."""
+
+    language: str | None = None
+    opt_out: str | None = None
 
 
 @dataclass(frozen=True)
 class Page:
-    """What one page offers: its pairs, the addresses it links to, and the directive by which it opts out of training, if any."""
+    """What one page offers: its pairs, the addresses it links to, the directive by which it opts out of training, if any, and how many
+    pictures lie in the page itself (data:) and are not fetched."""
 
     url: str
     pairs: tuple[Pair, ...]
     links: tuple[str, ...]
     opt_out: str | None
+    embedded: int = 0
 
 
-def licence_name(mark: str) -> str:
-    """The SPDX name of a licence address where it is a known one; other marks come back as published."""
-    found = _CREATIVE_COMMONS.search(mark)
-    if found:
-        shelf, terms, version = (part.lower() for part in found.groups())
-        if shelf == "publicdomain":
-            return {"zero": f"CC0-{version}", "mark": f"PDM-{version}"}.get(terms, mark)
-        return f"CC-{terms.upper()}-{version}"
-    for pattern, name in _KNOWN_LICENCES:
-        match = pattern.search(mark)
-        if match:
-            return name or match.group(1)
-    return mark
-
-
-def _licence_marks(element: lxml.html.HtmlElement) -> Iterator[str]:
-    for mark in element.xpath(".//a[@rel] | .//link[@rel] | .//area[@rel]"):
-        if "license" in mark.get("rel", "").lower().split():
-            text = (mark.get("href") or mark.text_content() or "").strip()
-            if text:
-                yield licence_name(text)
-
-
-def _page_licence(tree: lxml.html.HtmlElement) -> str | None:
-    """The mark that stands for the whole page: outside every figure."""
-    for mark in tree.xpath("//*[@rel][not(ancestor::figure)]"):
-        if "license" in mark.get("rel", "").lower().split():
-            text = (mark.get("href") or mark.text_content() or "").strip()
-            if text:
-                return licence_name(text)
-    return None
-
-
-def _figure(image: lxml.html.HtmlElement) -> lxml.html.HtmlElement | None:
-    return next(iter(image.iterancestors("figure")), None)
-
-
-def _caption(image: lxml.html.HtmlElement, figure: lxml.html.HtmlElement | None) -> str:
-    """alt, else title, else the figure's caption; white space is folded, nothing else is changed."""
-    figcaption = figure.find(".//figcaption") if figure is not None else None
-    shown = figcaption.text_content() if figcaption is not None else ""
-    candidates = (image.get("alt") or "", image.get("title") or "", shown)
-    return next((text for candidate in candidates if (text := " ".join(candidate.split()))), "")
-
-
-def _largest_of(srcset: str) -> str:
+def largest_of(srcset: str) -> str:
     """The address with the largest width or density in a srcset."""
     best, best_size = "", -1.0
-    for candidate in re.finditer(r"([^\s,]\S*[^\s,])(?:\s+(\d+(?:\.\d+)?)[wx])?\s*(?:,|$)", srcset):
+    for candidate in _CANDIDATE.finditer(srcset):
         size = float(candidate.group(2) or 1)
-        if size > best_size:
+        if size > best_size and not candidate.group(1).lower().startswith(NOT_FETCHED):
             best, best_size = candidate.group(1), size
     return best
 
 
-def _source(image: lxml.html.HtmlElement) -> str:
-    """The picture's address as written, or "" when there is none that can be fetched (data: holds the picture itself)."""
-    written = [image.get(name, "").strip() for name in LAZY_SOURCES] + [_largest_of(image.get("srcset", ""))]
-    return next((source for source in written if source and not source.lower().startswith(("data:", "blob:", "javascript:"))), "")
+def _ancestor(image: lxml.etree._Element, tag: str) -> lxml.etree._Element | None:
+    """The nearest element of this name around the picture, looked for `NEAR` levels up."""
+    for _, parent in zip(range(NEAR), image.iterancestors(), strict=False):
+        if parent.tag == tag:
+            return parent
+    return None
 
 
-def _joined(base: str, address: str) -> str:
+def _written_sources(image: lxml.etree._Element) -> Iterator[str]:
+    """Every address the picture may be had at, the likeliest first."""
+    yield from (image.get(name, "").strip() for name in LAZY_SOURCES)
+    yield from (largest_of(image.get(name, "")) for name in LAZY_SETS)
+    picture = _ancestor(image, "picture")
+    if picture is not None:
+        for source in picture.iter("source"):
+            yield from (largest_of(source.get(name, "")) for name in LAZY_SETS)
+
+
+def _source(image: lxml.etree._Element) -> tuple[str, bool]:
+    """The picture's address as written, or "" when there is none that can be fetched; and whether the picture lies in the page."""
+    embedded = False
+    for source in _written_sources(image):
+        if source and not source.lower().startswith(NOT_FETCHED):
+            return source, False
+        embedded = embedded or source[:5].lower() == "data:"
+    return "", embedded
+
+
+def joined(base: str, address: str) -> str:
+    """The address made whole against the base, without its fragment; as written when it cannot be read."""
     try:
         return urldefrag(urljoin(base, address.strip())).url
     except ValueError:
         return address.strip()
 
 
-def _pairs(tree: lxml.html.HtmlElement, base: str, url: str) -> Iterator[Pair]:
-    page_licence = _page_licence(tree)
-    for image in tree.iter("img"):
-        source = _source(image)
-        if source:
-            figure = _figure(image)
-            own = next(_licence_marks(figure), None) if figure is not None else None
-            yield make_pair(_joined(base, source), _caption(image, figure), url, own or page_licence)
+class _Reading:
+    """One page while it is read."""
+
+    def __init__(self, tree: lxml.etree._Element, url: str, said: Said, opt_out: str | None) -> None:
+        self.tree, self.url, self.opt_out = tree, url, opt_out
+        self.base = _base(tree, url)
+        self.language = _declared_language(tree) or tag_of(said.language)
+        self.licence = page_licence(tree)
+        self.embedded = 0
+
+    def pairs(self) -> Iterator[Pair]:
+        """The pairs in their order; the caption is alt, else title, else the figure's caption, with white space folded."""
+        found: list[tuple[lxml.etree._Element, str]] = []
+        for image in self.tree.iter("img"):
+            source, is_embedded = _source(image)
+            self.embedded += is_embedded
+            if source:
+                found.append((image, source))
+        captions = [self._captions(image) for image, _ in found]
+        surroundings = Surroundings(self.tree, [image for image, _ in found])
+        if found and self.language is None:
+            self.language = detected(surroundings.beginning())
+        for number, ((image, source), (alt, title, shown, licence)) in enumerate(zip(found, captions, strict=True)):
+            language = tag_of(image.get("lang")) or self.language
+            around = (surroundings.before(number), surroundings.after(number))
+            context = Context(alt, title, shown, *around, language, self.opt_out)
+            yield make_pair(joined(self.base, source), alt or title or shown, self.url, licence or self.licence, context)
+
+    def _captions(self, image: lxml.etree._Element) -> tuple[str, str, str, str | None]:
+        """alt, title and the figure's caption, and the figure's own licence."""
+        figure = _ancestor(image, "figure")
+        caption = figure.find(".//figcaption") if figure is not None else None
+        texts = (image.get("alt", ""), image.get("title", ""), "".join(caption.itertext()) if caption is not None else "")
+        alt, title, shown = (" ".join(text.split())[:CAPTION_LENGTH] for text in texts)
+        return alt, title, shown, figure_licence(figure) if figure is not None else None
+
+    def links(self) -> Iterator[str]:
+        """The addresses it links to, without those it asks not to follow."""
+        for anchor in self.tree.xpath("//a[@href] | //area[@href] | //link[@rel='next'][@href]"):
+            if "nofollow" not in anchor.get("rel", "").lower().split():
+                link = joined(self.base, anchor.get("href"))
+                if link.startswith(("http://", "https://")) and _is_parsable(link):
+                    yield link
 
 
-def _links(tree: lxml.html.HtmlElement, base: str) -> Iterator[str]:
-    for anchor in tree.xpath("//a[@href] | //area[@href] | //link[@rel='next'][@href]"):
-        if "nofollow" not in anchor.get("rel", "").lower().split():
-            link = _joined(base, anchor.get("href"))
-            if link.startswith(("http://", "https://")) and _is_parsable(link):
-                yield link
+def _base(tree: lxml.etree._Element, url: str) -> str:
+    """What relative addresses are relative to: the first base element's address, else the page's own."""
+    bases = tree.xpath("//base[@href]")
+    written = bases[0].get("href", "").strip() if bases else ""
+    return url if not written or written.lower().startswith(NOT_FETCHED) else joined(url, written)
+
+
+def _declared_language(tree: lxml.etree._Element) -> str | None:
+    root = next(tree.iter("html"), tree)
+    declared = tag_of(root.get("lang") or root.get(_XML_LANG) or root.get("xml:lang"))
+    if declared is not None:
+        return declared
+    metas = (meta for meta in tree.iter("meta") if meta.get("http-equiv", "").lower() == "content-language")
+    return tag_of(next((meta.get("content", "") for meta in metas), ""))
 
 
 def _is_parsable(link: str) -> bool:
@@ -124,23 +158,26 @@ def _is_parsable(link: str) -> bool:
         return False
 
 
-def _recoded(body: bytes, encoding: str) -> bytes:
-    """The body in UTF-8, with what the encoding cannot read replaced; Python knows more encodings than libxml2 does."""
+def _parsed(body: bytes, encoding: str) -> lxml.etree._Element | None:
+    """The tree; Python knows more encodings than libxml2 does, so it is given UTF-8. The body is bounded, so deep pages may be read."""
+    parser = lxml.etree.HTMLParser(encoding="utf-8", no_network=True, huge_tree=True)
     try:
-        return body.decode(encoding, "replace").encode("utf-8", "replace")
-    except LookupError:
-        return body
+        return lxml.etree.fromstring(text_of(body, encoding).encode("utf-8", "replace"), parser)
+    except (lxml.etree.LxmlError, ValueError):
+        return None
 
 
-def read_page(body: bytes, url: str, token: str, encoding: str = "utf-8", marks: Collection[str] = MARKS) -> Page:
-    """The page's pairs in their order and its links, each once; the bytes may be any HTML, however broken."""
-    parser = lxml.html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False)
-    try:
-        tree = lxml.html.document_fromstring(_recoded(body, encoding), parser=parser)
-    except (lxml.etree.ParserError, ValueError):
-        return Page(url, (), (), None)
-    bases = tree.xpath("//base[@href]")
-    base = _joined(url, bases[0].get("href")) if bases else url
+def read_page(body: bytes, url: str, token: str, encoding: str = "utf-8", marks: Collection[str] = MARKS, said: Said | None = None) -> Page:
+    """The page's pairs in their order and its links, each once; the bytes may be any HTML, however broken.
+
+    An opt-out, of the headers or of the page itself, stands at the page and at each of its pairs.
+    """
+    said = said or Said()
+    tree = _parsed(body, encoding)
+    if tree is None:
+        return Page(url, (), (), said.opt_out)
     metas = [(meta.get("name", ""), meta.get("content", "")) for meta in tree.iter("meta")]
-    links = dict.fromkeys(_links(tree, base)) if follows_links(metas, token) else {}
-    return Page(url, tuple(dict.fromkeys(_pairs(tree, base, url))), tuple(links), opt_out_in_meta(metas, token, marks))
+    reading = _Reading(tree, url, said, said.opt_out or opt_out_in_meta(metas, token, marks))
+    links = tuple(dict.fromkeys(reading.links())) if follows_links(metas, token) else ()
+    pairs = {pair.key: pair for pair in reversed(list(reading.pairs()))}
+    return Page(url, tuple(reversed(pairs.values())), links, reading.opt_out, reading.embedded)

@@ -1,6 +1,6 @@
 """This file is rows: how every address ends, one row of `CRAWL_SCHEMA` each."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
 
 from unclip_crawl.addresses import host_of
@@ -8,18 +8,20 @@ from unclip_crawl.pages import Page
 from unclip_crawl.patience import FOR_NOW
 from unclip_crawl.pictures import Prepared
 from unclip_pairs.manifest import now
-from unclip_pairs.schema import CRAWL_SCHEMA, STATUSES, Pair, make_pair
+from unclip_pairs.schema import CRAWL_SCHEMA, STATUSES, Context, Pair, make_pair
 
 Row = dict[str, Any]
 TRANSIENT = ("timeout", "dns_error", "connection_error", "disk_error")
 _EMPTY: Row = dict.fromkeys(CRAWL_SCHEMA.names)
 DETAIL_LENGTH = 300
+CONTEXT = ("alt", "title", "figcaption", "text_before", "text_after", "language")
 
 
 def _row(pair: Pair, status: str, detail: str) -> Row:
     assert status in STATUSES, status
     known = {"key": pair.key, "url": pair.url, "page_url": pair.page_url, "caption": pair.caption, "licence": pair.licence}
-    return _EMPTY | known | {"host": host_of(pair.url), "status": status, "detail": detail[:DETAIL_LENGTH], "fetched_at": now()}
+    around = {name: getattr(pair.context, name) or None for name in CONTEXT}
+    return _EMPTY | known | around | {"host": host_of(pair.url), "status": status, "detail": detail[:DETAIL_LENGTH], "fetched_at": now()}
 
 
 def failed_row(pair: Pair, status: str, detail: str, content_type: str | None = None, byte_count: int | None = None) -> Row:
@@ -37,7 +39,9 @@ def stored_row(pair: Pair, picture: Prepared, content_type: str | None) -> Row:
 
 def pair_of(row: Row) -> Pair:
     """The pair a row is about."""
-    return Pair(row["key"], row["url"], row["page_url"], row["caption"], row["licence"])
+    texts = {name: row.get(name) or "" for name in CONTEXT if name != "language"}
+    context = Context(**texts, language=row.get("language"))
+    return Pair(row["key"], row["url"], row["page_url"], row["caption"], row["licence"], context)
 
 
 def is_transient(row: Row) -> bool:
@@ -50,7 +54,7 @@ def is_transient(row: Row) -> bool:
 def page_record(page: Page, status: str, detail: str) -> Row:
     """What is remembered of a page: how it ended and, until the batch is finished, what it offered."""
     assert status in STATUSES, status
-    offered = {"pairs": [[pair.url, pair.caption, pair.licence] for pair in page.pairs], "links": list(page.links)}
+    offered = {"pairs": [[pair.url, pair.caption, pair.licence, *astuple(pair.context)] for pair in page.pairs], "links": list(page.links)}
     ended = {"url": page.url, "status": status, "detail": detail[:DETAIL_LENGTH], "opt_out": page.opt_out}
     return ended | {"pictures": len(page.pairs), "links": len(page.links), "offered": offered}
 
@@ -59,5 +63,9 @@ def page_of(record: Row) -> Page | None:
     """The page as it was found, or None when only its end is remembered."""
     if record.get("offered") is None:
         return None
-    pairs = tuple(make_pair(url, caption, record["url"], licence) for url, caption, licence in record["offered"]["pairs"])
+    offered = record["offered"]["pairs"]
+    said = Context(opt_out=record["opt_out"])
+    pairs = tuple(
+        make_pair(url, caption, record["url"], licence, Context(*around) if around else said) for url, caption, licence, *around in offered
+    )
     return Page(record["url"], pairs, tuple(record["offered"]["links"]), record["opt_out"])

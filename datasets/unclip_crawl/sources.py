@@ -4,6 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,8 +12,9 @@ from urllib.parse import quote
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
+from unclip_crawl.languages import tag_of
 from unclip_pairs.errors import UserError
-from unclip_pairs.schema import Pair, make_pair
+from unclip_pairs.schema import NO_CONTEXT, Context, Pair, make_pair
 
 COLUMNS = {
     "url": ("url", "image_url", "img_url", "src"),
@@ -20,6 +22,7 @@ COLUMNS = {
     "page_url": ("page_url", "page", "pageurl", "source_page", "page_address"),
     "licence": ("licence", "license", "license_url", "licence_url"),
 }
+AROUND = tuple(field.name for field in fields(Context))
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 Row = Mapping[str, Any]
 
@@ -28,6 +31,7 @@ def _chosen_columns(path: Path, present: list[str]) -> dict[str, str]:
     """Which of the file's columns is which field; `UserError` when there is none for the address or the caption."""
     lowered = {name.lower(): name for name in reversed(present)}
     chosen = {field: lowered[name] for field, names in COLUMNS.items() for name in reversed(names) if name in lowered}
+    chosen |= {name: lowered[name] for name in AROUND if name in lowered}
     for field in ("url", "caption"):
         if field not in chosen:
             raise UserError(f"{path} has the columns {', '.join(present) or '(none)'}, none for the {field}; name one of them {field!r}")
@@ -36,7 +40,14 @@ def _chosen_columns(path: Path, present: list[str]) -> dict[str, str]:
 
 def _pair(row: Row, columns: Mapping[str, str]) -> Pair:
     value = {field: str(row[column]).strip() if row.get(column) is not None else "" for field, column in columns.items()}
-    return make_pair(value["url"], value["caption"], value.get("page_url", ""), value.get("licence") or None)
+    texts = {name: value[name] for name in AROUND if name in value}
+    texts |= {name: texts[name] or None for name in ("language", "opt_out") if name in texts}
+    return make_pair(value["url"], value["caption"], value.get("page_url", ""), value.get("licence") or None, _context(texts))
+
+
+def _context(texts: Mapping[str, Any]) -> Context:
+    """What a list says around a picture; the language as a tag, or None."""
+    return Context(**{**texts, "language": tag_of(texts.get("language"))}) if texts else NO_CONTEXT
 
 
 def _from_parquet(path: Path) -> Iterator[Pair]:

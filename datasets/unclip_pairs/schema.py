@@ -60,6 +60,12 @@ CRAWL_SCHEMA = pa.schema(
         ("page_url", pa.string()),
         ("caption", pa.string()),
         ("licence", pa.string()),
+        ("language", pa.string()),
+        ("alt", pa.string()),
+        ("title", pa.string()),
+        ("figcaption", pa.string()),
+        ("text_before", pa.string()),
+        ("text_after", pa.string()),
         ("host", pa.string()),
         ("status", pa.string()),
         ("detail", pa.string()),
@@ -68,12 +74,30 @@ CRAWL_SCHEMA = pa.schema(
         ("content_type", pa.string()),
         ("original_width", pa.int32()),
         ("original_height", pa.int32()),
+        ("rights", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("shard", pa.string()),
         ("fetched_at", pa.string()),
     ]
 )
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a page says around a picture: everything that could be its caption, the language (BCP 47, None when unknown), and the directive
+    by which the page opts out of training, if any."""
+
+    alt: str = ""
+    title: str = ""
+    figcaption: str = ""
+    text_before: str = ""
+    text_after: str = ""
+    language: str | None = None
+    opt_out: str | None = None
+
+
+NO_CONTEXT = Context()
 
 
 @dataclass(frozen=True)
@@ -85,6 +109,7 @@ class Pair:
     page_url: str
     caption: str
     licence: str | None
+    context: Context = NO_CONTEXT
 
 
 def pair_key(url: str, caption: str) -> str:
@@ -92,6 +117,6 @@ def pair_key(url: str, caption: str) -> str:
     return hashlib.sha256(f"{url}\n{caption}".encode("utf-8", "surrogatepass")).hexdigest()[:20]
 
 
-def make_pair(url: str, caption: str, page_url: str = "", licence: str | None = None) -> Pair:
+def make_pair(url: str, caption: str, page_url: str = "", licence: str | None = None, context: Context = NO_CONTEXT) -> Pair:
     """The pair with its key."""
-    return Pair(pair_key(url, caption), url, page_url, caption, licence)
+    return Pair(pair_key(url, caption), url, page_url, caption, licence, context)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from unclip_crawl.pages import licence_name, read_page
+from unclip_crawl.licences import licence_name
+from unclip_crawl.pages import read_page
 
 URL = "http://h.example/dir/page.html"
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from scrapy.http import Response, TextResponse
 from twisted.python.failure import Failure
 
 from unclip_crawl.addresses import site_of, why_invalid
+from unclip_crawl.charsets import encoding_of
 from unclip_crawl.hash_list import HashList
 from unclip_crawl.journal import Journal
+from unclip_crawl.languages import tag_of
 from unclip_crawl.orders import CrawlSettings
-from unclip_crawl.pages import Page, read_page
+from unclip_crawl.pages import Page, Said, read_page
 from unclip_crawl.pictures import prepare
 from unclip_crawl.rows import failed_row
 from unclip_crawl.sources import pairs_from_folder, pairs_from_list
@@ -93,6 +96,8 @@ class PairSpider(Spider):
         invalid = why_invalid(pair.url)
         if invalid is not None:
             self.journal.add(failed_row(pair, "invalid_url", invalid))
+        elif pair.context.opt_out is not None:
+            self.journal.add(failed_row(pair, "opt_out", pair.context.opt_out))
         elif pair.url in self.journal.urls:
             self.journal.add(failed_row(pair, "duplicate_url", "the same address under another caption"))
         else:
@@ -132,10 +137,7 @@ class PairSpider(Spider):
 
     def _pictures(self, page: Page) -> Iterator[Request]:
         for pair in page.pairs:
-            if page.opt_out is None:
-                yield from self._want(pair)
-            elif pair.key not in self.journal.statuses and pair.key not in self.pending:
-                self.journal.add(failed_row(pair, "opt_out", page.opt_out))
+            yield from self._want(pair)
 
     def _links(self, page: Page) -> list[str]:
         return [link for link in page.links if site_of(link) == site_of(page.url)]
@@ -157,9 +159,11 @@ class PairSpider(Spider):
             return nothing, "redirect_error", f"leads off the site to {response.url}"
         if not isinstance(response, TextResponse):
             return nothing, "ok", "not a page"
-        found = read_page(response.body, response.url, self.orders.token, response.encoding, self.orders.marks)
-        opt_out = response.meta.get("opt_out") or found.opt_out
-        return Page(url, found.pairs, found.links, opt_out), "ok", ""
+        content_type, language = (", ".join(header_values(response.headers, name)) for name in ("Content-Type", "Content-Language"))
+        said = Said(tag_of(language), response.meta.get("opt_out"))
+        encoding = encoding_of(response.body, content_type)
+        found = read_page(response.body, response.url, self.orders.token, encoding, self.orders.marks, said)
+        return replace(found, url=url), "ok", ""
 
     async def no_page(self, failure: Failure) -> None:
         """Records a page that could not be had."""
