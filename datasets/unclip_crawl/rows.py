@@ -8,7 +8,7 @@ from unclip_crawl.pages import Page
 from unclip_crawl.patience import FOR_NOW
 from unclip_crawl.pictures import Prepared
 from unclip_pairs.manifest import now
-from unclip_pairs.schema import CRAWL_SCHEMA, STATUSES, Context, Pair, make_pair
+from unclip_pairs.schema import CRAWL_SCHEMA, NO_CONTEXT, STATUSES, Context, Pair, make_pair
 
 Row = dict[str, Any]
 TRANSIENT = ("timeout", "dns_error", "connection_error", "disk_error")
@@ -27,7 +27,7 @@ def _row(pair: Pair, status: str, detail: str) -> Row:
 def failed_row(pair: Pair, status: str, detail: str, content_type: str | None = None, byte_count: int | None = None) -> Row:
     """The row of a picture that is not stored, with the reason. Of a listed picture no more is kept than where it was met."""
     if status == "listed_hash":
-        pair, content_type, byte_count = replace(pair, caption="", licence=None), None, None
+        pair, content_type, byte_count = replace(pair, caption="", licence=None, context=NO_CONTEXT), None, None
     return _row(pair, status, detail) | {"content_type": content_type, "byte_count": byte_count}
 
 
