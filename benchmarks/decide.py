@@ -47,7 +47,7 @@ TABLES = {
 }
 CANDIDATES = """
     SELECT key_of(i) AS a, key_of(i + 1) AS b, r(i, 22) < 0.3 AS same_bytes, false AS same_pixels, (60 * r(i, 23))::INT AS pdq_distance,
-    false AS mirrored, 80 AS pdq_quality, (12 * r(i, 24))::FLOAT AS grid_mean, (60 * r(i, 25))::FLOAT AS grid_peak,
+    false AS mirrored, 0 AS rotation, 80 AS pdq_quality, (12 * r(i, 24))::FLOAT AS grid_mean, (60 * r(i, 25))::FLOAT AS grid_peak,
     (0.9 + 0.1 * r(i, 26))::FLOAT AS cosine
     FROM range({rows} - 1) AS t(i) WHERE r(i, 27) < 0.05"""
 

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from unclip_curation.hashes import GRID
+from unclip_curation.hashes import BITS, GRID, TURNS
 
 PICTURE_SCHEMA = pa.schema(
     [
@@ -15,6 +15,7 @@ PICTURE_SCHEMA = pa.schema(
         ("pdq", pa.binary(32)),
         ("pdq_mirrored", pa.binary(32)),
         ("pdq_quality", pa.int32()),
+        ("pdq_turns", pa.binary(TURNS * BITS // 8)),
         ("grid", pa.binary(GRID * GRID * 3)),
     ]
 )
@@ -50,12 +51,14 @@ CANDIDATE_SCHEMA = pa.schema(
         ("same_pixels", pa.bool_()),
         ("pdq_distance", pa.int32()),
         ("mirrored", pa.bool_()),
+        ("rotation", pa.int32()),
         ("pdq_quality", pa.int32()),
         ("grid_mean", pa.float32()),
         ("grid_peak", pa.float32()),
         ("cosine", pa.float32()),
     ]
 )
+SEARCHED_SCHEMA = pa.schema([("key", pa.string()), ("round", pa.int32()), ("indexed", pa.bool_()), ("similarity", pa.float32())])
 SIMILARITY_SCHEMA = pa.schema([("key", pa.string()), ("similarity", pa.float32())])
 WEIGHT_SCHEMA = pa.schema([("key", pa.string()), ("weight", pa.float32())])
 PROBE_SCHEMA = pa.schema([("key", pa.string()), ("category", pa.string()), ("probe", pa.string()), ("score", pa.float32())])

@@ -100,7 +100,8 @@ def _add_duplicates(connection: duckdb.DuckDBPyConnection) -> None:
     if unknown:
         raise UserError(f"duplicate_edges gives the reason {min(unknown)!r}; choose one of {', '.join(DUPLICATE_REASONS)}")
     places = dict(connection.execute("SELECT key, place FROM standing").fetchall())
-    found = redundant(edges, places, DUPLICATE_REASONS)
-    keys, reasons = list(found), [reason for reason, _ in found.values()]
-    connection.register("redundant", pa.table({"key": pa.array(keys, pa.string()), "reason": pa.array(reasons, pa.string())}))
+    rounds = dict(connection.execute("SELECT key, round FROM searched SEMI JOIN alive USING (key) WHERE round > 0").fetchall())
+    found = redundant(edges, places, DUPLICATE_REASONS, rounds)
+    columns = {"key": list(found), "reason": [reason for reason, _ in found.values()], "stays": [stays for _, stays in found.values()]}
+    connection.register("redundant", pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()}))
     connection.execute("INSERT INTO findings SELECT key, reason FROM redundant")

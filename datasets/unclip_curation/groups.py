@@ -1,12 +1,13 @@
 """This file is groups of duplicates: pairs joined to groups, one row of each left standing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 
 class Groups:
     """Union-find whose leader is always the member that stands best (the smallest place)."""
 
-    def __init__(self, places: dict[str, int]) -> None:
+    def __init__(self, places: Mapping[str, tuple[int, int]]) -> None:
         self.places = places
         self.parents: dict[str, str] = {}
 
@@ -28,19 +29,21 @@ class Groups:
         return second
 
 
-def redundant(edges: Iterable[tuple[str, str, str]], places: dict[str, int], order: Iterable[str]) -> dict[str, tuple[str, str]]:
+def redundant(
+    edges: Iterable[tuple[str, str, str]], places: dict[str, int], order: Iterable[str], rounds: Mapping[str, int] = MappingProxyType({})
+) -> dict[str, tuple[str, str]]:
     """What to drop: key -> (reason, the row that stays for it). `edges` are (a, b, reason); reasons are worked off in `order`.
 
-    A later reason joins only rows that earlier reasons left standing, so each dropped row has the strongest reason there is.
+    A later reason joins only rows that earlier reasons left standing, so each dropped row has the strongest reason there is. `rounds` says
+    when a row came, 0 unless it is told: what stood before a row came stays standing, even if that row is like two such rows.
     """
-    groups, reasons, found = Groups(places), tuple(order), dict[str, str]()
-    by_reason: dict[str, list[tuple[str, str]]] = {reason: [] for reason in reasons}
-    for a, b, reason in edges:
-        if a in places and b in places:
-            by_reason[reason].append((a, b))
-    for reason in reasons:
-        for a, b in sorted(by_reason[reason]):
-            lost = groups.join(a, b)
-            if lost is not None:
-                found[lost] = reason
+    came = {key: rounds.get(key, 0) for key in places}
+    groups, ranks = Groups({key: (came[key], place) for key, place in places.items()}), {reason: rank for rank, reason in enumerate(order)}
+    known = [(max(came[a], came[b]), ranks[reason], a, b, reason) for a, b, reason in edges if a in places and b in places]
+    found = dict[str, str]()
+    for now, _, a, b, reason in sorted(known):
+        stood = all(came[groups.leader(key)] < now for key in (a, b))
+        lost = None if stood else groups.join(a, b)
+        if lost is not None:
+            found[lost] = reason
     return {key: (reason, groups.leader(key)) for key, reason in found.items()}

@@ -1,4 +1,7 @@
-"""This file is perceptual hashes: PDQ (Facebook, 2019), its neighbours within a Hamming radius, and lists of known hashes."""
+"""This file is perceptual hashes: PDQ (Facebook, 2019) in its eight orientations, neighbours within a Hamming radius, lists of hashes.
+
+An orientation is a number: `turn % 4` quarter turns against the clock, then mirrored left to right if `turn` is 4 or more.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -6,24 +9,55 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 
 BITS = 256
-BANDS = 16
 GRID = 16
-# 16 bands of 16 bits and one bit of tolerance in each: by the pigeonhole principle every pair within 2 * 16 - 1 bits meets in a band
-MAX_RADIUS = 2 * BANDS - 1
-_CANDIDATES = 4_000_000
+MAX_RADIUS = 31
+TURNS = 8
+UPRIGHT, ROTATED = (0, 4), (1, 2, 3, 5, 6, 7)
+_THUMBNAIL = 64
+_PDQHASH_ORDER = [0, 1, 2, 3, 5, 7, 4, 6]  # where pdqhash.compute_dihedral puts each of our orientations
+_CANDIDATES = 1_000_000
+_FEWEST_BANDS, _MOST_BANDS = 12, 24
+_PROBE_COST = 0.5  # of looking into one bucket, beside comparing one pair of hashes
+Rows = NDArray[np.int64]
+_BITS_SET = np.unpackbits(np.arange(65_536, dtype=np.uint16).view(np.uint8).reshape(-1, 2), axis=1).sum(axis=1, dtype=np.uint8)
 
 
 def pdq(pixels: NDArray[np.uint8]) -> tuple[bytes, int]:
-    """The 256-bit PDQ hash as 32 bytes and its quality, 0 (flat) to 100."""
+    """The 256-bit PDQ hash as 32 bytes and its quality, 0 (flat) to 100. Lists of known pictures hold this hash."""
     import pdqhash
 
     bits, quality = pdqhash.compute(np.ascontiguousarray(pixels))
     return np.packbits(np.asarray(bits, dtype=np.uint8)).tobytes(), int(quality)
+
+
+def pdq_turns(image: Image.Image) -> tuple[bytes, int]:
+    """The PDQ hashes of the picture in all eight orientations as 256 bytes, and their quality, 0 (flat) to 100.
+
+    They are taken of the picture after a tent filter to 64 x 64 pixels, which is what PDQ's own filter approximates. That one is off
+    centre by about a pixel, so its hash of a turned picture differs by some 30 bits from the turned hash; here it is 4 at most, and a
+    copy at half size stays near too. To `pdq` of the same picture it is about 11 bits.
+    """
+    import pdqhash
+
+    thumbnail = np.asarray(image.convert("RGB").resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BILINEAR))
+    hashes, quality = pdqhash.compute_dihedral(thumbnail)
+    return np.packbits(np.asarray(hashes, dtype=np.uint8)[_PDQHASH_ORDER], axis=1).tobytes(), int(quality)
+
+
+def turned(grids: NDArray[np.uint8], turns: Rows) -> NDArray[np.uint8]:
+    """Each [rows, side, side, 3] grid in its orientation."""
+    found = grids.copy()
+    for turn in np.unique(turns):
+        mine = turns == turn
+        rotated = np.rot90(grids[mine], turn % 4, axes=(1, 2))
+        found[mine] = rotated[:, :, ::-1] if turn >= 4 else rotated
+    return found
 
 
 def stacked(hashes: Sequence[bytes]) -> NDArray[np.uint8]:
@@ -31,60 +65,103 @@ def stacked(hashes: Sequence[bytes]) -> NDArray[np.uint8]:
     return np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(-1, BITS // 8)
 
 
-def within(
-    base: NDArray[np.uint8], queries: NDArray[np.uint8], radius: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def hamming(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> Rows:
+    """The number of differing bits, row by row, of two uint8 [number, bytes] with an even number of bytes."""
+    different = np.ascontiguousarray(a) ^ np.ascontiguousarray(b)
+    return _BITS_SET[different.view(np.uint16)].sum(axis=1, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Band:
+    """A run of a hash's bits in which two hashes may differ by up to `tolerance` bits to be compared as a whole."""
+
+    first: int
+    width: int
+    tolerance: int
+
+    def values(self, hashes: NDArray[np.uint8]) -> NDArray[np.uint32]:
+        """The band's bits of each hash as a number."""
+        bits = np.unpackbits(hashes, axis=1, count=self.first + self.width)[:, self.first :]
+        return (bits @ self._single()).astype(np.uint32)
+
+    def flips(self) -> NDArray[np.uint32]:
+        """Every pattern of up to `tolerance` differing bits."""
+        found = np.zeros(1, dtype=np.uint32)
+        for _ in range(self.tolerance):
+            found = np.unique(np.concatenate([found, (found[:, None] ^ self._single()).ravel()])).astype(np.uint32)
+        return found
+
+    def _single(self) -> NDArray[np.uint32]:
+        return np.left_shift(1, np.arange(self.width)).astype(np.uint32)
+
+
+def bands_for(rows: int, radius: int) -> list[Band]:
+    """The bands by which any two hashes within `radius` bits are sure to meet, chosen to cost least for an index of so many rows.
+
+    If a pair differed by more than its tolerance in every band, it would differ in at least the sum of (tolerance + 1) bits; that sum is
+    `radius` + 1 (the pigeonhole principle, as in multi-index hashing, Norouzi et al. 2012). Few rows want 16 bands of 16 bits with a
+    tolerance of one; more rows want wider bands, so that a bucket holds few rows at any size.
+    """
+    plans = [_bands(count, radius) for count in range(_FEWEST_BANDS, _MOST_BANDS + 1)]
+    return min(plans, key=lambda bands: sum(len(band.flips()) * (_PROBE_COST + rows / 2**band.width) for band in bands))
+
+
+def _bands(count: int, radius: int) -> list[Band]:
+    edges = [BITS * band // count for band in range(count + 1)]
+    shares = [(radius + 1) * (band + 1) // count - (radius + 1) * band // count for band in range(count)]
+    return [Band(first, end - first, share - 1) for first, end, share in zip(edges, edges[1:], shares, strict=False) if share]
+
+
+def within(base: NDArray[np.uint8], queries: NDArray[np.uint8], radius: int) -> tuple[Rows, Rows, Rows]:
     """All (query row, base row, distance) with at most `radius` (<= 31) differing bits, sorted by query, then base.
 
-    `base` and `queries` are uint8 [number, 32]. The index is banded, so the cost grows with the number of rows that share a band.
+    `base` and `queries` are uint8 [number, 32]. None is missed (`bands_for`); only rows that share a band are compared.
     """
     assert 0 <= radius <= MAX_RADIUS
-    found = [_close(base, queries, i, j, radius) for i, j in _candidates(base, queries)]
-    if not found:
-        nothing = np.zeros(0, dtype=np.int64)
-        return nothing, nothing, nothing
+    found = [np.zeros((3, 0), dtype=np.int64)]
+    base, queries = np.ascontiguousarray(base), np.ascontiguousarray(queries)
+    for band in bands_for(len(base), radius) if len(base) and len(queries) else []:
+        found += [_close(base, queries, i, j, radius) for i, j in _candidates(band, base, queries)]
     triples = np.unique(np.concatenate(found, axis=1), axis=1)
     return triples[0], triples[1], triples[2]
 
 
-def hamming(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """The number of differing bits, row by row, of two uint8 [number, 32]."""
-    return np.unpackbits(a ^ b, axis=1).sum(axis=1, dtype=np.int64)
-
-
-def _close(
-    base: NDArray[np.uint8], queries: NDArray[np.uint8], i: NDArray[np.int64], j: NDArray[np.int64], radius: int
-) -> NDArray[np.int64]:
+def _close(base: NDArray[np.uint8], queries: NDArray[np.uint8], i: Rows, j: Rows, radius: int) -> Rows:
+    """Half of the bits tell nearly all pairs apart, so the other half is looked at for few."""
+    half = BITS // 16
+    maybe = np.flatnonzero(hamming(queries[i, :half], base[j, :half]) <= radius)
+    i, j = i[maybe], j[maybe]
     distance = hamming(queries[i], base[j])
     near = distance <= radius
     return np.stack([i[near], j[near], distance[near]])
 
 
-def _candidates(base: NDArray[np.uint8], queries: NDArray[np.uint8]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Pairs of rows that agree in a band up to one bit, in bounded portions."""
-    bands, wanted = base.view(">u2"), queries.view(">u2")
-    flips = np.array([0, *(1 << bit for bit in range(BITS // BANDS))], dtype=np.uint16)
-    for band in range(BANDS):
-        order = np.argsort(bands[:, band], kind="stable")
-        values = bands[order, band]
-        for flip in flips:
-            probe = wanted[:, band] ^ flip
-            first, last = np.searchsorted(values, probe, "left"), np.searchsorted(values, probe, "right")
-            for i, at in _ranges(first, last):
-                yield i, order[at]
+def _candidates(band: Band, base: NDArray[np.uint8], queries: NDArray[np.uint8]) -> Iterator[tuple[Rows, Rows]]:
+    """Pairs of rows (query, base) that agree in the band up to its tolerance, in bounded portions."""
+    values, wanted = band.values(base), band.values(queries)
+    order = np.argsort(values, kind="stable")
+    starts = np.zeros(2**band.width + 1, dtype=np.int64)
+    np.cumsum(np.bincount(values, minlength=2**band.width), out=starts[1:])
+    for flip in band.flips():
+        probe = wanted ^ flip
+        first, last = starts[probe], starts[probe + 1]
+        for i, at in _ranges(first, last):
+            yield i, order[at]
 
 
-def _ranges(first: NDArray[np.int64], last: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def _ranges(first: Rows, last: Rows) -> Iterator[tuple[Rows, Rows]]:
     """(row, position) for every position of every row's range, in portions of bounded size."""
-    sizes = last - first
-    cuts = np.searchsorted(np.cumsum(sizes), np.arange(_CANDIDATES, int(sizes.sum()) + _CANDIDATES, _CANDIDATES))
+    rows = np.flatnonzero(last > first)
+    sizes = (last - first)[rows]
+    ends = np.cumsum(sizes)
+    cuts = np.searchsorted(ends, np.arange(_CANDIDATES, int(sizes.sum()) + _CANDIDATES, _CANDIDATES))
     start = 0
     for stop in [*(int(cut) + 1 for cut in cuts), len(sizes)]:
         part = sizes[start:stop]
-        if part.sum():
-            rows = np.repeat(np.arange(start, start + len(part)), part)
-            offsets = np.arange(part.sum()) - np.repeat(np.cumsum(part) - part, part)
-            yield rows, first[rows] + offsets
+        if len(part):
+            begins = ends[start:stop] - part
+            shift = first[rows[start:stop]] - (begins - begins[0])
+            yield np.repeat(rows[start:stop], part), np.arange(part.sum()) + np.repeat(shift, part)
         start = max(start, stop)
 
 

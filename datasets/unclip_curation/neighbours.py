@@ -21,9 +21,12 @@ Floats = NDArray[np.float32]
 
 
 def normalised(vectors: NDArray[Any]) -> Floats:
-    """float32 rows of length one; a row of zeros stays zeros."""
-    rows = np.asarray(vectors, dtype=np.float32)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    """float32 rows of length one; a row of zeros stays zeros. Beside the result, only a block of rows is held."""
+    found = np.empty(np.shape(vectors), dtype=np.float32)
+    for start in range(0, len(found), _BLOCK):
+        rows = np.asarray(vectors[start : start + _BLOCK], dtype=np.float32)
+        found[start : start + _BLOCK] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return found
 
 
 def nearest(queries: NDArray[Any], base: NDArray[Any], count: int = 1) -> tuple[NDArray[np.int64], Floats]:
@@ -42,8 +45,9 @@ def nearest(queries: NDArray[Any], base: NDArray[Any], count: int = 1) -> tuple[
     return np.concatenate(rows), np.concatenate(cosines)
 
 
-def close_pairs(vectors: NDArray[Any], min_cosine: float, seed: int = 0) -> tuple[NDArray[np.int64], Floats]:
+def close_pairs(vectors: NDArray[Any], min_cosine: float, seed: int = 0, known: int = 0) -> tuple[NDArray[np.int64], Floats]:
     """The pairs of rows whose cosine is at least `min_cosine`: int64 [pairs, 2] with the smaller row first, sorted, and their cosines.
+    The first `known` rows are not compared with each other, so few rows after many known ones cost little.
 
     Up to `CELL_ROWS` rows all pairs are compared. More rows are cut into k-means cells, whose number grows with the rows, and compared
     within them; `CLUSTERINGS` clusterings with different starts catch pairs that one of them separates. Every cosine is computed, so no
@@ -53,7 +57,7 @@ def close_pairs(vectors: NDArray[Any], min_cosine: float, seed: int = 0) -> tupl
     found = dict[str, list[NDArray[Any]]](codes=[np.zeros(0, dtype=np.int64)], cosines=[np.zeros(0, dtype=np.float32)])
     for clustering in range(1 if len(rows) <= CELL_ROWS else CLUSTERINGS):
         for members in cells_of(rows, seed + clustering):
-            codes, cosines = _close_in_cell(rows, members, min_cosine)
+            codes, cosines = _close_in_cell(rows, members, min_cosine, known)
             found["codes"].append(codes)
             found["cosines"].append(cosines)
     codes, first = np.unique(np.concatenate(found["codes"]), return_index=True)
@@ -61,15 +65,19 @@ def close_pairs(vectors: NDArray[Any], min_cosine: float, seed: int = 0) -> tupl
     return pairs, np.concatenate(found["cosines"])[first]
 
 
-def _close_in_cell(rows: Floats, members: NDArray[np.int64], min_cosine: float) -> tuple[NDArray[np.int64], Floats]:
-    """Codes, smaller row * rows + larger row, of the close pairs among `members` (ascending), and their cosines."""
+def _close_in_cell(rows: Floats, members: NDArray[np.int64], min_cosine: float, known: int) -> tuple[NDArray[np.int64], Floats]:
+    """Codes, smaller row * rows + larger row, of the close pairs among `members` (ascending) of which the larger row is not known, and
+    their cosines."""
+    first = int(np.searchsorted(members, known))
+    if first == len(members):
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
     cell, codes, cosines = rows[members], [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.float32)]
-    for start in range(0, len(members), _TILE):
-        scores = cell[start : start + _TILE] @ cell[start:].T
+    for start in range(first, len(members), _TILE):
+        scores = cell[start : start + _TILE] @ cell[: start + _TILE].T
         near = np.flatnonzero(scores >= min_cosine)
-        i, j = np.divmod(near, scores.shape[1])
-        apart = i < j
-        codes.append(members[start + i[apart]] * len(rows) + members[start + j[apart]])
+        j, i = np.divmod(near, scores.shape[1])
+        apart = i < start + j
+        codes.append(members[i[apart]] * len(rows) + members[start + j[apart]])
         cosines.append(scores.ravel()[near[apart]])
     return np.concatenate(codes), np.concatenate(cosines)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unclip_curation.columns import PICTURE_SCHEMA
-from unclip_curation.hashes import GRID, pdq
+from unclip_curation.hashes import GRID, pdq, pdq_turns
 from unclip_curation.scoring import Progress, Score, Scorer, each, score_batch, silent
 from unclip_pairs.images import DecodeError, decode, to_array
 from unclip_pairs.manifest import Manifest
@@ -18,8 +18,8 @@ from unclip_pairs.store import Store
 
 def measure(image: Image.Image) -> dict[str, Any]:
     """The columns of `PICTURE_SCHEMA` but `key`: entropy in bits (0..8) and standard deviation (0..128) of the brightness, the share
-    of pixels (0..1) in the most frequent of 4,096 colours, digest of the pixels, PDQ of the picture and of its mirror image, and a
-    16 x 16 grid of mean colours."""
+    of pixels (0..1) in the most frequent of 4,096 colours, digest of the pixels, PDQ of the picture and of its mirror image as lists of
+    known pictures hold it, PDQ in all eight orientations for the search for duplicates, and a 16 x 16 grid of mean colours."""
     pixels = to_array(image)
     grey = image.convert("L")
     hashed, quality = pdq(pixels)
@@ -32,6 +32,7 @@ def measure(image: Image.Image) -> dict[str, Any]:
         "pdq": hashed,
         "pdq_mirrored": pdq(pixels[:, ::-1])[0],
         "pdq_quality": quality,
+        "pdq_turns": pdq_turns(image)[0],
         "grid": np.asarray(image.resize((GRID, GRID), Image.Resampling.BOX)).tobytes(),
     }
 
@@ -73,10 +74,10 @@ def load_pictures() -> Score:
 
 PICTURE = Scorer(
     name="picture",
-    version=1,
+    version=2,
     schema=PICTURE_SCHEMA,
     load=load_pictures,
-    about="emptiness (entropy, contrast, flat share), digest of the pixels, PDQ hashes, colour grid",
+    about="emptiness (entropy, contrast, flat share), digest of the pixels, PDQ hashes in eight orientations, colour grid",
     cost="5 ms a picture",
 )
 

@@ -16,6 +16,7 @@ from unclip_curation.columns import (
     PROBE_SCHEMA,
     QUALITY_SCHEMA,
     SAFETY_SCHEMA,
+    SEARCHED_SCHEMA,
     SIMILARITY_SCHEMA,
     TOXICITY_SCHEMA,
     WEIGHT_SCHEMA,
@@ -56,6 +57,7 @@ PER_BATCH = {
 PER_STORE = {
     "agreement": Columns("agreement", AGREEMENT_SCHEMA, "safety"),
     "duplicates": Columns("candidates", CANDIDATE_SCHEMA, "duplicate"),
+    "searched": Columns("searched", SEARCHED_SCHEMA, "duplicate"),
     "reweighting": Columns("reweighting", WEIGHT_SCHEMA, "final"),
     "probe": Columns("probe_scores", PROBE_SCHEMA, "final"),
 }

@@ -4,31 +4,26 @@ import io
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from unclip_curation.duplicates import Pictures, candidates
+from unclip_curation.columns import PICTURE_SCHEMA
 from unclip_curation.groups import redundant
-from unclip_curation.hashes import stacked
+from unclip_curation.likeness import as_pictures, candidates
 from unclip_curation.neighbours import cells_of, close_pairs, nearest, normalised
 from unclip_curation.pictures import measure
 from unclip_curation.policy import load_policy
 
 LIMITS = load_policy().settings
+FINGERPRINTS = PICTURE_SCHEMA.append(pa.field("sha256", pa.string()))
 
 
 def table_of(images: list[Image.Image], *alike: tuple[int, int]) -> list[dict[str, object]]:
-    rows = [measure(image) for image in images]
-    pictures = Pictures(
-        keys=[f"k{number}" for number in range(len(rows))],
-        bytes_sha256=[row["pixels_sha256"] for row in rows],
-        pixels_sha256=[row["pixels_sha256"] for row in rows],
-        hashes=stacked([row["pdq"] for row in rows]),
-        mirrored=stacked([row["pdq_mirrored"] for row in rows]),
-        quality=np.array([row["pdq_quality"] for row in rows]),
-        grids=np.frombuffer(b"".join(row["grid"] for row in rows), dtype=np.uint8).reshape(len(rows), -1),
-    )
-    return candidates(pictures, np.array(alike, dtype=np.int64).reshape(-1, 2), np.full(len(alike), 0.99, dtype=np.float32)).to_pylist()
+    rows = [measure(image) | {"key": f"k{number}"} for number, image in enumerate(images)]
+    table = pa.Table.from_pylist([row | {"sha256": row["pixels_sha256"]} for row in rows], schema=FINGERPRINTS)
+    near = np.full(len(alike), 0.99, dtype=np.float32)
+    return candidates(as_pictures(table), np.array(alike, dtype=np.int64).reshape(-1, 2), near).to_pylist()
 
 
 def perceptual(pair: dict[str, object]) -> bool:

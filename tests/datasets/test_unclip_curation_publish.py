@@ -179,7 +179,7 @@ def test_what_is_taken_down_leaves_search_at_once_and_the_next_version(curated: 
     for request in requests:
         record(store, request)
     taken = read_takedowns(store)
-    assert taken.keys == set(keys[:3]) and taken.requests[1].requested_by == "somebody"
+    assert taken.keys == set(keys[:3]) and {request.requested_by for request in taken.requests} == {"", "somebody"}
     base = np.load(store.path(f"embeddings/{FOLDER}/a/img_emb/img_emb_0.npy"), allow_pickle=False)
     shown = {row["key"] for vector in base for row in search(store, f"embeddings/{FOLDER}/a", vector, 10)}
     assert shown == set(keys[3:10])

@@ -3,7 +3,9 @@
 -- Given: policy (one row, one column per threshold); scored, the crawl's rows of one batch with the columns of the scorers picture, caption and
 -- safety beside them (null where a scorer did not measure a row); and, over all batches, pairs (the crawl's rows) and one table per scorer with
 -- one row per key: pictures, captions, quality, wording, toxicity, safety, blocklist, agreement, aesthetic, embeddings, reweighting. candidates
--- holds pairs of keys (a < b) that may be duplicates, probes what the policy names (category, probe, threshold), probe_scores what probes say
+-- holds pairs of keys (a < b) that may be duplicates, one row as they stand or mirrored (rotation 0) and one with the first turned; searched
+-- the rows among which they were sought (key, round, similarity of caption and picture); leaks what is like a picture of an evaluation set
+-- (key, evaluation_set and the columns of candidates), probes what the policy names (category, probe, threshold), probe_scores what probes say
 -- of pairs (key, category, probe, score), contested the rows of pairs whose duplicates are kept so far. A scorer that has not run is
 -- an empty table.
 --
@@ -88,14 +90,16 @@ SELECT a, b, 'duplicate_exact' AS reason FROM candidates WHERE same_bytes OR sam
 UNION ALL
 SELECT a, b, 'duplicate_perceptual' FROM candidates, policy
 WHERE pdq_distance <= duplicate_pdq AND pdq_quality >= duplicate_quality AND grid_mean <= duplicate_grid AND grid_peak <= duplicate_grid_peak
+  AND (rotation = 0 OR duplicate_rotated)
 UNION ALL
 SELECT a, b, 'duplicate_semantic' FROM candidates, policy
 WHERE cosine >= semantic_cosine AND pdq_distance <= semantic_pdq AND grid_mean <= semantic_grid;
 
 CREATE VIEW standing AS
 SELECT key, row_number() OVER (
-    ORDER BY original_width::BIGINT * original_height DESC, length(caption) DESC, list_position(licences, licence) NULLS LAST, key) AS place
-FROM contested, policy;
+    ORDER BY original_width::BIGINT * original_height DESC, round(similarity, 2) DESC NULLS LAST, length(caption) DESC,
+        list_position(licences, licence) NULLS LAST, key) AS place
+FROM contested LEFT JOIN searched USING (key), policy;
 
 CREATE VIEW final_findings AS
 SELECT key, 'caption_mismatch' AS reason FROM embeddings, policy WHERE similarity < min_similarity
