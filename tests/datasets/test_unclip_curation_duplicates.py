@@ -89,6 +89,31 @@ def test_groups_do_not_depend_on_the_order_of_edges() -> None:
     assert all(result == results[0] for result in results)
 
 
+def test_what_stood_before_a_row_came_stays_standing() -> None:
+    places = {"a": 3, "b": 2, "new": 1}
+    edges = [("a", "new", "exact"), ("b", "new", "semantic")]
+    assert redundant(edges, places, ("exact", "semantic")).keys() == {"a", "b"}, "all at once, the best stays"
+    assert redundant(edges, places, ("exact", "semantic"), {"new": 1}) == {"new": ("exact", "a")}, "b is like a only by way of the new row"
+
+
+def test_a_turned_copy_is_a_pair_of_its_own_kind(draw: Callable[..., Image.Image]) -> None:
+    image = draw("triangle", "green", 5, side=256)
+    for quarter in (1, 2, 3):
+        (pair,) = table_of([image, Image.fromarray(np.rot90(np.asarray(image), quarter))])
+        assert pair["rotation"] == 90 * quarter and not pair["mirrored"] and perceptual(pair)
+        (pair,) = table_of([image, ImageOps.mirror(Image.fromarray(np.rot90(np.asarray(image), quarter)))])
+        assert pair["mirrored"] and perceptual(pair)
+
+
+def test_few_rows_after_many_known_ones_find_the_same_pairs() -> None:
+    rng = np.random.default_rng(0)
+    base = normalised(rng.normal(size=(3_000, 24)))
+    rows = np.concatenate([base, normalised(base[:500] + 0.01 * rng.normal(size=(500, 24)))])
+    pairs, _ = close_pairs(rows, 0.97)
+    later, _ = close_pairs(rows, 0.97, known=3_000)
+    assert later.tolist() == [pair for pair in pairs.tolist() if pair[1] >= 3_000]
+
+
 def test_close_pairs_are_found_within_cells_and_across_their_borders() -> None:
     rng = np.random.default_rng(0)
     base = normalised(rng.normal(size=(3_000, 24)))

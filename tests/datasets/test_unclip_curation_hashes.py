@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unclip_curation.hashes import hamming, load_block_list, pdq, within
+from unclip_curation.hashes import BITS, TURNS, bands_for, hamming, load_block_list, pdq, pdq_turns, stacked, turned, within
 from unclip_curation.pictures import measure
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import to_array
@@ -23,6 +23,45 @@ def test_the_banded_index_finds_every_pair_within_the_radius() -> None:
         everything = np.array([[hamming(query[None], row[None])[0] for row in base] for query in queries[:40]])
         expected = {(a, b, everything[a, b]) for a, b in zip(*np.nonzero(everything <= radius), strict=True)}
         assert {pair for pair in zip(i.tolist(), j.tolist(), distance.tolist(), strict=True) if pair[0] < 40} == expected
+
+
+@pytest.mark.parametrize("rows", [10, 1_000, 100_000, 1_000_000, 20_000_000])
+@pytest.mark.parametrize("radius", [0, 5, 31])
+def test_bands_leave_no_pair_within_the_radius_out_at_any_size(rows: int, radius: int) -> None:
+    bands = bands_for(rows, radius)
+    assert sum(band.tolerance + 1 for band in bands) == radius + 1, "the pigeonhole principle needs no more and no less"
+    ends = [band.first + band.width for band in bands]
+    assert all(band.first >= end for band, end in zip(bands[1:], ends, strict=False)) and ends[-1] <= BITS, "bands do not overlap"
+
+
+def test_wide_bands_find_pairs_whose_bits_differ_as_unluckily_as_can_be() -> None:
+    for rows in (1_000, 1_000_000):
+        bits = np.zeros((2, BITS), dtype=np.uint8)
+        for band in bands_for(rows, 31):
+            bits[1, band.first : band.first + band.tolerance + 1] = 1  # one more than each band tolerates ...
+        bits[1, bands_for(rows, 31)[-1].first] = 0  # ... but for one
+        a, b = np.packbits(bits, axis=1)
+        assert hamming(a[None], b[None])[0] == 31
+        met = [band.values(a[None])[0] ^ band.values(b[None])[0] in band.flips() for band in bands_for(rows, 31)]
+        assert met.count(True) == 1
+
+
+def test_a_turned_picture_has_the_turned_hash(draw: Callable[..., Image.Image]) -> None:
+    image = draw("triangle", "red", 3, side=200).resize((200, 150))
+    hashes = stacked([pdq_turns(image)[0]])
+    for turn in range(TURNS):
+        pixels = np.rot90(to_array(image), turn % 4)
+        copy = Image.fromarray(np.ascontiguousarray(pixels[:, ::-1] if turn >= 4 else pixels))
+        distances = hamming(hashes, stacked([pdq_turns(copy)[0]])[:1].repeat(TURNS, axis=0))
+        assert distances.argmin() == turn and distances[turn] <= 6
+        grid = to_array(image.resize((16, 16), Image.Resampling.BOX))[None]
+        assert np.abs(turned(grid, np.array([turn]))[0].astype(int) - to_array(copy.resize((16, 16), Image.Resampling.BOX))).max() <= 4
+
+
+def test_a_copy_of_half_the_size_has_nearly_the_same_hash(draw: Callable[..., Image.Image]) -> None:
+    image = draw("cross", "blue", 3, side=250)
+    hashes = stacked([pdq_turns(image)[0], pdq_turns(image.resize((125, 125), Image.Resampling.LANCZOS))[0]])
+    assert hamming(hashes[:1], hashes[8:9])[0] <= 8
 
 
 def test_an_index_of_equal_hashes_gives_all_pairs() -> None:
