@@ -199,14 +199,14 @@ class Journal:
     def clear(self, folder: str) -> None:
         """Removes files of ours that nothing needs any more."""
         for name in reversed(self.store.names(self.name(folder))):
-            self.store.path(name).unlink(missing_ok=True)
+            self.store.remove(name)
         with contextlib.suppress(OSError):
-            self.store.path(self.name(folder.rstrip("/"))).rmdir()
+            self.store.local_path(self.name(folder.rstrip("/"))).rmdir()
 
     def finish(self, inputs: dict[str, str], settings: dict[str, Any]) -> Manifest:
         """Writes what is left, then all rows sorted by key, the pages, and last the manifest."""
         self.write(self.take(last=True))
-        self.store.path(self.name("manifest.json")).unlink(missing_ok=True)  # an older one would vouch for files about to change
+        self.store.remove(self.name("manifest.json"))  # an older one would vouch for files about to change
         rows = self._all_rows()
         write_parquet(self.store, self.name("rows.parquet"), rows)
         pages = pa.Table.from_pylist([record for _, record in sorted(self.pages.items())], schema=PAGES_SCHEMA)

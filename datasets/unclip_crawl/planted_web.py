@@ -22,8 +22,8 @@ START_TIMEOUT_S = 30.0
 
 def _site_folder(store: Store) -> Path:
     if not (store.exists("starter/manifest.json") and store.exists("starter/site/site.json")):
-        raise UserError(f"there is no starter site in {store.root}; run `unclip starter build` first")
-    return store.path("starter/site")
+        raise UserError(f"there is no starter site in {store}; run `unclip starter build` first")
+    return store.local_path("starter/site")
 
 
 def _ports(port: int) -> dict[str, int]:

@@ -26,7 +26,7 @@ class Studio:
 
     def drawing(self, style: str, code: str) -> Drawing:
         """The work of making one file."""
-        path = self.store.path(f"starter/site/{file_name(style, code, self.pixels, self.seed)}")
+        path = self.store.local_path(f"starter/site/{file_name(style, code, self.pixels, self.seed)}")
         return Drawing(self.sources[style][code], path, self.pixels)
 
     def picture(self, concept: Concept, style: str, tone: str | None, code: str) -> Picture:
@@ -57,7 +57,7 @@ class Studio:
 def open_studio(store: Store, styles: Sequence[str], pixels: int, seed: int) -> Studio:
     """A studio with the sources of all styles read from their packages and the folders made."""
     for style in styles:
-        folder = store.path(f"starter/site/pictures/{pixels}/{style}")
+        folder = store.local_path(f"starter/site/pictures/{pixels}/{style}")
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
     return Studio(store=store, sources={style: drawings(store, style) for style in styles}, pixels=pixels, seed=seed)

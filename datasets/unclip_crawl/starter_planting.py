@@ -148,7 +148,7 @@ class Ground:
     def own(self, name: str, data: bytes) -> Route:
         """A route to a file made for one figure."""
         file = f"planted/{name}"
-        path = self.store.path(f"starter/site/{file}")
+        path = self.store.local_path(f"starter/site/{file}")
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)

@@ -21,6 +21,7 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.captions import normalised
 from unclip_curation.columns import AGREEMENT_SCHEMA
+from unclip_curation.hashes import GRID
 from unclip_curation.scoring import batches, kept_keys, required, write_features
 from unclip_pairs.manifest import Manifest, is_done
 from unclip_pairs.store import Store
@@ -78,7 +79,7 @@ def _read(store: Store, keys: set[str]) -> tuple[list[dict[str, Any]], Floats]:
         grids |= dict(zip(scored["key"].to_pylist(), scored["grid"].to_pylist(), strict=True))
     known = [key for key in sorted(rows) if grids.get(key) is not None]
     pixels = np.frombuffer(b"".join(grids[key] for key in known), dtype=np.uint8)
-    return [rows[key] for key in known], pixels.reshape(len(known), -1).astype(np.float32)
+    return [rows[key] for key in known], pixels.reshape(len(known), GRID * GRID * 3).astype(np.float32)
 
 
 def standardised(columns: Floats) -> Floats:

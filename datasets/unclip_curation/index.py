@@ -19,13 +19,13 @@ def build_index(store: Store, embeddings: str, batch: str) -> Manifest:
     folder = f"embeddings/{embeddings}/{batch}"
     source = read_manifest(store, f"{folder}.json")
     if source is None:
-        raise UserError(f"the batch {batch!r} has no embeddings in {store.path(folder).parent}; embed its pairs first")
+        raise UserError(f"the batch {batch!r} has no embeddings in {store}; embed its pairs first")
     inputs, settings = {"embeddings": source.digest}, {"index": "Flat", "metric": "inner product"}
     done = read_manifest(store, f"{folder}/index.json") if is_done(store, f"{folder}/index.json", inputs, settings) else None
     if done is not None:
         return done
     rows = [_write_index(store, f"{folder}/{name}", f"{folder}/{kind}/{kind}_0.npy") for name, kind in KINDS.items()]
-    store.write_json(f"{folder}/indices_paths.json", {batch: str(store.path(folder).resolve())})
+    store.write_json(f"{folder}/indices_paths.json", {batch: str(store.folder(folder).resolve())})
     files = [*(f"{folder}/{name}" for name in KINDS), f"{folder}/indices_paths.json"]
     manifest = make_manifest(store, "index", files, inputs=inputs, settings=settings, counts={"rows": rows[0]})
     return write_manifest(store, f"{folder}/index.json", manifest)

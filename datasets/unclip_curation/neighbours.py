@@ -129,7 +129,7 @@ def search(store: Store, folder: str, query: NDArray[Any], count: int = 10) -> l
     """
     files = [name for name in store.names(f"{folder}/img_emb/") if name.endswith(".npy")]
     if not files:
-        raise UserError(f"there are no embeddings under {folder}/img_emb in {store.root}; embed the pairs first")
+        raise UserError(f"there are no embeddings under {folder}/img_emb in {store}; embed the pairs first")
     gone, found = read_takedowns(store).keys, list[dict[str, Any]]()
     for file in files:
         base = np.load(store.path(file), allow_pickle=False, mmap_mode="r")

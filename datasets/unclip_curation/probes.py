@@ -89,9 +89,7 @@ def load_probe(store: Store, category: str, version: str) -> Probe:
     """The probe of that name; `UserError` when it is not finished or its file was changed."""
     name = f"probes/{category}/{version}/probe.safetensors"
     if read_manifest(store, f"probes/{category}/{version}/manifest.json") is None:
-        raise UserError(
-            f"there is no finished probe {version!r} of {category!r} in {store.root}; `unclip label train {category}` makes one"
-        )
+        raise UserError(f"there is no finished probe {version!r} of {category!r} in {store}; `unclip label train {category}` makes one")
     probe = read_probe(store.read_bytes(name))
     if (probe.version, probe.category) != (version, category):
         raise UserError(f"{store.path(name)} was changed after it was written; put the file back or train the probe again")
@@ -141,7 +139,7 @@ def embedded_batches(store: Store, embeddings: str) -> dict[str, str]:
     names = [name.removesuffix(".json") for name in store.names(f"embeddings/{embeddings}/") if name.endswith(".json")]
     found = {name: manifest.digest for name in names if name.count("/") == 2 and (manifest := read_manifest(store, f"{name}.json"))}
     if not found:
-        raise UserError(f"there are no embeddings {embeddings!r} in {store.root}; embed the pairs first")
+        raise UserError(f"there are no embeddings {embeddings!r} in {store}; embed the pairs first")
     return found
 
 

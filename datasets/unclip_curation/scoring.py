@@ -92,7 +92,7 @@ def required(store: Store, name: str, remedy: str) -> Manifest:
     """The manifest of a step that must have run before; `UserError` with the remedy when it has not."""
     manifest = read_manifest(store, name)
     if manifest is None:
-        raise UserError(f"{name} is not in {store.root}, so a step that comes before is missing; {remedy}")
+        raise UserError(f"{name} is not in {store}, so a step that comes before is missing; {remedy}")
     return manifest
 
 
@@ -187,7 +187,7 @@ def _finished(store: Store, batch: str, scorer: Scorer, crawl: Manifest, before:
     tables = [before, *(read_table(store.path(file), schema=scorer.schema) for file in files)]
     manifest = write_features(store, name, pa.concat_tables(tables).sort_by("key"), inputs, scorer.settings)
     for file in files:
-        store.path(file).unlink(missing_ok=True)
+        store.remove(file)
     return manifest
 
 

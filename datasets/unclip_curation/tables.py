@@ -73,7 +73,7 @@ def open_tables(store: Store, embeddings: str | None = None) -> duckdb.DuckDBPyC
     """
     names = batches(store)
     if not names:
-        raise UserError(f"there is no finished crawl batch in {store.root}; run the crawl first")
+        raise UserError(f"there is no finished crawl batch in {store}; run the crawl first")
     connection = connect()
     _add_pairs(connection, store, names)
     for scorer, columns in PER_BATCH.items():

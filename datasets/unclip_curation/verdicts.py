@@ -105,5 +105,5 @@ def latest_stage(store: Store) -> str:
     """The last stage that has been decided; `UserError` when none has."""
     decided_stages = [stage for stage in STAGES if read_manifest(store, f"verdicts/{stage}.json") is not None]
     if not decided_stages:
-        raise UserError(f"there are no verdicts in {store.root}; crawl and curate first")
+        raise UserError(f"there are no verdicts in {store}; crawl and curate first")
     return decided_stages[-1]

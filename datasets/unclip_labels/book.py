@@ -273,7 +273,7 @@ def _holds(item: ItemRow, rater: str) -> ColumnElement[bool]:
 
 def open_labels(store: Store) -> LabelBook:
     """The label book of the store, made when missing, readable by its owner only. `UserError` when it cannot be opened."""
-    path = store.path(DATABASE)
+    path = store.local_path(DATABASE)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)

@@ -1,4 +1,4 @@
-"""This file is the store: one folder in which every file is whole or absent."""
+"""This file is the store: one folder, or one bucket, in which every file is whole or absent."""
 
 import contextlib
 import errno
@@ -13,6 +13,7 @@ from typing import Any
 from unclip_pairs.errors import UserError
 
 PART_PREFIX = ".part-"
+LINK = ".bucket.json"  # names the bucket whose objects a folder caches
 _REMEDIES = {
     errno.ENOSPC: "the disk is full; free some space",
     errno.EDQUOT: "the disk quota is used up; free some space",
@@ -46,7 +47,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _sync_file(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Waits until the file's bytes are on the disk."""
     handle = os.open(path, os.O_RDWR)
     try:
         os.fsync(handle)
@@ -56,7 +58,7 @@ def _sync_file(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Store:
-    """A root folder. Names are relative, with forward slashes: `crawl/a/shard-00000.tar`.
+    """A root folder (for a bucket see `unclip_pairs.object_store`). Names are relative, with forward slashes: `crawl/a/shard-00000.tar`.
 
     Files appear under their name only when whole: a write goes to a temporary name beside it, is flushed to the disk and then renamed.
     After a hard kill, `.part-*` files may be left behind; no reader looks at them and they may be deleted.
@@ -64,16 +66,34 @@ class Store:
 
     root: Path
 
+    def __str__(self) -> str:
+        return str(self.root)
+
     def path(self, name: str) -> Path:
-        """The path of `name` under the root; `UserError` when the name would lead out of it."""
+        """The path of `name` under the root, for reading; `UserError` when the name would lead out of it."""
+        return self.local_path(name)
+
+    def local_path(self, name: str) -> Path:
+        """The path of something that never leaves this machine: a lock, a database, a log, a checkpoint of a running training.
+
+        `UserError` when the name would lead out of the store.
+        """
         pure = PurePosixPath(name)
         if not name or "\0" in name or "\\" in name or pure.is_absolute() or ".." in pure.parts or not pure.parts:
-            raise UserError(f"the name {name!r} leads out of the store {self.root}; use a relative name without '..'")
+            raise UserError(f"the name {name!r} leads out of the store {self}; use a relative name without '..'")
         return self.root.joinpath(*pure.parts)
+
+    def folder(self, name: str) -> Path:
+        """The path of a folder whose files another tool reads; `UserError` as in `path`."""
+        return self.path(name)
 
     def exists(self, name: str) -> bool:
         """Whether a finished file (or a folder) of that name is there."""
         return self.path(name).exists()
+
+    def remove(self, name: str) -> None:
+        """Removes the file; nothing happens when there is none."""
+        self.path(name).unlink(missing_ok=True)
 
     def read_bytes(self, name: str) -> bytes:
         """The bytes of the file; `FileNotFoundError` when it is not there."""
@@ -84,7 +104,7 @@ class Store:
         try:
             return json.loads(self.read_bytes(name))
         except ValueError as error:
-            raise UserError(f"{self.path(name)} is not valid JSON ({error}); move it aside and run the step that makes it again") from error
+            raise UserError(f"{self}/{name} is not valid JSON ({error}); move it aside and run the step that makes it again") from error
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Path]:
@@ -92,18 +112,23 @@ class Store:
 
         `UserError` when the disk is full, read-only or forbidden.
         """
-        target = self.path(name)
+        target = self.local_path(name)
         part = target.with_name(f"{PART_PREFIX}{secrets.token_hex(6)}-{target.name}")
         with explained(target):
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 yield part
-                _sync_file(part)
-                part.replace(target)
-                _sync_folder(target.parent)
+                sync_file(part)
+                self._settle(name, part)
             finally:
                 with contextlib.suppress(OSError):
                     part.unlink()
+
+    def _settle(self, name: str, part: Path) -> None:
+        """The part, whole and on the disk, takes its name."""
+        target = self.local_path(name)
+        part.replace(target)
+        _sync_folder(target.parent)
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Writes the file whole or not at all; errors as in `writing`."""
@@ -124,12 +149,28 @@ class Store:
         return sorted(name for name in found if name.startswith(prefix))
 
 
+def home_folder(address: str) -> Path:
+    """The folder of this machine that an address stands for: itself, or for `s3://BUCKET/PREFIX` the folder that caches the bucket."""
+    if not address.startswith("s3:"):
+        return Path(address).expanduser().absolute()
+    from unclip_pairs.object_store import link  # light rooms import no boto3 until a bucket is named
+
+    return link(address)
+
+
 def open_store(root: str | Path) -> Store:
-    """The store at `root`, which is created when missing; `UserError` when it cannot be written."""
-    folder = Path(root).expanduser()
+    """The store at `root`, which is created when missing: a folder, `s3://BUCKET/PREFIX`, or a folder that caches a bucket.
+
+    `UserError` when it cannot be written, or the bucket does not answer or refuses.
+    """
+    folder = home_folder(root) if isinstance(root, str) and root.startswith("s3:") else Path(root).expanduser()
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f"{PART_PREFIX}{secrets.token_hex(6)}"
         probe.touch(exist_ok=False)
         probe.unlink()
-    return Store(folder)
+    if not (folder / LINK).exists():
+        return Store(folder)
+    from unclip_pairs.object_store import open_linked
+
+    return open_linked(folder)

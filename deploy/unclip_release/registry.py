@@ -66,7 +66,7 @@ class ModelVersion:
 
 def default_tracking_uri(store: Store) -> str:
     """The SQLite database of the store, as MLflow wants it named."""
-    return f"sqlite:///{store.path('mlflow/mlflow.db').resolve()}"
+    return f"sqlite:///{store.local_path('mlflow/mlflow.db').resolve()}"
 
 
 def open_registry(store: Store, tracking_uri: str | None = None) -> "Registry":
@@ -119,7 +119,7 @@ class Registry:
             from mlflow import MlflowClient
 
             if self.is_embedded:
-                self.store.path("mlflow/artifacts").mkdir(parents=True, exist_ok=True)
+                self.store.local_path("mlflow/artifacts").mkdir(parents=True, exist_ok=True)
             else:
                 _probe(self.tracking_uri)
             for chatty in ("mlflow.store.db.utils", "alembic"):
@@ -139,7 +139,7 @@ class Registry:
 
         A registered bundle keeps its version and is judged afresh. `attachments` (evaluation pictures) go to its MLflow run.
         """
-        verify(self.store.path(bundle_folder(bundle)))
+        verify(self.store.folder(bundle_folder(bundle)))
         with self.client() as client:
             ensure_model(client)
             known = next((version for version in _versions(client) if version.digest == bundle.digest), None)
@@ -151,7 +151,7 @@ class Registry:
             return _version(client, number)
 
     def _create(self, client: "MlflowClient", bundle: Manifest, evaluation: Metrics, attachments: tuple[Path, ...]) -> str:
-        folder = self.store.path(bundle_folder(bundle)).resolve()
+        folder = self.store.folder(bundle_folder(bundle)).resolve()
         tags = _bundle_tags(bundle)
         run_id = self.log_run(client, f"release {bundle.settings['bundle']}", tags, numbers(evaluation), attachments)
         source = folder.as_uri()
@@ -179,7 +179,7 @@ class Registry:
         found = client.get_experiment_by_name(EXPERIMENT)
         if found is not None:
             return str(found.experiment_id)
-        location = self.store.path("mlflow/artifacts").resolve().as_uri() if self.is_embedded else None
+        location = self.store.local_path("mlflow/artifacts").resolve().as_uri() if self.is_embedded else None
         return str(client.create_experiment(EXPERIMENT, artifact_location=location))
 
     def _judge(self, client: "MlflowClient", number: str) -> list[str]:
@@ -253,7 +253,7 @@ class Registry:
     def _local(self, version: ModelVersion) -> Path:
         """The bundle's folder: in the store, or where the version says, or fetched from the server into the store."""
         named = Path(url2pathname(urlparse(version.source).path)) if version.source.startswith("file:") else None
-        for folder in (self.store.path(version.bundle), named):
+        for folder in (self.store.folder(version.bundle), named):
             if folder is not None and (folder / "manifest.json").exists():
                 break
         else:
@@ -267,7 +267,7 @@ class Registry:
             raise UserError(f"the bundle of {version.label} is gone from {self.store.path(version.bundle)}; put it back, or release again")
         from mlflow.artifacts import download_artifacts
 
-        target, part = self.store.path(version.bundle), self.store.path(f"{version.bundle}.fetching")
+        target, part = self.store.local_path(version.bundle), self.store.local_path(f"{version.bundle}.fetching")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         got = download_artifacts(artifact_uri=version.source, dst_path=str(part), tracking_uri=self.tracking_uri)

@@ -172,7 +172,7 @@ class Access:
 
 def open_access(store: Store) -> Access:
     """The access database of the store, made when missing, readable by its owner only. `UserError` when it cannot be opened."""
-    path: Path = store.path(DATABASE)
+    path: Path = store.local_path(DATABASE)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)

@@ -59,4 +59,4 @@ class Results:
         for name in self.store.names(f"{FOLDER}/"):
             path = self.store.path(name)
             if _NAME.fullmatch(path.name) and path.stat().st_mtime < now - 2 * self.link_s:
-                path.unlink(missing_ok=True)
+                self.store.remove(name)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unclip_pairs.errors import UserError
+from unclip_pairs.store import home_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     """The settings that the variables describe; unset and empty ones mean the default. `UserError` names the variable that is wrong."""
     policy = environment.get("UNCLIP_SAFETY_POLICY")
     return Settings(
-        home=Path(environment.get("UNCLIP_HOME") or "var"),
+        home=home_folder(environment.get("UNCLIP_HOME") or "var"),
         tracking_uri=environment.get("MLFLOW_TRACKING_URI") or None,
         host=environment.get("UNCLIP_HOST") or "127.0.0.1",
         port=_number(environment, "UNCLIP_PORT", 8000),

@@ -42,7 +42,7 @@ def clip_embeddings(context: dg.AssetExecutionContext, home: Home, acts: dg.Reso
     store = home.store()
     clip = present(store, "clip_model")
     with acts.act("embed") as act:
-        embedder = ClipEmbedder(store.path(f"models/clip/{clip.name}"))
+        embedder = ClipEmbedder(store.folder(f"models/clip/{clip.name}"))
         manifest = embed.embed_pairs(store, context.partition_key, embedder, progress=act.progress)
     point(store, "clip_embeddings", embedder.digest[:8], manifest.digest)
     return previews.made(act, manifest)

@@ -33,7 +33,7 @@ def present(store: Store, asset: str) -> Pointer:
     """What `asset` made last; `UserError` when it has never been made."""
     pointer = find(store, asset)
     if pointer is None:
-        raise UserError(f"there is no {asset} under {store.root} yet; run `unclip demo`, or materialize the asset {asset} in Dagster")
+        raise UserError(f"there is no {asset} under {store} yet; run `unclip demo`, or materialize the asset {asset} in Dagster")
     return pointer
 
 

@@ -27,7 +27,7 @@ def evaluated(store: Store, num_prompts: int, num_held_out: int, progress: Progr
     bundle, version = present(store, "bundle"), present(store, "training_shards").name
     plan = Plan(judge=f"models/judge/{present(store, 'judge_model').name}", num_prompts=num_prompts, num_held_out=num_held_out)
 
-    figures = evaluate(store, store.path(f"bundles/{bundle.name}"), version, plan, folder(store), progress)
+    figures = evaluate(store, store.folder(f"bundles/{bundle.name}"), version, plan, folder(store), progress)
     return figures | {"explicit_pictures": explicit_pictures(store)}
 
 

@@ -22,7 +22,7 @@ def found_by(store: Store, query: str, count: int) -> list[dict[str, Any]]:
     from unclip_training.embedder import ClipEmbedder
 
     folder = f"embeddings/{present(store, 'clip_embeddings').name}"
-    embedder = ClipEmbedder(store.path(f"models/clip/{present(store, 'clip_model').name}"))
+    embedder = ClipEmbedder(store.folder(f"models/clip/{present(store, 'clip_model').name}"))
     path = Path(query)
     vector = embedder.pictures(_picture(path)[None]) if path.is_file() else embedder.captions([query])
     batches = sorted({name.split("/")[2] for name in store.names(f"{folder}/") if name.count("/") > 2})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from unclip_pairs.errors import UserError
+from unclip_pairs.store import home_folder
 
 Deployment = Literal["local", "staging", "production"]
 Size = Literal["tiny", "small", "paper"]
@@ -18,7 +19,7 @@ class Environment:
 
     deployment: Deployment
     home: Path
-    """The store's root; everything the platform makes lies under it."""
+    """The store's root; everything the platform makes lies under it. When UNCLIP_HOME names a bucket, the folder that caches it."""
     tracking_uri: str
     """Where MLflow keeps runs and models."""
     size: Size
@@ -40,7 +41,7 @@ def chosen(name: str, value: str, allowed: tuple[str, ...]) -> str:
 def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     """UNCLIP_ENV, UNCLIP_HOME, UNCLIP_SIZE and MLFLOW_TRACKING_URI, with their defaults; `UserError` on an unknown value."""
     values = os.environ if variables is None else variables
-    home = Path(values.get("UNCLIP_HOME") or "var").expanduser().absolute()
+    home = home_folder(values.get("UNCLIP_HOME") or "var")
     deployment = chosen("UNCLIP_ENV", values.get("UNCLIP_ENV") or "local", get_args(Deployment))
     size = chosen("UNCLIP_SIZE", values.get("UNCLIP_SIZE") or ("paper" if deployment == "production" else "tiny"), get_args(Size))
     tracking = values.get("MLFLOW_TRACKING_URI") or default_tracking_uri(home)

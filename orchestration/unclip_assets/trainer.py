@@ -123,7 +123,7 @@ class Trainer(dg.ConfigurableResource[Any]):
         """The run's manifest; what is trained is not trained again. `UserError` when the training refuses what it is given."""
         done = read_manifest(store, f"{order.folder}/manifest.json")
         if done is None:
-            self.launch(context, pipes, store.path(f"logs/{order.stage}-{order.run}.log"), order.command(store), act)
+            self.launch(context, pipes, store.local_path(f"logs/{order.stage}-{order.run}.log"), order.command(store), act)
             done = read_manifest(store, f"{order.folder}/manifest.json")
         assert done is not None, f"the training of {order.stage} ended well without a manifest"
         return done

@@ -5,7 +5,6 @@ Nothing heavy is imported before a command that needs it runs.
 
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +12,7 @@ import typer
 from unclip_assets.settings import default_tracking_uri, read_environment
 from unclip_orchestration import cli_data, cli_labels, cli_models, cli_pictures, cli_scores, cli_service, cli_takedown
 from unclip_orchestration.mistakes import is_interruption, mistake
+from unclip_pairs.store import home_folder
 
 DEMO_PORT = 8741  # the same in every run: an address is part of a pair's key
 
@@ -31,12 +31,12 @@ app = typer.Typer(
 @app.callback()
 def unclip(
     context: typer.Context,
-    home: Annotated[Path | None, typer.Option(help="Where everything is kept, in place of $UNCLIP_HOME.", file_okay=True)] = None,
+    home: Annotated[str, typer.Option(help="Where everything is kept, in place of $UNCLIP_HOME: a folder, or s3://BUCKET/PREFIX.")] = "",
 ) -> None:
     """What every command knows: the environment, read once."""
     environment = read_environment()
-    if home is not None:
-        folder = home.expanduser().absolute()
+    if home:
+        folder = home_folder(home)
         moved = environment.tracking_uri == default_tracking_uri(environment.home)
         environment = replace(environment, home=folder, tracking_uri=default_tracking_uri(folder) if moved else environment.tracking_uri)
     context.obj = environment

@@ -65,7 +65,7 @@ def _carried_out(context: typer.Context, requests: "list[Takedown]", dry_run: bo
             record(store, replace(request, learned=tuple(learned)))
     lines = [f"{request.kind} {request.value}: {len(request.keys)} pairs" for request in requests]
     lines += [f"learned from them: {line}" for line in learned] or ["nothing here learned from them"]
-    lines += [f"their bytes still lie in {store.path(name)}" for name in (remaining_files(store, keys) if keys else [])]
+    lines += [f"their bytes still lie in {store}/{name}" for name in (remaining_files(store, keys) if keys else [])]
     done = "gone from search; the next dataset version leaves them out, and no crawl of this home fetches them again"
     return [*lines, "this was a trial; nothing is recorded" if dry_run else done]
 

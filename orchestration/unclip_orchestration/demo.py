@@ -63,7 +63,7 @@ def one_story(store: Store, name: str, value: str) -> None:
     """Remembers `value` of this home's story; `UserError` when the home tells another one: two corpora in one home would mix."""
     known = store.read_json(STORY) if store.exists(STORY) else {}
     if known.setdefault(name, value) != value:
-        raise UserError(f"{store.root} holds a demo of another {name} ({known[name]}, not {value}); set UNCLIP_HOME to another folder")
+        raise UserError(f"{store} holds a demo of another {name} ({known[name]}, not {value}); set UNCLIP_HOME to another folder")
     store.write_json(STORY, known)
 
 

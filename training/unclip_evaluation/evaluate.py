@@ -87,7 +87,7 @@ def evaluate(
     """
     digest = bundle_digest(bundle_folder)
     folder = out or f"evaluation/{digest[:12]}"
-    judge_folder = store.path(plan.judge)
+    judge_folder = store.folder(plan.judge)
     inputs = {"bundle": digest, "dataset": pairs_source(store, dataset).digest, "judge": _judge_digest(judge_folder)}
     settings = asdict(plan) | {"sweep_scales": list(plan.sweep_scales), "side": SIDE}
     if is_done(store, f"{folder}/manifest.json", inputs, settings):

@@ -190,7 +190,7 @@ def conditioning(place: Place, embed_dim: int, context: int | None) -> "tuple[Cl
 
     if place.clip is None:
         raise UserError("this stage is conditioned on CLIP; name its run folder with --clip, such as --clip models/clip/first")
-    folder = place.store.path(place.clip)
+    folder = place.store.folder(place.clip)
     clip, config = checkpoint.load(folder / "weights.safetensors")
     if not isinstance(clip, Clip) or not isinstance(config, ClipConfig):
         raise UserError(f"--clip {place.clip!r} holds a network that is no CLIP; name a folder under models/clip")

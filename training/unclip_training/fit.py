@@ -75,7 +75,7 @@ def _clip_input(store: Store, clip: str | None) -> dict[str, str]:
         return {}
     weights = store.path(f"{clip}/weights.safetensors")
     if not weights.exists():
-        raise UserError(f"--clip {clip!r} holds no weights.safetensors in {store.root}; train a CLIP first, or name its folder")
+        raise UserError(f"--clip {clip!r} holds no weights.safetensors in {store}; train a CLIP first, or name its folder")
     return {"clip": file_digest(weights)}
 
 
@@ -86,13 +86,13 @@ def finished(store: Store, work: Work) -> Manifest | None:
         return None
     settings = {name: value for name, value in manifest.settings.items() if name not in IDENTIFIERS}
     if {"inputs": manifest.inputs, "settings": settings} != work.identity:
-        raise UserError(f"{store.path(work.folder)} holds a finished training from other data or settings; choose another --run name")
+        raise UserError(f"{store}/{work.folder} holds a finished training from other data or settings; choose another --run name")
     return manifest if all(store.exists(name) for name in manifest.files) else None
 
 
 def resumable(store: Store, work: Work) -> bool:
     """Whether there is a checkpoint of this very work; `UserError` when it is damaged or belongs to another."""
-    path = store.path(f"{work.folder}/last.ckpt")
+    path = store.local_path(f"{work.folder}/last.ckpt")
     content = read_checkpoint(path)
     if content is None:
         return False
@@ -131,7 +131,7 @@ def is_first() -> bool:
 
 
 def _train(store: Store, work: Work, parts: Assembly, tracker: Tracker | None, curves: Curves, resume: bool) -> None:
-    path = store.path(f"{work.folder}/last.ckpt")
+    path = store.local_path(f"{work.folder}/last.ckpt")
     path.parent.mkdir(parents=True, exist_ok=True)
     run, launch = work.run, work.launch
     parts.stage.identity = work.identity

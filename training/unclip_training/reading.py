@@ -54,7 +54,7 @@ def _published(store: Store, version: str, split: str) -> PairSource:
     manifest = read_manifest(store, f"datasets/{version}/manifest.json")
     if manifest is None:
         known = sorted({name.split("/")[1] for name in store.names("datasets/") if name.endswith("/manifest.json")})
-        raise UserError(f"dataset {version!r} is not published in {store.root}; known versions: {', '.join(known) or 'none'}")
+        raise UserError(f"dataset {version!r} is not published in {store}; known versions: {', '.join(known) or 'none'}")
     shards = shard_names(store, f"datasets/{version}/{split}-")
     if not shards:
         raise UserError(f"dataset {version!r} has no {split!r} shards; publish it again")
@@ -71,13 +71,13 @@ def _count(store: Store, shard: str) -> int:
 def _safe_set(store: Store) -> PairSource:
     verdict = read_manifest(store, "verdicts/safety.json")
     if verdict is None:
-        raise UserError(f"the safety verdicts are missing in {store.root}; run `unclip curate` first, or name a dataset version")
+        raise UserError(f"the safety verdicts are missing in {store}; run `unclip curate` first, or name a dataset version")
     table = pyarrow.parquet.read_table(store.path("verdicts/safety.parquet"), columns=["key", "keep"])
     keep = {key for key, kept in zip(table["key"].to_pylist(), table["keep"].to_pylist(), strict=True) if kept}
     keys = frozenset(keep - _held_out_keys(store))
     shards = [name for name in shard_names(store, "crawl/") if name.rsplit("/", 1)[1].startswith("shard-")]
     if not keys or not shards:
-        raise UserError(f"the safe set of {store.root} is empty; crawl some pairs, or loosen the policy")
+        raise UserError(f"the safe set of {store} is empty; crawl some pairs, or loosen the policy")
     digests = [manifest.digest for shard in shards if (manifest := read_manifest(store, f"{shard}.json"))]
     return PairSource(settings_digest([verdict.digest, digests, sorted(keys)]), tuple(shards), keys, len(keys), verdict.digest)
 

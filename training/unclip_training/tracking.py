@@ -26,12 +26,12 @@ Point = tuple[str, float, int, int]  # name, value, time in ms, step
 
 def tracking_uri(store: Store) -> str:
     """The SQLite database of the store, as MLflow wants it named."""
-    return f"sqlite:///{store.path('mlflow/mlflow.db').resolve()}"
+    return f"sqlite:///{store.local_path('mlflow/mlflow.db').resolve()}"
 
 
 def artifact_uri(store: Store) -> str:
     """The folder for artifacts, as MLflow wants it named."""
-    return store.path("mlflow/artifacts").resolve().as_uri()
+    return store.local_path("mlflow/artifacts").resolve().as_uri()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def open_client(store: Store, uri: str | None = None) -> "MlflowClient":
     """A client on the tracking server at `uri`, by default on the store's own database, which is made when missing."""
     from mlflow import MlflowClient
 
-    store.path("mlflow/artifacts").mkdir(parents=True, exist_ok=True)
+    store.local_path("mlflow/artifacts").mkdir(parents=True, exist_ok=True)
     uri = uri or tracking_uri(store)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 

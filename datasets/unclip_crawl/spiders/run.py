@@ -104,10 +104,10 @@ def scrapy_settings(orders: CrawlSettings, takedowns: Takedowns) -> dict[str, An
 
 @contextlib.contextmanager
 def sole_owner(store: Store, batch: str) -> Iterator[None]:
-    """Holds the batch's lock, which the system frees however this process ends; `UserError` when another process holds it."""
-    if not store.exists(f"crawl/{batch}/lock"):
-        store.write_bytes(f"crawl/{batch}/lock", b"")
-    with store.path(f"crawl/{batch}/lock").open("rb") as file:
+    """Holds the batch's lock on this machine, which the system frees however this process ends; `UserError` when another holds it."""
+    lock = store.local_path(f"crawl/{batch}/lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("ab") as file:
         for attempt in range(20):
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
