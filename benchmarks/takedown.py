@@ -23,13 +23,15 @@ from unclip_crawl.fetch import crawl
 from unclip_crawl.orders import CrawlSettings
 from unclip_crawl.planted_web import PlantedWeb
 from unclip_curation.checks import published
-from unclip_curation.neighbours import search
 from unclip_curation.policy import load_policy
 from unclip_curation.publish import publish
+from unclip_curation.retrieval import Asked, search
 from unclip_curation.truth import starter_labels
 from unclip_curation.verdicts import decide
+from unclip_curation.visibility import Visibility
 from unclip_pairs.store import Store, open_store
 from unclip_pairs.takedowns import read_takedowns
+from unclip_server.clip_retrieval_engine import best_engine
 
 PORT = 8761
 WANTED = 100
@@ -57,13 +59,22 @@ def chosen(store: Store) -> tuple[set[str], list[str]]:
     return {*by_host, *one_by_one}, options
 
 
-def still_shown(store: Store, keys: set[str]) -> int:
-    """How many of the keys a search with any of their own embeddings still shows."""
-    folder = f"embeddings/{present(store, 'clip_embeddings').name}/starter"
-    table = read_table(store.path(f"{folder}/metadata/metadata_0.parquet"), columns=["key"])["key"].to_pylist()
-    vectors = np.load(store.path(f"{folder}/img_emb/img_emb_0.npy"), allow_pickle=False)
-    shown = {row["key"] for key, vector in zip(table, vectors, strict=True) if key in keys for row in search(store, folder, vector, 5)}
-    return len(shown & keys)
+class Searcher:
+    """The service that `unclip search --serve` runs, begun once before anything is taken down."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.folder = store, f"embeddings/{present(store, 'clip_embeddings').name}"
+        self.engine, self.visibility = best_engine(store, self.folder), Visibility(store)
+        print(f"searched with {self.engine.about}")
+
+    def still_shown(self, keys: set[str]) -> int:
+        """How many of the keys a search with any of their own embeddings still shows."""
+        folder = f"{self.folder}/starter"
+        table = read_table(self.store.path(f"{folder}/metadata/metadata_0.parquet"), columns=["key"])["key"].to_pylist()
+        vectors = np.load(self.store.path(f"{folder}/img_emb/img_emb_0.npy"), allow_pickle=False)
+        asked = [vector for key, vector in zip(table, vectors, strict=True) if key in keys]
+        shown = {row["key"] for vector in asked for row in search(self.engine, self.visibility, vector, Asked(count=5))}
+        return len(shown & keys)
 
 
 def stored_again(store: Store, keys: set[str]) -> int:
@@ -96,11 +107,12 @@ def main() -> None:
         unclip(home, "demo", "--size", "smoke", "--port", str(PORT))
         store = open_store(home)
         keys, named = chosen(store)
-        assert still_shown(store, keys) == len(keys) == WANTED
+        searcher = Searcher(store)
+        assert searcher.still_shown(keys) == len(keys) == WANTED
         said = unclip(home, "takedown", *named, "--reason", "benchmark")
         assert keys <= read_takedowns(store).keys
         print(f"figure takedown_asked {len(keys)} pairs")
-        print(f"figure takedown_gone_from_search {len(keys) - still_shown(store, keys)} pairs")
+        print(f"figure takedown_gone_from_search {len(keys) - searcher.still_shown(keys)} pairs")
         print(f"figure takedown_gone_from_next_version {len(keys) - published_again(store, keys)} pairs")
         print(f"figure takedown_not_crawled_again {len(keys) - stored_again(store, keys)} pairs")
         told = [stage for stage in STAGES if f"model {stage}/" in said]

@@ -1,16 +1,10 @@
 """This file is nearest neighbours: exact search for queries, and all close pairs of a set by comparing within k-means cells."""
 
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pyarrow.parquet import read_table
-
-from unclip_pairs.errors import UserError
-from unclip_pairs.store import Store
-from unclip_pairs.takedowns import read_takedowns
 
 CELL_ROWS = 2_000
 CLUSTERINGS = 5
@@ -119,28 +113,3 @@ def kmeans_centres(sample: Floats, cells: int, rounds: int = 6) -> Floats:
 def _assign(rows: Floats, members: NDArray[np.int64], centres: Floats) -> NDArray[np.int64]:
     parts = [np.argmax(rows[members[start : start + _BLOCK]] @ centres.T, axis=1) for start in range(0, len(members), _BLOCK)]
     return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
-
-
-def search(store: Store, folder: str, query: NDArray[Any], count: int = 10) -> list[dict[str, Any]]:
-    """The `count` pictures nearest to one query vector in a folder of clip-retrieval's layout, best first: its metadata and "cosine".
-    What was taken down is not shown, from the moment of the request.
-
-    `UserError` when the folder holds no embeddings or they have another width than the query.
-    """
-    files = [name for name in store.names(f"{folder}/img_emb/") if name.endswith(".npy")]
-    if not files:
-        raise UserError(f"there are no embeddings under {folder}/img_emb in {store}; embed the pairs first")
-    gone, found = read_takedowns(store).keys, list[dict[str, Any]]()
-    for file in files:
-        base = np.load(store.path(file), allow_pickle=False, mmap_mode="r")
-        if base.shape[1] != np.size(query):
-            raise UserError(
-                f"the query has {np.size(query)} numbers, the embeddings in {file} have {base.shape[1]}; use the CLIP that made them"
-            )
-        number = PurePosixPath(file).stem.rpartition("_")[2]
-        metadata = read_table(store.path(f"{folder}/metadata/metadata_{number}.parquet"))
-        hidden = sum(key in gone for key in metadata["key"].to_pylist()) if gone else 0
-        rows, cosines = nearest(np.reshape(query, (1, -1)), base, count + hidden)
-        for row, cosine in zip(rows[0], cosines[0], strict=True):
-            found.append(metadata.slice(int(row), 1).to_pylist()[0] | {"cosine": float(cosine)})
-    return sorted((row for row in found if row["key"] not in gone), key=lambda row: -row["cosine"])[:count]

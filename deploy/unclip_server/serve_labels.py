@@ -1,11 +1,7 @@
 """This file is the start of the labelling page: the store's pictures, the label book, and a link that only who started it knows."""
 
 import secrets
-import tarfile
 from collections.abc import Callable
-from dataclasses import dataclass
-
-from pyarrow.parquet import read_table
 
 from unclip_labels.book import open_labels
 from unclip_labels.raters import Pace
@@ -13,35 +9,9 @@ from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 from unclip_server.labelling import Desk, create_label_app
 from unclip_server.serve import bound_socket
+from unclip_server.stored_pictures import StoredPictures
 
 Say = Callable[[str], None]
-KINDS = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
-
-
-@dataclass(frozen=True)
-class StoredPictures:
-    """The pictures of the store's shards by the key of their pair."""
-
-    store: Store
-
-    def __call__(self, key: str) -> tuple[bytes, str] | None:
-        """The bytes and the content type, or None when no shard holds the key."""
-        for name in self.store.names("crawl/"):
-            if name.endswith("/rows.parquet"):
-                rows = read_table(self.store.path(name), columns=["shard"], filters=[("key", "==", key), ("status", "==", "ok")])
-                for shard in rows["shard"].to_pylist():
-                    if found := self._member(shard, key):
-                        return found
-        return None
-
-    def _member(self, shard: str, key: str) -> tuple[bytes, str] | None:
-        with tarfile.open(self.store.path(f"{shard}.tar"), "r:") as tar:
-            for member in tar:
-                stem, _, extension = member.name.partition(".")
-                file = tar.extractfile(member) if stem == key and extension in KINDS else None
-                if file is not None:
-                    return file.read(), KINDS[extension]
-        return None
 
 
 def serve_labels(store: Store, host: str, port: int, pace: Pace, say: Say) -> None:

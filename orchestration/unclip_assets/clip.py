@@ -50,10 +50,9 @@ def clip_embeddings(context: dg.AssetExecutionContext, home: Home, acts: dg.Reso
 
 @dg.asset(group_name="embed", kinds={"faiss"}, owners=DATA, partitions_def=crawl_batches, deps=[clip_embeddings])
 def search_index(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
-    """The batch made searchable: faiss indices beside embeddings and metadata, in the layout that `clip-retrieval back` serves."""
+    """The batch made searchable: faiss indices beside embeddings and metadata, in clip-retrieval's layout."""
     store, batch = home.store(), context.partition_key
     with acts.act("embed") as act:
         embeddings = present(store, "clip_embeddings").name
         manifest = index.build_index(store, embeddings, batch)
-    serve = f"clip-retrieval back --indices_paths {store.path(f'embeddings/{embeddings}/{batch}/indices_paths.json')}"
-    return previews.made(act, manifest, serve=serve)
+    return previews.made(act, manifest, serve="unclip search --serve")

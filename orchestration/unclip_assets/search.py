@@ -1,39 +1,67 @@
-"""This file is the search by words or by a picture: the present CLIP, over the embeddings that it made."""
+"""This file is the search by words or by a picture: a CLIP, over the embeddings that it made."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unclip_assets.current import present
-from unclip_curation.neighbours import search
+from unclip_curation.embed import Embedder, Prepare, embedding_folder, squares
 from unclip_pairs.errors import UserError
-from unclip_pairs.images import MAX_BYTES, DecodeError, decode, fit_square, to_array
+from unclip_pairs.images import MAX_BYTES, DecodeError, decode
 from unclip_pairs.store import Store
+
+if TYPE_CHECKING:
+    from unclip_curation.visibility import Row
 
 SIDE = 256
 
 
-def found_by(store: Store, query: str, count: int) -> list[dict[str, Any]]:
-    """The `count` pairs nearest to a picture file, or else to words: key, url, caption, similarity and "cosine", best first.
+@dataclass(frozen=True)
+class Space:
+    """Where words and pictures meet: a CLIP, how it wants pictures prepared, and the folder of the embeddings that it made."""
 
-    `UserError` when there is no CLIP or index yet, or the file is no picture.
-    """
+    embedder: Embedder
+    prepare: Prepare
+    folder: str
+
+    def words(self, text: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """float32 [dim] of words."""
+        return self.embedder.captions([text])[0]
+
+    def picture(self, data: bytes) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """float32 [dim] of an encoded picture; `UserError` when it is too large or none."""
+        if len(data) > MAX_BYTES:
+            raise UserError(f"the picture has more than {MAX_BYTES} bytes; give a smaller one")
+        try:
+            return self.embedder.pictures(self.prepare(decode(data))[None])[0]
+        except DecodeError as error:
+            raise UserError(f"this is not a picture that can be read ({error}); give a PNG, JPEG or WebP file, or words") from error
+
+
+def open_space(store: Store, clip: str | None = None) -> Space:
+    """The space of the home's own CLIP, or of the one that `unclip embed --clip` was given; `UserError` when it is not there."""
     from unclip_training.embedder import ClipEmbedder
+    from unclip_training.open_clip_embedder import OpenClipEmbedder, open_embedder
 
-    folder = f"embeddings/{present(store, 'clip_embeddings').name}"
-    embedder = ClipEmbedder(store.folder(f"models/clip/{present(store, 'clip_model').name}"))
-    path = Path(query)
-    vector = embedder.pictures(_picture(path)[None]) if path.is_file() else embedder.captions([query])
-    batches = sorted({name.split("/")[2] for name in store.names(f"{folder}/") if name.count("/") > 2})
-    rows = [row for batch in batches for row in search(store, f"{folder}/{batch}", vector, count)]
-    return sorted(rows, key=lambda row: -row["cosine"])[:count]
+    if clip is None:
+        folder = f"embeddings/{present(store, 'clip_embeddings').name}"
+        return Space(ClipEmbedder(store.folder(f"models/clip/{present(store, 'clip_model').name}")), squares(SIDE), folder)
+    embedder = open_embedder(clip)
+    prepare = embedder.prepare if isinstance(embedder, OpenClipEmbedder) else squares(SIDE)
+    return Space(embedder, prepare, embedding_folder(embedder))
 
 
-def _picture(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    if path.stat().st_size > MAX_BYTES:
-        raise UserError(f"{path} has more than {MAX_BYTES} bytes; give a smaller picture")
-    try:
-        return to_array(fit_square(decode(path.read_bytes()), SIDE))
-    except DecodeError as error:
-        raise UserError(f"{path} is not a picture that can be read ({error}); give a PNG, JPEG or WebP file, or words") from error
+def found_by(store: Store, query: str, count: int, clip: str | None = None, safe: bool = True) -> "list[Row]":
+    """The `count` pairs nearest to a picture file, or else to words: key, url, caption and "similarity", best first. What was taken down
+    is left out; while `safe`, so is what the safety stage does not keep.
+
+    `UserError` when there is no CLIP or no embedding yet, or the file is no picture.
+    """
+    from unclip_curation.retrieval import Asked, ExactEngine, search
+    from unclip_curation.visibility import Visibility
+
+    space, path = open_space(store, clip), Path(query)
+    vector = space.picture(path.read_bytes()) if path.is_file() else space.words(query)
+    return search(ExactEngine(store, space.folder), Visibility(store, safe), vector, Asked(count=count))

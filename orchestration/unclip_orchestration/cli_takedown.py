@@ -1,7 +1,6 @@
-"""This file is the command that takes pairs back, and the one that finds them."""
+"""This file is the command that takes pairs back."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,9 +12,8 @@ PANEL = "Data"
 
 
 def add_to(app: typer.Typer) -> None:
-    """The commands of this file become commands of `unclip`."""
+    """The command of this file becomes one of `unclip`."""
     app.command(rich_help_panel=PANEL)(takedown)
-    app.command(rich_help_panel=PANEL)(search)
 
 
 def takedown(
@@ -68,26 +66,3 @@ def _carried_out(context: typer.Context, requests: "list[Takedown]", dry_run: bo
     lines += [f"their bytes still lie in {store}/{name}" for name in (remaining_files(store, keys) if keys else [])]
     done = "gone from search; the next dataset version leaves them out, and no crawl of this home fetches them again"
     return [*lines, "this was a trial; nothing is recorded" if dry_run else done]
-
-
-def search(
-    context: typer.Context,
-    query: Annotated[str, typer.Argument(help="Words, or the path of a picture.")],
-    count: Annotated[int, typer.Option("--count", "-n", help="How many to show.", min=1, max=1000)] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    sheet: Annotated[Path | None, typer.Option(help="Write the pictures found to this PNG.")] = None,
-) -> None:
-    """Find the pictures nearest to words or to a picture, in the space of the home's CLIP. What was taken down is not shown."""
-    import json
-
-    from unclip_assets.search import found_by
-    from unclip_curation.samples import sheet_of
-    from unclip_pairs.store import open_store
-
-    store = open_store(context.obj.home)
-    rows = found_by(store, query, count)
-    for row in rows:
-        typer.echo(json.dumps(row, ensure_ascii=False) if as_json else f"{row['cosine']:.3f}  {row['key']}  {row['caption']}  {row['url']}")
-    if sheet is not None and (image := sheet_of(store, [row["key"] for row in rows], count)) is not None:
-        image.save(sheet, "PNG")
-        typer.echo(f"look at {sheet}")

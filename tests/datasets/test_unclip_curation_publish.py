@@ -21,12 +21,13 @@ from unclip_curation.captions import score_captions
 from unclip_curation.duplicates import find_duplicates
 from unclip_curation.embed import embed_pairs
 from unclip_curation.explicit import score_safety
-from unclip_curation.neighbours import search
 from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.publish import PUBLISHED_SCHEMA, publish
+from unclip_curation.retrieval import Asked, ExactEngine, search
 from unclip_curation.truth import LABEL_SCHEMA, hold_out, planted_report, starter_labels
 from unclip_curation.verdicts import decide
+from unclip_curation.visibility import Visibility
 from unclip_curation.withdrawal import meant_by, remaining_files, still_published
 from unclip_pairs.errors import UserError
 from unclip_pairs.shards import read_shard, write_parquet
@@ -142,11 +143,8 @@ def test_embeddings_are_made_once_and_searchable(curated: tuple[Store, list[str]
     table = read_table(store.path(f"embeddings/{FOLDER}/a.parquet"))
     assert table["key"].to_pylist() == sorted(keys[:10])
     base = np.load(store.path(f"embeddings/{FOLDER}/a/img_emb/img_emb_0.npy"), allow_pickle=False)
-    found = search(store, f"embeddings/{FOLDER}/a", base[4], 3)
-    assert found[0]["key"] == table["key"].to_pylist()[4] and found[0]["cosine"] == pytest.approx(1, abs=1e-5)
-    assert {"caption", "url", "image_path"} <= set(found[0])
-    with pytest.raises(UserError, match="48"):
-        search(store, f"embeddings/{FOLDER}/a", np.ones(7), 3)
+    found = ExactEngine(store, f"embeddings/{FOLDER}").near("a", base[4], 3)
+    assert found[0]["key"] == table["key"].to_pylist()[4] and found[0]["similarity"] == pytest.approx(1, abs=1e-5)
 
 
 def test_planted_defects_are_measured_by_class(curated: tuple[Store, list[str], Policy]) -> None:
@@ -181,7 +179,8 @@ def test_what_is_taken_down_leaves_search_at_once_and_the_next_version(curated: 
     taken = read_takedowns(store)
     assert taken.keys == set(keys[:3]) and {request.requested_by for request in taken.requests} == {"", "somebody"}
     base = np.load(store.path(f"embeddings/{FOLDER}/a/img_emb/img_emb_0.npy"), allow_pickle=False)
-    shown = {row["key"] for vector in base for row in search(store, f"embeddings/{FOLDER}/a", vector, 10)}
+    engine, visibility = ExactEngine(store, f"embeddings/{FOLDER}"), Visibility(store)
+    shown = {row["key"] for vector in base for row in search(engine, visibility, vector, Asked())}
     assert shown == set(keys[3:10])
     version = publish(store, policy, None, FOLDER).settings["version"]
     assert version != old and still_published(store, version, taken) == []
