@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import traceback
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,30 @@ from unclip_crawl.orders import CrawlSettings, settings_from_json
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import open_store
 
-SEVERAL = {"seeds": "--seed", "lists": "--list", "folders": "--folder", "marks": "--mark"}
+SEVERAL = {"seeds": "--seed", "lists": "--list", "folders": "--folder", "marks": "--mark"} | {
+    "archives": "--archive",
+    "sitemaps": "--sitemap",
+    "shards": "--shard",
+}
+
+HELP = {
+    "batch": "name of the batch; the same name again goes on where it stopped",
+    "contact": "e-mail or web address under which the owner of a site finds you",
+    "seeds": "a page to begin from; its site is walked",
+    "lists": "a list of picture addresses with captions: .parquet, .csv, .tsv, .jsonl (what `unclip pairs extract` writes is one)",
+    "folders": "a folder of pictures on this machine, each with a .txt or .json beside it",
+    "archives": "a WARC or WAT file: a path, an http(s) or an s3 address; the pictures of its pages are fetched",
+    "sitemaps": "a sitemap's address, or that of a robots.txt that names some",
+    "shards": "a tar of pictures by img2dataset or WebDataset; its .parquet is found beside it",
+    "s3_endpoint": "where S3 is, when it is not Amazon's",
+    "max_pages": "pages that are read at most",
+    "max_sitemaps": "sitemaps that are read at most",
+    "marks": "an opt-out mark that is honoured; leaving out one that is by default takes --marks-reason",
+    "retry_failed": "try again what failed for a passing reason, and that alone",
+    "hash_list": "the operator's file of known-illegal hashes; what it lists is not stored",
+    "deadline_s": "seconds after which all that is left becomes rows with status timeout",
+    "delay_s": "seconds between two requests to one host",
+}
 
 
 class WithoutPandas(MetaPathFinder):
@@ -38,13 +61,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     for field in fields(CrawlSettings):
         flag = SEVERAL.get(field.name, "--" + field.name.replace("_", "-"))
+        told = HELP.get(field.name, "see docs/fetching.md" + (f" (default {field.default})" if field.default not in (MISSING, "") else ""))
         if field.name in SEVERAL:
-            parser.add_argument(flag, dest=field.name, action="append", metavar=flag[2:].upper())
+            parser.add_argument(
+                flag, dest=field.name, action="append", metavar=flag[2:].upper(), help=f"{told}; may be given several times"
+            )
         elif field.type is bool or field.type == "bool":
-            parser.add_argument(flag, dest=field.name, action="store_true", default=None)
+            parser.add_argument(flag, dest=field.name, action="store_true", default=None, help=told)
         else:
             kind = {int: int, float: float}.get(field.type, str)  # type: ignore[call-overload]
-            parser.add_argument(flag, dest=field.name, type=kind)
+            parser.add_argument(flag, dest=field.name, type=kind, help=told)
     return parser
 
 

@@ -12,7 +12,8 @@ from protego import Protego
 from unclip_pairs.errors import UserError
 
 TDM = "tdm-reservation"
-MARKS = ("noai", "noimageai", "noml", "noindex", "noimageindex", "none", TDM)
+DATA_MINING = "data-mining"  # PLUS's property in a picture's XMP
+MARKS = ("noai", "noimageai", "noml", "noindex", "noimageindex", "none", TDM, DATA_MINING)
 LEAST_REASON = 20
 ROBOTS_BYTES = 500 * 1024
 OTHER_AGENTS = (

@@ -24,6 +24,7 @@ from unclip_pairs.schema import CRAWL_SCHEMA, Pair
 from unclip_pairs.shards import Sample, read_shard, shard_names, write_parquet, write_shard
 from unclip_pairs.store import Store
 
+MAP = " (sitemap)"  # ends the detail of a page that is a sitemap
 PAGES_SCHEMA = pa.schema(
     [
         ("url", pa.string()),
@@ -61,6 +62,7 @@ class Journal:
     stored: int = 0
     missing: list[Pair] = field(default_factory=list)
     missing_pages: list[str] = field(default_factory=list)
+    missing_maps: list[str] = field(default_factory=list)
     pages: dict[str, Row] = field(default_factory=dict)
     _samples: list[Sample] = field(default_factory=list)
     _rows: list[Row] = field(default_factory=list)
@@ -95,6 +97,12 @@ class Journal:
         """Records a page and what it offered, so that it need not be fetched again."""
         record = page_record(page, status, detail)
         self.pages[page.url] = record
+        self._pages.append(record)
+
+    def add_source(self, address: str, status: str, detail: str, pictures: int) -> None:
+        """Records how the reading of an archive, a shard or a sitemap ended, and how many pictures it named."""
+        record = page_record(Page(address, (), (), None), status, detail) | {"pictures": pictures}
+        self.pages[address] = record
         self._pages.append(record)
 
     def _remember(self, row: Row) -> None:
@@ -136,6 +144,7 @@ class Journal:
         self.pages |= {record["url"]: record for record in records}
         if retry_failed:
             self.missing_pages = [url for url, record in self.pages.items() if is_transient(record)]
+            self.missing_maps = [url for url in self.missing_pages if (self.pages[url]["detail"] or "").endswith(MAP)]
             for url in self.missing_pages:
                 del self.pages[url]
 

@@ -9,12 +9,15 @@ from typing import Any
 from unclip_crawl.addresses import why_invalid
 from unclip_crawl.consent import MARKS, checked_marks, product_token, user_agent_header
 from unclip_crawl.hash_list import read_hash_list
+from unclip_crawl.packed import is_shard
 from unclip_crawl.pictures import STORE_FORMATS, Bounds
 from unclip_crawl.sources import pairs_from_folder, pairs_from_list
+from unclip_crawl.streams import Access, is_remote
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import MAX_BYTES, MAX_PIXELS
 from unclip_pairs.manifest import file_digest, settings_digest
 
+PLACES = ("seeds", "lists", "folders", "archives", "sitemaps", "shards")
 PUBLIC_DELAY_S = 0.1
 PUBLIC_CONCURRENCY = 8
 LEAST: Mapping[str, float] = {
@@ -34,6 +37,7 @@ LEAST: Mapping[str, float] = {
     "stop_after_silence": 1,
     "retries": 0,
     "max_pages": 0,
+    "max_sitemaps": 0,
 }
 MOST: Mapping[str, float] = {
     "max_bytes": MAX_BYTES,
@@ -41,6 +45,7 @@ MOST: Mapping[str, float] = {
     "store_size": 4096,
     "concurrency_per_host": 64,
     "retries": 10,
+    "max_sitemaps": 100_000,
 }
 # how fast and how patiently changes nothing about what a finished batch holds
 PACE = (
@@ -58,6 +63,7 @@ PACE = (
     "shard_size",
     "user_agent",
     "contact",
+    "s3_endpoint",
     "hash_list",  # named among the inputs, by its digest
 )
 
@@ -67,7 +73,9 @@ class CrawlSettings:
     """One batch: where to look, who asks, and the bounds. `UserError` on the first value that makes no sense.
 
     `seeds` are pages whose site (same scheme, host and port) is walked; `lists` are Parquet, CSV or JSON-lines files;
-    `folders` hold pictures.
+    `folders` hold pictures. `archives` are WARC or WAT files and `shards` tars of img2dataset or WebDataset: paths, http(s) or s3 addresses
+    (`s3_endpoint` when S3 is not Amazon's). `sitemaps` are addresses of sitemaps or of a robots.txt that names some; at most
+    `max_sitemaps` are read, and the pages in them are walked like seeds.
     `contact` (e-mail or http(s) address) goes into the User-Agent. `delay_s` is the pace per host, at least 0.1 s for public hosts;
     with `allow_loopback`, loopback hosts may be fetched, as fast as `delay_s` and `concurrency_per_host` say.
     After `deadline_s` seconds every address left becomes a row with status timeout; after `host_deadline_s` seconds with one host, after
@@ -84,6 +92,10 @@ class CrawlSettings:
     seeds: tuple[str, ...] = ()
     lists: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    archives: tuple[str, ...] = ()
+    sitemaps: tuple[str, ...] = ()
+    shards: tuple[str, ...] = ()
+    s3_endpoint: str = ""
     user_agent: str = "unclip-crawler/0.1"
     allow_loopback: bool = False
     max_bytes: int = MAX_BYTES
@@ -102,6 +114,7 @@ class CrawlSettings:
     stop_after_silence: int = 10
     retries: int = 2
     max_pages: int = 100_000
+    max_sitemaps: int = 1000
     retry_failed: bool = False
     marks: tuple[str, ...] = MARKS
     marks_reason: str = ""
@@ -109,12 +122,12 @@ class CrawlSettings:
     store_format: str = "png"
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "lists", "folders"):
+        for name in PLACES:
             object.__setattr__(self, name, tuple(str(value) for value in getattr(self, name)))
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", self.batch):
             raise UserError(f"batch {self.batch!r} cannot name a folder; use letters, digits, '-', '_' and '.', at most 100")
-        if not (self.seeds or self.lists or self.folders):
-            raise UserError("seeds, lists and folders are all empty; name at least one page, list or folder to crawl")
+        if not any(getattr(self, name) for name in PLACES):
+            raise UserError(f"{', '.join(PLACES[:-1])} and {PLACES[-1]} are all empty; name at least one place to crawl")
         for name, least in LEAST.items():
             value = getattr(self, name)
             if not isinstance(value, int | float) or not least <= value <= MOST.get(name, float("inf")):
@@ -127,15 +140,25 @@ class CrawlSettings:
             raise UserError(f"store_format {self.store_format!r} is unknown; use one of {', '.join(STORE_FORMATS)}")
         user_agent_header(self.user_agent, self.contact)
         object.__setattr__(self, "marks", checked_marks(self.marks, self.marks_reason))
-        for seed in self.seeds:
-            reason = why_invalid(seed)
+        for kind, url in (*(("seed", seed) for seed in self.seeds), *(("sitemap", sitemap) for sitemap in self.sitemaps)):
+            reason = why_invalid(url)
             if reason is not None:
-                raise UserError(f"the seed {seed!r} is no page address ({reason}); write it as https://host/path")
+                raise UserError(f"the {kind} {url!r} is no address of a page ({reason}); write it as https://host/path")
+        for shard in self.shards:
+            if not is_shard(shard):
+                raise UserError(
+                    f"the shard {shard!r} is no tar by its name; name the .tar files, their .parquet files are found beside them"
+                )
 
     @property
     def header(self) -> str:
         """The User-Agent header."""
         return user_agent_header(self.user_agent, self.contact)
+
+    @property
+    def access(self) -> Access:
+        """How archives and shards elsewhere are asked for."""
+        return Access(user_agent=self.header, timeout_s=self.timeout_s, s3_endpoint=self.s3_endpoint)
 
     @property
     def token(self) -> str:
@@ -171,17 +194,27 @@ def settings_from_json(value: Mapping[str, Any]) -> CrawlSettings:
 def check_sources(settings: CrawlSettings) -> int:
     """Reads the hash list, every list and every folder's captions through; gives the number of pairs in them.
 
+    Archives and shards are long and are read once, by the crawl; here they only have to be there.
+
     `UserError` at the first flaw, before anything is fetched.
     """
     if settings.hash_list:
         read_hash_list(settings.hash_list)
+    for address in (*settings.archives, *settings.shards):
+        if not is_remote(address) and not Path(address).is_file():
+            raise UserError(f"{address} is not a file; check the path")
     listed = sum(1 for path in settings.lists for _ in pairs_from_list(path))
     return listed + sum(1 for path in settings.folders for _ in pairs_from_folder(path))
 
 
 def source_digests(settings: CrawlSettings) -> dict[str, str]:
-    """What the batch is made from: the digest of each list and of the hash list, and of the names, sizes and captions in each folder."""
-    digests = {path: file_digest(Path(path)) for path in settings.lists}
+    """What the batch is made from: the digest of each list and of the hash list, and of the names, sizes and captions in each folder.
+
+    Archives and shards on this machine are known by their digest, those elsewhere and sitemaps by their address.
+    """
+    files = (*settings.lists, *settings.archives, *settings.shards)
+    digests = {path: settings_digest([path]) if is_remote(path) else file_digest(Path(path)) for path in files}
+    digests |= {url: settings_digest([url]) for url in settings.sitemaps}
     if settings.hash_list:
         digests["hash_list"] = file_digest(Path(settings.hash_list))
     for folder in settings.folders:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from unclip_crawl.hash_list import HashList
+from unclip_crawl.rights import Rights, read_rights
 from unclip_pairs.images import DecodeError, encode_png, open_header, unpack
 
 STORE_FORMATS = ("png", "jpeg", "source")
@@ -41,6 +42,7 @@ class Prepared:
     original_height: int
     width: int
     height: int
+    rights: Rights
 
 
 def prepare(data: bytes, bounds: Bounds, hash_list: HashList | None = None) -> Prepared:
@@ -60,7 +62,7 @@ def prepare(data: bytes, bounds: Bounds, hash_list: HashList | None = None) -> P
 
 def _prepared(data: bytes, bounds: Bounds, hash_list: HashList | None) -> Prepared:
     packed = open_header(data, bounds.max_pixels)
-    source, (width, height) = packed.format, packed.size
+    source, (width, height), rights = packed.format, packed.size, read_rights(data, packed)
     if min(width, height) < bounds.min_side:
         raise DecodeError("too_small", f"{width} x {height} has a side under {bounds.min_side} pixels")
     if width * height > LARGE_PIXELS:
@@ -78,6 +80,7 @@ def _prepared(data: bytes, bounds: Bounds, hash_list: HashList | None) -> Prepar
         original_height=width if is_turned else height,
         width=image.width,
         height=image.height,
+        rights=rights,
     )
 
 

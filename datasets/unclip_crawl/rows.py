@@ -34,7 +34,8 @@ def failed_row(pair: Pair, status: str, detail: str, content_type: str | None = 
 def stored_row(pair: Pair, picture: Prepared, content_type: str | None) -> Row:
     """The row of a stored picture; its shard is filled in when the shard is written."""
     measures = {name: getattr(picture, name) for name in ("sha256", "byte_count", "original_width", "original_height", "width", "height")}
-    return _row(pair, "ok", "") | measures | {"content_type": content_type}
+    marked = {"licence": pair.licence or picture.rights.licence, "rights": picture.rights.text}
+    return _row(pair, "ok", "") | measures | marked | {"content_type": content_type}
 
 
 def pair_of(row: Row) -> Pair:

@@ -10,6 +10,7 @@ from unclip_assets.acts import Acts
 from unclip_assets.partitions import crawl_batches
 from unclip_assets.resources import Home
 from unclip_crawl import fetch, starter
+from unclip_crawl.orders import PLACES
 from unclip_pairs.shards import shard_names
 
 OWNERS = ["team:data"]
@@ -28,6 +29,10 @@ class SourcesConfig(dg.Config):
     seeds: list[str] = Field(default=[], description="pages to begin from; their hosts are crawled whole")
     lists: list[str] = Field(default=[], description="files of addresses with captions: parquet, csv or jsonl")
     folders: list[str] = Field(default=[], description="folders of pictures on this machine")
+    archives: list[str] = Field(default=[], description="WARC or WAT files: paths, http(s) or s3 addresses")
+    sitemaps: list[str] = Field(default=[], description="addresses of sitemaps, or of a robots.txt that names some")
+    shards: list[str] = Field(default=[], description="tars of pictures by img2dataset or WebDataset")
+    s3_endpoint: str = Field(default="", description="where S3 is, when it is not Amazon's")
     allow_loopback: bool = Field(default=False, description="let the crawler reach this machine itself (the planted web)")
     delay_s: float = Field(default=1.0, description="seconds between two requests to one host")
     concurrency_per_host: int = Field(default=2, description="requests to one host at the same time")
@@ -38,7 +43,7 @@ class SourcesConfig(dg.Config):
 
     def places(self) -> sources.Sources | None:
         """The places it names; None when it names none."""
-        return sources.from_fields(self.model_dump()) if self.seeds or self.lists or self.folders else None
+        return sources.from_fields(self.model_dump()) if any(getattr(self, name) for name in PLACES) else None
 
 
 @dg.asset(group_name="crawl", kinds={"npm"}, owners=OWNERS)
@@ -51,11 +56,11 @@ def starter_site(config: StarterConfig, home: Home, acts: dg.ResourceParam[Acts]
 
 @dg.asset(group_name="crawl", kinds={"json"}, owners=OWNERS, partitions_def=crawl_batches, deps=[starter_site])
 def page_sources(context: dg.AssetExecutionContext, config: SourcesConfig, home: Home) -> dg.MaterializeResult[Any]:
-    """Where a crawl batch comes from: seed sites, lists of addresses, folders; and who stands for the crawl."""
+    """Where a crawl batch comes from: seed sites, sitemaps, lists, archives, shards, folders; and who stands for the crawl."""
     store, batch = home.store(), context.partition_key
     named = config.places()
     places = sources.save(store, batch, named) if named else sources.load(store, batch)
-    rows = [(kind, place) for kind in ("seeds", "lists", "folders") for place in getattr(places, kind)]
+    rows = [(kind, place) for kind in PLACES for place in getattr(places, kind)]
     return dg.MaterializeResult(metadata={"contact": places.contact, "places": previews.table(["kind", "place"], rows)})
 
 

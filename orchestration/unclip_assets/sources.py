@@ -1,10 +1,10 @@
-"""This file is the page sources: which sites, lists and folders a crawl batch is made from, kept as one small JSON per batch."""
+"""This file is the page sources: which sites, lists, archives and folders a crawl batch is made from, kept as one small JSON per batch."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from unclip_crawl.fetch import CrawlSettings
+from unclip_crawl.orders import PLACES, CrawlSettings
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 
@@ -18,6 +18,10 @@ class Sources:
     seeds: tuple[str, ...] = field(default=())
     lists: tuple[str, ...] = field(default=())
     folders: tuple[str, ...] = field(default=())
+    archives: tuple[str, ...] = field(default=())
+    sitemaps: tuple[str, ...] = field(default=())
+    shards: tuple[str, ...] = field(default=())
+    s3_endpoint: str = ""
     allow_loopback: bool = False
     delay_s: float = 1.0
     concurrency_per_host: int = 2
@@ -27,8 +31,8 @@ class Sources:
     store_format: str = "png"
 
     def __post_init__(self) -> None:
-        if not (self.seeds or self.lists or self.folders):
-            raise UserError("seeds, lists and folders are all empty; name at least one site, list or folder to crawl")
+        if not any(getattr(self, name) for name in PLACES):
+            raise UserError(f"{', '.join(PLACES[:-1])} and {PLACES[-1]} are all empty; name at least one place to crawl")
 
 
 def from_fields(fields: Mapping[str, Any]) -> Sources:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from unclip_orchestration.cli_pairs import pairs, place_of
 from unclip_orchestration.cli_policy import policy, reweight
 
 PANEL = "Data"
@@ -15,6 +16,7 @@ def add_to(app: typer.Typer) -> None:
     """The commands of this file become commands of `unclip`."""
     app.add_typer(starter, name="starter", rich_help_panel=PANEL)
     app.command(rich_help_panel=PANEL)(crawl)
+    app.add_typer(pairs, name="pairs", rich_help_panel=PANEL)
     app.command(rich_help_panel=PANEL)(verdicts)
     app.add_typer(policy, name="policy", rich_help_panel=PANEL)
     app.command(rich_help_panel=PANEL)(reweight)
@@ -57,11 +59,20 @@ def crawl(
     seed: Annotated[list[str] | None, typer.Option(help="A page to begin from; its host is crawled. May be given several times.")] = None,
     url_list: Annotated[list[Path] | None, typer.Option("--list", help="A list of addresses with captions: parquet, csv or jsonl.")] = None,
     folder: Annotated[list[Path] | None, typer.Option(help="A folder of pictures on this machine.")] = None,
+    archive: Annotated[
+        list[str] | None, typer.Option(help="A WARC or WAT file (path, http(s) or s3 address): the pictures of its pages are fetched.")
+    ] = None,
+    sitemap: Annotated[list[str] | None, typer.Option(help="A sitemap's address, or that of a robots.txt that names some.")] = None,
+    shard: Annotated[list[str] | None, typer.Option(help="A tar of pictures by img2dataset or WebDataset; nothing is fetched.")] = None,
+    s3_endpoint: Annotated[str, typer.Option(help="Where S3 is, when it is not Amazon's.")] = "",
     allow_loopback: Annotated[bool, typer.Option(help="Let the crawler reach this machine itself.")] = False,
     delay: Annotated[float, typer.Option(help="Seconds between two requests to one host.")] = 1.0,
     hash_list: Annotated[Path | None, typer.Option(help="Your file of known-illegal hashes: what is on it is never stored.")] = None,
 ) -> None:
-    """Fetch pictures with their captions from sites, lists or folders into shards. Robots.txt and opt-outs are obeyed."""
+    """Fetch pictures with their captions from sites, sitemaps, lists, web archives, folders or other tools' shards into shards.
+
+    Robots.txt and opt-outs are obeyed. To look at a web archive first, list its pairs: `unclip pairs extract FILE -o pairs.parquet`.
+    """
     from rich.console import Console
 
     from unclip_orchestration.progress import lines
@@ -72,6 +83,10 @@ def crawl(
         "seeds": seed or [],
         "lists": [str(path.absolute()) for path in url_list or []],
         "folders": [str(path.absolute()) for path in folder or []],
+        "archives": [place_of(address) for address in archive or []],
+        "sitemaps": sitemap or [],
+        "shards": [place_of(address) for address in shard or []],
+        "s3_endpoint": s3_endpoint,
         "allow_loopback": allow_loopback,
         "delay_s": delay,
         "hash_list": str(hash_list.absolute()) if hash_list else "",

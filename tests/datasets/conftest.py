@@ -116,3 +116,19 @@ def crawl_into() -> Callable[..., list[str]]:
 def shapes() -> Callable[..., list[Row]]:
     """`shapes(count, per_page=10)` gives rows of drawn shapes with true captions."""
     return shape_rows
+
+
+def make_record(url: str, body: bytes, headers: Sequence[tuple[str, str]] = (("Content-Type", "text/html"),), **more: Any) -> bytes:
+    """One WARC response record as plain bytes; `length` adds to its true length, `kind` is another record type."""
+    answer = "HTTP/1.1 200 OK\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers) + "\r\n"
+    block = answer.encode("latin-1") + body
+    named = {"WARC-Type": more.get("kind", "response"), "WARC-Target-URI": url, "WARC-Record-ID": f"<urn:x:{url}>"}
+    named |= {"WARC-Date": "2026-11-25T00:00:00Z", "Content-Type": "application/http; msgtype=response"}
+    lines = named | {"Content-Length": len(block) + more.get("length", 0)}
+    return b"WARC/1.0\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode() + b"\r\n" + block + b"\r\n\r\n"
+
+
+@pytest.fixture(scope="session")
+def warc_record() -> Callable[..., bytes]:
+    """`warc_record(url, body, headers, length=0, kind="response")`."""
+    return make_record

@@ -11,6 +11,7 @@ from scrapy.exceptions import (
     UnsupportedURLSchemeError,
 )
 from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.python.failure import Failure
 
 from unclip_crawl.addresses import host_of
 from unclip_crawl.spiders.resolver import refusals
@@ -60,3 +61,14 @@ def failure_of(error: BaseException, url: str) -> tuple[str, str]:
     if type(error).__module__.startswith(("OpenSSL", "twisted", "service_identity", "h2")):
         return "connection_error", _detail(error)
     raise error
+
+
+def ended(failure: Failure) -> tuple[str, str]:
+    """Status and detail of a download that failed."""
+    assert failure.value is not None
+    return failure_of(failure.value, failure.request.url)  # type: ignore[attr-defined]
+
+
+def http_status(code: int) -> str:
+    """The status of an answer that is not 200."""
+    return "redirect_error" if 300 <= code < 400 else "http_error"

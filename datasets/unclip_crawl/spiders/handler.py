@@ -64,7 +64,8 @@ class PacedHandler(HTTP11DownloadHandler):
 
     def _heard(self, request: Request, site: str, response: Response) -> Response:
         """The answer, counted. A hop that opts out ends the way to a picture, and is remembered on the way to a page."""
-        is_aside = bool(request.meta.get("is_robots"))
+        # a sitemap is often kept out of search results, which says nothing of the pictures it names
+        is_aside = bool(request.meta.get("is_robots") or request.meta.get("is_map"))
         opt_out = None if is_aside else opt_out_of(response.headers, self.orders)
         asked = (header_values(response.headers, "Retry-After") or [None])[0]
         self.patience.note_answer(site, response.status, opt_out, asked)

@@ -143,7 +143,7 @@ class Manners:
 
     def headers_received(self, headers: Any, body_length: int, request: Request, spider: Any) -> None:
         """Stops reading when the answer opts out, or is no page where a page was asked for."""
-        if request.meta.get("is_robots"):
+        if request.meta.get("is_robots") or request.meta.get("is_map"):
             return
         is_page = request.meta.get("is_page", False)
         kind = b"".join(headers.getlist("Content-Type")[:1]).lower()

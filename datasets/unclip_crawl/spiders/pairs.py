@@ -13,15 +13,18 @@ from twisted.python.failure import Failure
 
 from unclip_crawl.addresses import site_of, why_invalid
 from unclip_crawl.charsets import encoding_of
+from unclip_crawl.consent import DATA_MINING
 from unclip_crawl.hash_list import HashList
 from unclip_crawl.journal import Journal
 from unclip_crawl.languages import tag_of
 from unclip_crawl.orders import CrawlSettings
+from unclip_crawl.packed import Packed
 from unclip_crawl.pages import Page, Said, read_page
 from unclip_crawl.pictures import prepare
 from unclip_crawl.rows import failed_row
 from unclip_crawl.sources import pairs_from_folder, pairs_from_list
-from unclip_crawl.spiders.failures import failure_of
+from unclip_crawl.spiders.failures import ended, http_status
+from unclip_crawl.spiders.feeding import Feeder
 from unclip_crawl.spiders.manners import header_values
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import DecodeError
@@ -31,6 +34,7 @@ from unclip_pairs.takedowns import read_takedowns
 DECODERS = 2
 FRONTIER = 2000
 PAGE_BYTES = 5 * 2**20
+MEDIA = {"jpg": "image/jpeg"}
 
 
 class PairSpider(Spider):
@@ -53,6 +57,8 @@ class PairSpider(Spider):
         self.decoders = ThreadPoolExecutor(DECODERS, "decode")
         self.writer = ThreadPoolExecutor(1, "write")
         self.writing = asyncio.Lock()
+        self.listed: dict[str, tuple[Pair, ...]] = {}
+        self.feeder = Feeder(self)
 
     @classmethod
     def from_crawler(cls, crawler: Any, *args: Any, **kwargs: Any) -> "PairSpider":
@@ -66,30 +72,33 @@ class PairSpider(Spider):
         self.error = self.error or failure.value
 
     async def start(self) -> AsyncIterator[Request]:
-        """What earlier runs left missing, then the seeds, the lists and the folders; waits while enough is under way."""
-        requests = self._first_requests()
-        for request in requests:
-            yield request
-            while len(self.pending) > FRONTIER:
-                await asyncio.sleep(0.05)
-        for folder in self.orders.folders:
-            for pair, path in pairs_from_folder(folder):
-                await self._take_file(pair, path)
+        """Shards, then what earlier runs left missing, the seeds, all other sources; waits while enough is under way."""
+        try:
+            await self._take_shards()
+            async for request in self._requests():
+                yield request
+                while len(self.pending) > FRONTIER or len(self.pending_pages) > FRONTIER:
+                    await asyncio.sleep(0.05)
+            for folder in self.orders.folders:
+                for pair, path in pairs_from_folder(folder):
+                    await self._take_file(pair, path)
+        except Exception as error:  # Scrapy would log it and go on as if all had been read
+            self.error = self.error or error
         self.sources_read = True
 
-    def _first_requests(self) -> Iterator[Request]:
+    async def _requests(self) -> AsyncIterator[Request]:
         for pair in self.journal.missing:
-            if pair.url.startswith(("http://", "https://")):
-                yield from self._request(pair)
-        for url in self.journal.missing_pages:
-            yield from self._visit([url])
-        if not self.only_missing:
-            yield from self._visit(self.orders.seeds)
-            for path in self.orders.lists:
-                for pair in pairs_from_list(path):
-                    yield from self._want(pair)
+            if pair.url.startswith(("http://", "https://")) and pair.key not in self.journal.statuses and pair.key not in self.pending:
+                for request in self._request(pair):
+                    yield request
+        sources = {*self.feeder.unread, *self.journal.missing_maps}
+        pages = [url for url in self.journal.missing_pages if url not in sources]
+        for request in self._visit([*pages, *(() if self.only_missing else self.orders.seeds)]):
+            yield request
+        async for request in self.feeder.requests():
+            yield request
 
-    def _want(self, pair: Pair) -> Iterator[Request]:
+    def want(self, pair: Pair) -> Iterator[Request]:
         """The request for a pair, unless it is settled, under way, a repeated address or no address at all."""
         if pair.key in self.journal.statuses or pair.key in self.pending:
             return
@@ -125,8 +134,33 @@ class PairSpider(Spider):
             if known is None:
                 yield self._page_request(url)
                 continue
-            yield from self._pictures(known)
+            yield from self._pictures(self._with_listed(known))
             waiting.extend(reversed(self._links(known)))
+
+    def visit_listed(self, url: str, pairs: tuple[Pair, ...]) -> Iterator[Request]:
+        """The request for a page that a sitemap lists; its pictures wait until the page was read, for the page may opt out."""
+        if url in self.seen_pages and url not in self.pending_pages:
+            self.listed[url] = pairs
+            yield from self._settle_listed(url, self.journal.pages[url])
+        elif url in self.seen_pages or len(self.seen_pages) < self.orders.max_pages:
+            self.listed[url] = (*self.listed.get(url, ()), *pairs)
+            yield from self._visit([url])
+
+    def _with_listed(self, page: Page) -> Page:
+        """The page with the pictures that a sitemap lists for it and that it does not show itself."""
+        shown = {pair.url for pair in page.pairs}
+        listed = (pair for pair in self.listed.pop(page.url, ()) if pair.url not in shown)
+        more = (replace(pair, context=replace(pair.context, opt_out=page.opt_out)) for pair in listed)
+        return replace(page, pairs=(*page.pairs, *more))
+
+    def _settle_listed(self, url: str, record: dict[str, Any]) -> Iterator[Request]:
+        """What becomes of a page's listed pictures when the page ended as recorded: without the page, nobody knows what it allows."""
+        if record["status"] == "ok":
+            yield from self._pictures(self._with_listed(Page(url, (), (), record["opt_out"])))
+            return
+        for pair in self.listed.pop(url, ()):
+            if pair.key not in self.journal.statuses and pair.key not in self.pending:
+                self.journal.add(failed_row(pair, record["status"], record["detail"]))
 
     def _page_request(self, url: str) -> Request:
         self.pending_pages.add(url)
@@ -137,7 +171,7 @@ class PairSpider(Spider):
 
     def _pictures(self, page: Page) -> Iterator[Request]:
         for pair in page.pairs:
-            yield from self._want(pair)
+            yield from self.want(pair)
 
     def _links(self, page: Page) -> list[str]:
         return [link for link in page.links if site_of(link) == site_of(page.url)]
@@ -146,7 +180,10 @@ class PairSpider(Spider):
         """Records the page and follows it."""
         self.pending_pages.discard(url)
         page, status, detail = self._read(response, url)
+        page = self._with_listed(page) if status == "ok" else page
         self.journal.add_page(page, status, detail)
+        for request in self._settle_listed(url, self.journal.pages[url]):
+            yield request
         for request in (*self._pictures(page), *self._visit(self._links(page))):
             yield request
         await self.write_if_due()
@@ -154,7 +191,7 @@ class PairSpider(Spider):
     def _read(self, response: Response, url: str) -> tuple[Page, str, str]:
         nothing = Page(url, (), (), None)
         if response.status != 200:
-            return nothing, _http_status(response.status), f"HTTP {response.status}"
+            return nothing, http_status(response.status), f"HTTP {response.status}"
         if site_of(response.url) != site_of(url):
             return nothing, "redirect_error", f"leads off the site to {response.url}"
         if not isinstance(response, TextResponse):
@@ -170,7 +207,9 @@ class PairSpider(Spider):
         request: Request = failure.request  # type: ignore[attr-defined]
         url = request.cb_kwargs["url"]
         self.pending_pages.discard(url)
-        self.journal.add_page(Page(url, (), (), None), *_ended(failure))
+        self.journal.add_page(Page(url, (), (), None), *ended(failure))
+        for _ in self._settle_listed(url, self.journal.pages[url]):
+            raise AssertionError("a page that could not be had gives no requests")
 
     async def picture(self, response: Response, pair: Pair) -> None:
         """Stores the picture or records why not."""
@@ -184,17 +223,21 @@ class PairSpider(Spider):
 
     def _refusal(self, response: Response) -> tuple[str, str] | None:
         if response.status != 200:
-            return _http_status(response.status), f"HTTP {response.status}"
+            return http_status(response.status), f"HTTP {response.status}"
         return None
 
-    async def _store(self, pair: Pair, data: bytes, kind: str | None) -> None:
+    async def _store(self, pair: Pair, data: bytes, kind: str | None, told: dict[str, Any] | None = None) -> None:
         """Decodes and shrinks in a thread, so that the network goes on meanwhile."""
         try:
             prepared = await asyncio.get_running_loop().run_in_executor(self.decoders, prepare, data, self.orders.bounds, self.hash_list)
         except DecodeError as error:
             self._settle_failed(pair, error.reason, error.detail, kind, len(data))
             return
-        if prepared.sha256 in self.takedowns.sha256:
+        digests = {prepared.sha256, (told or {}).get("sha256", prepared.sha256)}
+        prepared = replace(prepared, **(told or {}))
+        if DATA_MINING in self.orders.marks and prepared.rights.opt_out is not None:
+            self._settle_failed(pair, "opt_out", prepared.rights.opt_out, kind, len(data))
+        elif digests & self.takedowns.sha256:
             self._settle_failed(pair, "taken_down", "the same bytes were taken down by request", kind, len(data))
         elif self.pending.pop(pair.key, None) is not None:
             self.journal.add_picture(pair, prepared, kind)
@@ -206,7 +249,7 @@ class PairSpider(Spider):
     async def no_picture(self, failure: Failure) -> None:
         """Records a picture that could not be had."""
         request: Request = failure.request  # type: ignore[attr-defined]
-        self._settle_failed(request.cb_kwargs["pair"], *_ended(failure))
+        self._settle_failed(request.cb_kwargs["pair"], *ended(failure))
         await self.write_if_due()
 
     async def _take_file(self, pair: Pair, path: Path) -> None:
@@ -222,6 +265,36 @@ class PairSpider(Spider):
             await self._store(pair, path.read_bytes(), None)
         except OSError as error:
             self._settle_failed(pair, "disk_error", str(error))
+        await self.write_if_due()
+
+    async def _take_shards(self) -> None:
+        """The pictures of shards take the same way in, as many at once as there are decoders."""
+        missing = {pair.key for pair in self.journal.missing}
+        running: set[asyncio.Task[None]] = set()
+        async for sample in self.feeder.pictures():
+            running.add(asyncio.create_task(self._take_sample(sample, sample.pair.key in missing)))
+            if len(running) >= DECODERS:
+                finished, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in finished:
+                    task.result()
+        await asyncio.gather(*running)
+
+    async def _take_sample(self, sample: Packed, is_missing: bool) -> None:
+        pair = sample.pair
+        if pair.key in self.journal.statuses or pair.key in self.pending:
+            return
+        taken = self.takedowns.forbids(pair.url) or ("taken down by its key" if pair.key in self.takedowns.keys else None)
+        is_repeated = pair.url in self.journal.urls and not is_missing
+        self.pending[pair.key] = pair
+        self.journal.urls.add(pair.url)
+        if taken is not None:
+            self._settle_failed(pair, "taken_down", taken)
+        elif is_repeated:
+            self._settle_failed(pair, "duplicate_url", "the same address under another caption")
+        elif sample.failure is not None:
+            self._settle_failed(pair, *sample.failure)
+        else:
+            await self._store(pair, sample.data, MEDIA.get(sample.extension, f"image/{sample.extension}"), sample.told)
         await self.write_if_due()
 
     async def write_if_due(self) -> None:
@@ -241,25 +314,18 @@ class PairSpider(Spider):
             self._settle_failed(pair, status, detail)
         for url in self.pending_pages:
             self.journal.add_page(Page(url, (), (), None), status, detail)
+            for _ in self._settle_listed(url, self.journal.pages[url]):
+                raise AssertionError("a page that could not be had gives no requests")
+        self.feeder.settle(status, detail)
         self._settle_unread(self.journal.missing, status, detail)
         for folder in self.orders.folders:
             self._settle_unread((pair for pair, _ in pairs_from_folder(folder)), status, detail)
         for path in () if self.only_missing else self.orders.lists:
             for pair in pairs_from_list(path):
-                for _ in self._want(pair):
+                for _ in self.want(pair):
                     self._settle_failed(pair, status, detail)
 
     def _settle_unread(self, pairs: Iterable[Pair], status: str, detail: str) -> None:
         for pair in pairs:
             if pair.key not in self.journal.statuses:
                 self.journal.add(failed_row(pair, status, detail))
-
-
-def _ended(failure: Failure) -> tuple[str, str]:
-    """Status and detail of a download that failed."""
-    assert failure.value is not None
-    return failure_of(failure.value, failure.request.url)  # type: ignore[attr-defined]
-
-
-def _http_status(code: int) -> str:
-    return "redirect_error" if 300 <= code < 400 else "http_error"
