@@ -14,7 +14,7 @@ LIGHT_ROOMS = (
     *("unclip_pairs", "unclip_crawl", "unclip_curation", "unclip_labels", "unclip_safety", "unclip_release"),
     *("unclip_assets", "unclip_orchestration"),
 )
-HEAVY = ("torch", "lightning", "clip_retrieval", "mlflow", "scrapy", "onnxruntime", "faiss")
+HEAVY = ("torch", "lightning", "clip_retrieval", "mlflow", "scrapy", "onnxruntime", "faiss", "ray")
 FORBIDDEN_NAMES = {"utils", "common", "misc", "helpers"}
 
 

@@ -1,16 +1,22 @@
-"""This file is embeddings at rest: CLIP vectors of pairs, in our own Parquet and in clip-retrieval's layout."""
+"""This file is embeddings at rest: CLIP vectors of pairs, in our own Parquet and in clip-retrieval's layout.
+
+Pairs are embedded in pieces, each stored as a file, so a killed run goes on where it stopped and any engine may do them.
+"""
 
 import json
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Protocol, TypeVar
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
+from pyarrow.parquet import read_table
 
+from unclip_curation.engine import Engine, Work
 from unclip_curation.neighbours import normalised
 from unclip_curation.pictures import picture_bytes
 from unclip_curation.scoring import Progress, crawl_manifest, kept_keys, silent
@@ -20,8 +26,9 @@ from unclip_pairs.shards import Sample, read_shard, shard_names, write_parquet
 from unclip_pairs.store import Store
 
 BATCH = 64
+PIECE_SIZE = 4 * BATCH
+SIDE = 256
 Prepare = Callable[[Image.Image], NDArray[np.uint8]]
-T = TypeVar("T")
 _METADATA = (("url", pa.string()), ("caption", pa.string()))
 
 
@@ -53,12 +60,25 @@ def squares(side: int) -> Prepare:
     return lambda image: to_array(fit_square(image, side))
 
 
+@dataclass(frozen=True)
+class Piece:
+    """Pairs of one shard that are embedded together, and the file their vectors are stored as."""
+
+    shard: str
+    keys: tuple[str, ...]
+    file: str
+
+
+LoadEmbedder = Callable[[], tuple[Embedder, Prepare]]
+"""Gives an embedder and the preparation it asks for; it travels to other processes, so it is a module's function or a partial of one."""
+
+
 def embed_pairs(
     store: Store,
     batch: str,
     embedder: Embedder,
     keys: set[str] | None = None,
-    side: int = 256,
+    side: int = SIDE,
     prepare: Prepare | None = None,
     workers: int = 1,
     progress: Progress = silent,
@@ -67,8 +87,8 @@ def embed_pairs(
     vectors in clip-retrieval's layout under `embeddings/<digest8>/<batch>/`; the manifest `embeddings/<digest8>/<batch>.json` last.
 
     `keys` None means what the safety stage keeps. Pictures reach the embedder as `prepare` leaves them, all of one size; None means whole
-    in squares of `side` pixels. `workers` batches are decoded and embedded side by side, in threads: more than one for an embedder that
-    keeps to one core.
+    in squares of `side` pixels. `workers` pieces are decoded and embedded side by side, in threads: more than one for an embedder that
+    keeps to one core. Pieces that an earlier run or `embed_on` left are not made again.
     """
     wanted = kept_keys(store, "safety") if keys is None else keys
     name = f"{embedding_folder(embedder)}/{batch}"
@@ -78,27 +98,85 @@ def embed_pairs(
         manifest = read_manifest(store, f"{name}.json")
         assert manifest is not None
         return manifest
-    table = _embedded(store, batch, embedder, wanted, prepare or squares(side), workers, progress).sort_by("key")
+    pieces = _pieces(store, batch, embedder, wanted, side)
+    _in_threads(partial(_embed_piece, store, embedder, prepare or squares(side)), pieces, workers, progress)
+    schema = _schema(embedder.dim)
+    tables = [schema.empty_table(), *(read_table(store.path(piece.file), schema=schema) for piece in pieces)]
+    table = pa.concat_tables(tables).sort_by("key")
     write_parquet(store, f"{name}.parquet", table.drop_columns(["url", "caption"]))
     files = [f"{name}.parquet", *_write_layout(store, name, table)]
     manifest = make_manifest(
         store, "embeddings", files, inputs=inputs, settings=settings, counts={"rows": table.num_rows, "dim": embedder.dim}
     )
-    return write_manifest(store, f"{name}.json", manifest)
+    write_manifest(store, f"{name}.json", manifest)
+    for piece in pieces:
+        store.path(piece.file).unlink(missing_ok=True)
+    return manifest
 
 
-def _embedded(
-    store: Store, batch: str, embedder: Embedder, wanted: set[str], prepare: Prepare, workers: int, progress: Progress
-) -> pa.Table:
-    """One row per wanted pair of the batch, in the order of the shards."""
-    vectors = pa.list_(pa.float32(), embedder.dim)
-    schema = pa.schema([("key", pa.string()), ("clip_image", vectors), ("clip_text", vectors), ("similarity", pa.float32()), *_METADATA])
-    tables, done = [schema.empty_table()], 0
-    samples = _batched(_wanted_samples(store, batch, wanted))
-    for columns in _in_order(lambda samples: _columns(samples, embedder, prepare), samples, workers):
-        tables.append(pa.table(columns, schema=schema))
-        progress(done := done + len(columns["key"]), len(wanted))
-    return pa.concat_tables(tables)
+def embed_on(
+    engine: Engine,
+    store: Store,
+    batch: str,
+    load: LoadEmbedder,
+    keys: set[str] | None = None,
+    side: int = SIDE,
+    progress: Progress = silent,
+) -> Manifest:
+    """As `embed_pairs`, the pieces done by an engine whose workers load the embedder each for itself."""
+    embedder, prepare = load()
+    wanted = kept_keys(store, "safety") if keys is None else keys
+    inputs = {"crawl": crawl_manifest(store, batch).digest, "embedder": embedder.digest}
+    settings = {"keys": settings_digest(sorted(wanted)), "side": side}
+    if not is_done(store, f"{embedding_folder(embedder)}/{batch}.json", inputs, settings):
+        pieces = [piece for piece in _pieces(store, batch, embedder, wanted, side) if not store.exists(piece.file)]
+        total, done = sum(len(piece.keys) for piece in pieces), 0
+        for rows in engine.run(partial(_load_work, store, load), pieces) if pieces else ():
+            progress(done := done + rows, total)
+    return embed_pairs(store, batch, embedder, wanted, side, prepare)
+
+
+def _load_work(store: Store, load: LoadEmbedder) -> Work:
+    return partial(_embed_piece, store, *load())
+
+
+def _pieces(store: Store, batch: str, embedder: Embedder, wanted: set[str], side: int) -> list[Piece]:
+    """All the work of a batch, done or not. A file's name holds a digest of what is in it."""
+    pieces = list[Piece]()
+    for shard in shard_names(store, f"crawl/{batch}/shard-"):
+        rows = read_table(store.path(f"{shard}.parquet"), columns=["key"])["key"].to_pylist()
+        keys = [key for key in rows if key in wanted]
+        for start in range(0, len(keys), PIECE_SIZE):
+            part = tuple(keys[start : start + PIECE_SIZE])
+            digest = settings_digest([embedder.digest, side, part])[:16]
+            pieces.append(Piece(shard, part, f"{embedding_folder(embedder)}/pieces/{batch}-{digest}.parquet"))
+    return pieces
+
+
+def _schema(dim: int) -> pa.Schema:
+    vectors = pa.list_(pa.float32(), dim)
+    return pa.schema([("key", pa.string()), ("clip_image", vectors), ("clip_text", vectors), ("similarity", pa.float32()), *_METADATA])
+
+
+def _embed_piece(store: Store, embedder: Embedder, prepare: Prepare, piece: Piece) -> int:
+    """The number of pairs embedded and stored; what is there already is not made again."""
+    if not store.exists(piece.file):
+        schema = _schema(embedder.dim)
+        batches = _batched(read_shard(store, piece.shard, set(piece.keys)))
+        tables = [pa.table(_columns(samples, embedder, prepare), schema=schema) for samples in batches]
+        write_parquet(store, piece.file, pa.concat_tables(tables))
+    return len(piece.keys)
+
+
+def _in_threads(work: Work, pieces: Sequence[Piece], workers: int, progress: Progress) -> None:
+    """Does all pieces; none begins after one has failed."""
+    total, done = sum(len(piece.keys) for piece in pieces), 0
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for future in as_completed([pool.submit(work, piece) for piece in pieces]):
+            progress(done := done + future.result(), total)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _columns(samples: list[Sample], embedder: Embedder, prepare: Prepare) -> dict[str, Any]:
@@ -121,23 +199,6 @@ def _description(sample: Sample) -> dict[str, Any]:
 
 def _vectors(rows: NDArray[np.float32]) -> pa.Array:
     return pa.FixedSizeListArray.from_arrays(pa.array(rows.ravel(), pa.float32()), rows.shape[1])
-
-
-def _wanted_samples(store: Store, batch: str, wanted: set[str]) -> Iterator[Sample]:
-    for shard in shard_names(store, f"crawl/{batch}/shard-"):
-        yield from read_shard(store, shard, wanted)
-
-
-def _in_order(work: Callable[[list[Sample]], T], batches: Iterator[list[Sample]], workers: int) -> Iterator[T]:
-    """What `work` makes of each batch, in their order; so many batches are worked on side by side, and no more are read ahead."""
-    with ThreadPoolExecutor(workers) as pool:
-        coming = deque[Future[T]]()
-        for batch in batches:
-            coming.append(pool.submit(work, batch))
-            if len(coming) > workers:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
 
 
 def _batched(samples: Iterator[Sample]) -> Iterator[list[Sample]]:

@@ -17,6 +17,7 @@ from PIL import Image
 from pyarrow.parquet import read_table
 
 from unclip_curation.columns import BLOCK_SCHEMA, SAFETY_SCHEMA
+from unclip_curation.engine import Engine
 from unclip_curation.hashes import MAX_RADIUS, BlockList, load_block_list, stacked, within
 from unclip_curation.pictures import picture
 from unclip_curation.scoring import Derived, Progress, Score, Scorer, each, kept_keys, required, score_batch, silent, write_features
@@ -121,7 +122,7 @@ def score_safety(
     batch: str,
     keys: set[str] | None = None,
     blocklist: str | None = STARTER_BLOCK_LIST,
-    workers: int = 2,
+    workers: Engine | int = 2,
     progress: Progress = silent,
 ) -> Manifest:
     """Writes `features/<batch>/blocklist.parquet` and `features/<batch>/safety.parquet` for `keys` (None: what the rule stage keeps)."""

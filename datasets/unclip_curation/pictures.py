@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unclip_curation.columns import PICTURE_SCHEMA
+from unclip_curation.engine import Engine
 from unclip_curation.hashes import GRID, pdq, pdq_turns
 from unclip_curation.scoring import Progress, Score, Scorer, each, score_batch, silent
 from unclip_pairs.images import DecodeError, decode, to_array
@@ -82,6 +83,6 @@ PICTURE = Scorer(
 )
 
 
-def score_pictures(store: Store, batch: str, workers: int = 2, progress: Progress = silent) -> Manifest:
+def score_pictures(store: Store, batch: str, workers: Engine | int = 2, progress: Progress = silent) -> Manifest:
     """Writes `features/<batch>/picture.parquet` (`PICTURE_SCHEMA`, one row per stored picture)."""
     return score_batch(store, batch, PICTURE, workers=workers, progress=progress)

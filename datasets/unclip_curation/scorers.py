@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from unclip_curation.aesthetic import AESTHETIC
 from unclip_curation.captions import CAPTION
+from unclip_curation.engine import Engine
 from unclip_curation.explicit import BLOCKLIST, SAFETY
 from unclip_curation.pictures import PICTURE
 from unclip_curation.quality import QUALITY
@@ -30,7 +31,7 @@ def find(name: str) -> Scorer | Derived:
     return SCORERS[name]
 
 
-def score(store: Store, batch: str, names: Sequence[str], workers: int = 2, progress: Progress = silent) -> list[Manifest]:
+def score(store: Store, batch: str, names: Sequence[str], workers: Engine | int = 2, progress: Progress = silent) -> list[Manifest]:
     """The manifests of the named scorers' columns of a batch, in the order of `names`.
 
     Scorers that read the same rows run together, so a picture is decoded once for all of them. `UserError` when a name is unknown, when

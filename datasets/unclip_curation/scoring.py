@@ -1,22 +1,17 @@
-"""This file is how scorers run over a batch: in pieces, in worker processes, resumed where they were killed.
+"""This file is how scorers run over a batch: in pieces, on any engine, resumed where they were killed.
 
 Scorers that run together share each piece's samples, so a picture is read and decoded once for all of them.
 """
 
-import os
-import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import lru_cache
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
-from pathlib import Path
+from functools import partial
 from typing import Any, Literal
 
 import pyarrow as pa
 from pyarrow.parquet import read_table
 
+from unclip_curation.engine import Engine, Work, engine_of
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, make_manifest, read_manifest, settings_digest, write_manifest
 from unclip_pairs.shards import Sample, read_shard, shard_names, write_parquet
@@ -119,7 +114,7 @@ def write_features(
 
 
 def score_batch(
-    store: Store, batch: str, scorer: Scorer, keys: set[str] | None = None, workers: int = 2, progress: Progress = silent
+    store: Store, batch: str, scorer: Scorer, keys: set[str] | None = None, workers: Engine | int = 2, progress: Progress = silent
 ) -> Manifest:
     """Scores the rows of `keys` (None: all of the batch) and writes `features/<batch>/<scorer>.parquet`, its manifest last.
 
@@ -130,7 +125,12 @@ def score_batch(
 
 
 def score_together(
-    store: Store, batch: str, scorers: Sequence[Scorer], keys: set[str] | None = None, workers: int = 2, progress: Progress = silent
+    store: Store,
+    batch: str,
+    scorers: Sequence[Scorer],
+    keys: set[str] | None = None,
+    workers: Engine | int = 2,
+    progress: Progress = silent,
 ) -> list[Manifest]:
     """Each scorer's manifest, as `score_batch` gives it; a sample is read and decoded once for all scorers that miss it."""
     assert len({scorer.reads for scorer in scorers}) == 1, "scorers that run together read the same thing"
@@ -191,32 +191,17 @@ def _finished(store: Store, batch: str, scorer: Scorer, crawl: Manifest, before:
     return manifest
 
 
-def _run(store: Store, scorers: Sequence[Scorer], pieces: list[Piece], workers: int, progress: Progress) -> None:
-    """Scores the pieces; one worker means this very process."""
-    if not pieces:
-        return
+def _run(store: Store, scorers: Sequence[Scorer], pieces: list[Piece], workers: Engine | int, progress: Progress) -> None:
+    """Scores the pieces on an engine, or in so many processes."""
     total, done = sum(len(piece.keys) for piece in pieces), 0
-    if workers <= 1 or len(pieces) <= 1:
-        loaded = _load(scorers)
-        for piece in pieces:
-            done += _score_piece(store, loaded, piece)
+    if pieces:
+        for rows in engine_of(workers).run(partial(_load_work, store, tuple(scorers)), pieces):
+            done += rows
             progress(done, total)
-    else:
-        _run_parallel(store, scorers, pieces, workers, progress)
 
 
-def _run_parallel(store: Store, scorers: Sequence[Scorer], pieces: list[Piece], workers: int, progress: Progress) -> None:
-    """Processes, not threads: onnxruntime 1.32 holds the interpreter while a network runs."""
-    total, done = sum(len(piece.keys) for piece in pieces), 0
-    with ProcessPoolExecutor(min(workers, len(pieces)), get_context("spawn"), _start_worker, (tuple(scorers),)) as pool:
-        futures = [pool.submit(_score_in_worker, store, piece) for piece in pieces]
-        try:
-            for future in as_completed(futures):
-                done += future.result()
-                progress(done, total)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+def _load_work(store: Store, scorers: Sequence[Scorer]) -> Work:
+    return partial(_score_piece, store, _load(scorers))
 
 
 Loaded = dict[str, tuple[Scorer, Score]]
@@ -239,34 +224,12 @@ def _score_piece(store: Store, loaded: Loaded, piece: Piece) -> int:
 
 
 def _captions(store: Store, piece: Piece) -> list[Sample]:
-    """The captions of a piece as samples that hold nothing else; a row without a caption has an empty one."""
-    path = store.path(f"{piece.source}.parquet")
-    captions = _read_captions(path, path.stat().st_mtime_ns)
+    """The captions of a piece as samples that hold nothing else; a row without a caption has an empty one.
+
+    Rows are sorted by key, so the range lets all but a few row groups unread; what is in memory does not grow with the crawl.
+    """
+    first, last = min(piece.keys), max(piece.keys)
+    filters = [("key", ">=", first), ("key", "<=", last), ("key", "in", list(piece.keys))]
+    rows = read_table(store.path(f"{piece.source}.parquet"), columns=["key", "caption"], filters=filters)
+    captions = dict(zip(rows["key"].to_pylist(), rows["caption"].to_pylist(), strict=True))
     return [{"__key__": key, "txt": (captions[key] or "").encode()} for key in piece.keys]
-
-
-@lru_cache(maxsize=1)
-def _read_captions(path: Path, changed: int) -> dict[str, str | None]:
-    """Key -> caption of all rows, read once for all pieces; `changed` is when the file last did."""
-    rows = read_table(path, columns=["key", "caption"])
-    return dict(zip(rows["key"].to_pylist(), rows["caption"].to_pylist(), strict=True))
-
-
-_in_worker: Loaded = {}
-
-
-def _start_worker(scorers: Sequence[Scorer]) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _in_worker.update(_load(scorers))
-
-
-def _end_with_parent() -> None:
-    """A parent that is killed leaves no worker behind."""
-    parent = parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
-
-
-def _score_in_worker(store: Store, piece: Piece) -> int:
-    return _score_piece(store, _in_worker, piece)

@@ -18,6 +18,7 @@ from unclip_pairs.manifest import Manifest, make_manifest, read_manifest, write_
 from unclip_pairs.store import Store
 
 EXTENSIONS = ("png", "jpg", "webp", "txt", "json", "clip_image.npy", "clip_text.npy")
+ROW_GROUP = 1 << 16  # rows that a reader must hold at once
 Sample = dict[str, Any]
 
 
@@ -46,7 +47,7 @@ def _write_tar(path: Path, samples: Iterable[Mapping[str, Any]]) -> int:
 def write_parquet(store: Store, name: str, rows: pa.Table) -> None:
     """Writes the table whole or not at all."""
     with store.writing(name) as part:
-        write_table(rows, part, compression="zstd")
+        write_table(rows, part, compression="zstd", row_group_size=ROW_GROUP)
 
 
 def write_shard(

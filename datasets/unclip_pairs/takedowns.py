@@ -7,6 +7,7 @@ the same bytes are known again elsewhere.
 
 import re
 import secrets
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -89,7 +90,7 @@ def checked(kind: str, value: str) -> str:
 
 def record(store: Store, takedown: Takedown) -> str:
     """Writes the request; gives its name."""
-    name = f"{FOLDER}{re.sub('[^0-9]', '', takedown.created)[:14]}-{secrets.token_hex(4)}.json"
+    name = f"{FOLDER}{re.sub('[^0-9]', '', takedown.created)[:14]}-{time.time_ns()}-{secrets.token_hex(4)}.json"
     store.write_json(name, asdict(takedown))
     return name
 

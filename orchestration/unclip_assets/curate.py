@@ -22,7 +22,7 @@ WHEN_ALL_IS_WELL = dg.AutomationCondition.eager() & dg.AutomationCondition.all_d
 def picture_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """What can be measured on a picture alone: size, shape, blankness, blur, JPEG's traces, SHA-256 and perceptual hashes."""
     with acts.act("score") as act:
-        manifest, _ = scorers.score(home.store(), context.partition_key, ["picture", "quality"], progress=act.progress)
+        manifest, _ = scorers.score(home.store(), context.partition_key, ["picture", "quality"], home.engine(), act.progress)
     return previews.made(act, manifest)
 
 
@@ -30,7 +30,7 @@ def picture_features(context: dg.AssetExecutionContext, home: Home, acts: dg.Res
 def caption_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """What can be measured on a caption alone: length, language, personal data, boilerplate, repetition."""
     with acts.act("score") as act:
-        manifest, _ = scorers.score(home.store(), context.partition_key, ["caption", "wording"])
+        manifest, _ = scorers.score(home.store(), context.partition_key, ["caption", "wording"], home.engine())
     return previews.made(act, manifest)
 
 
@@ -49,7 +49,7 @@ def rule_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeRes
 def safety_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """How explicit a picture is, by two models that ship their weights, and whether it is on the block list."""
     with acts.act("score") as act:
-        manifest = explicit.score_safety(home.store(), context.partition_key, progress=act.progress)
+        manifest = explicit.score_safety(home.store(), context.partition_key, workers=home.engine(), progress=act.progress)
     return previews.made(act, manifest)
 
 

@@ -7,6 +7,8 @@ import dagster as dg
 from unclip_assets.acts import Acts, Listener, Silence
 from unclip_assets.settings import Environment
 from unclip_assets.trainer import Trainer
+from unclip_curation.engine import Engine
+from unclip_curation.ray_engine import open_engine
 from unclip_pairs.store import Store, open_store
 
 
@@ -15,16 +17,27 @@ class Home(dg.ConfigurableResource[Any]):
 
     root: str
     tracking_uri: str
+    engine_name: str = "local"
+    ray_address: str = "local"
 
     def store(self) -> Store:
         """The store at the home; created when missing."""
         return open_store(self.root)
 
+    def engine(self) -> Engine:
+        """Where scorers run."""
+        return open_engine(self.engine_name, ray_address=self.ray_address)
+
 
 def resources_for(environment: Environment, listener: Listener | None = None) -> dict[str, Any]:
     """What the assets ask for, by name. The deployments differ in the environment only; assets never know which one they run in."""
     return {
-        "home": Home(root=str(environment.home), tracking_uri=environment.tracking_uri),
+        "home": Home(
+            root=str(environment.home),
+            tracking_uri=environment.tracking_uri,
+            engine_name=environment.engine,
+            ray_address=environment.ray_address,
+        ),
         "trainer": Trainer(size=environment.size, tracking_uri=environment.tracking_uri),
         "pipes": dg.PipesSubprocessClient(),
         "acts": Acts(listener or Silence()),

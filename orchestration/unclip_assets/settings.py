@@ -11,6 +11,7 @@ from unclip_pairs.store import home_folder
 
 Deployment = Literal["local", "staging", "production"]
 Size = Literal["tiny", "small", "paper"]
+EngineName = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,10 @@ class Environment:
     """Where MLflow keeps runs and models."""
     size: Size
     """Which recipe of each stage is trained."""
+    engine: EngineName = "local"
+    """Where scorers run."""
+    ray_address: str = "local"
+    """The Ray cluster of the engine ray: host:port of its head, auto, or local for one started when it is needed."""
 
 
 def default_tracking_uri(home: Path) -> str:
@@ -39,10 +44,21 @@ def chosen(name: str, value: str, allowed: tuple[str, ...]) -> str:
 
 
 def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
-    """UNCLIP_ENV, UNCLIP_HOME, UNCLIP_SIZE and MLFLOW_TRACKING_URI, with their defaults; `UserError` on an unknown value."""
+    """UNCLIP_ENV, UNCLIP_HOME, UNCLIP_SIZE, UNCLIP_ENGINE, UNCLIP_RAY_ADDRESS and MLFLOW_TRACKING_URI, with their defaults.
+
+    `UserError` on an unknown value.
+    """
     values = os.environ if variables is None else variables
     home = home_folder(values.get("UNCLIP_HOME") or "var")
     deployment = chosen("UNCLIP_ENV", values.get("UNCLIP_ENV") or "local", get_args(Deployment))
     size = chosen("UNCLIP_SIZE", values.get("UNCLIP_SIZE") or ("paper" if deployment == "production" else "tiny"), get_args(Size))
     tracking = values.get("MLFLOW_TRACKING_URI") or default_tracking_uri(home)
-    return Environment(deployment=cast(Deployment, deployment), home=home, tracking_uri=tracking, size=cast(Size, size))
+    engine = chosen("UNCLIP_ENGINE", values.get("UNCLIP_ENGINE") or "local", get_args(EngineName))
+    return Environment(
+        deployment=cast(Deployment, deployment),
+        home=home,
+        tracking_uri=tracking,
+        size=cast(Size, size),
+        engine=cast(EngineName, engine),
+        ray_address=values.get("UNCLIP_RAY_ADDRESS") or "local",
+    )

@@ -1,16 +1,33 @@
-"""This file is the commands that measure pairs by hand: `unclip score` and `unclip embed`."""
+"""This file is the commands that measure pairs by hand, on any engine: `unclip score`, `unclip embed` and `unclip curate`."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from unclip_curation.engine import Engine
+
 PANEL = "Data"
+EngineName = Annotated[str | None, typer.Option(help="local: processes on this machine; ray: a Ray cluster. $UNCLIP_ENGINE, else local.")]
+RayAddress = Annotated[
+    str | None, typer.Option(help="The cluster's head (host:port), auto, or local. $UNCLIP_RAY_ADDRESS, else local: one is started here.")
+]
+Workers = Annotated[int | None, typer.Option(help="How many work side by side: 2 processes, or as many actors as fit.", min=1)]
 
 
 def add_to(app: typer.Typer) -> None:
     """The commands of this file become commands of `unclip`."""
     app.command(rich_help_panel=PANEL)(score)
     app.command(rich_help_panel=PANEL)(embed)
+    app.command(rich_help_panel=PANEL)(curate)
+
+
+def _engine(context: typer.Context, name: str | None, address: str | None, workers: int | None) -> "Engine":
+    """The engine that the options name, or the environment."""
+    from unclip_curation.ray_engine import open_engine
+
+    return open_engine(name or context.obj.engine, workers, address or context.obj.ray_address)
 
 
 def score(
@@ -18,7 +35,9 @@ def score(
     names: Annotated[list[str] | None, typer.Argument(help="Scorers, as --list names them.", show_default=False)] = None,
     every: Annotated[bool, typer.Option("--list", help="Name every scorer, its version, what it costs and what it measures.")] = False,
     batch: Annotated[list[str] | None, typer.Option(help="A crawl batch; may be given several times. All finished ones otherwise.")] = None,
-    workers: Annotated[int, typer.Option(help="Processes that score.", min=1)] = 2,
+    workers: Workers = None,
+    engine: EngineName = None,
+    ray_address: RayAddress = None,
 ) -> None:
     """Measure pairs by the named scorers; rows that the same version has measured are not measured twice."""
     from unclip_curation import scorers
@@ -33,10 +52,10 @@ def score(
         return
     if not names:
         raise UserError(f"no scorer is named; give one or more of {', '.join(scorers.SCORERS)}")
-    store = open_store(context.obj.home)
+    store, where = open_store(context.obj.home), _engine(context, engine, ray_address, workers)
     with alone(context.obj.home):
         for one in batch or batches(store):
-            for name, manifest in zip(names, scorers.score(store, one, names, workers), strict=True):
+            for name, manifest in zip(names, scorers.score(store, one, names, where), strict=True):
                 typer.echo(f"{one}: {name} has {manifest.counts['rows']:,} rows")
 
 
@@ -44,17 +63,63 @@ def embed(
     context: typer.Context,
     clip: Annotated[str, typer.Option(help="open_clip:MODEL/WEIGHTS, with a file on this machine, or the folder of a CLIP run of ours.")],
     batch: Annotated[list[str] | None, typer.Option(help="A crawl batch; may be given several times. All finished ones otherwise.")] = None,
+    workers: Workers = None,
+    engine: EngineName = None,
+    ray_address: RayAddress = None,
 ) -> None:
     """Embed what the safety stage keeps by another CLIP; the vectors lie beside those the trainings use, which stay as they are."""
-    from unclip_curation.embed import embed_pairs, embedding_folder
+    from functools import partial
+
+    from unclip_curation.embed import embed_on, embed_pairs, embedding_folder
     from unclip_curation.scoring import batches
     from unclip_orchestration.running import alone
     from unclip_pairs.store import open_store
-    from unclip_training.open_clip_embedder import OpenClipEmbedder, open_embedder
+    from unclip_training.open_clip_embedder import OpenClipEmbedder, load_embedder
 
-    store, embedder = open_store(context.obj.home), open_embedder(clip)
-    prepare, workers = (embedder.prepare, embedder.share_cores()) if isinstance(embedder, OpenClipEmbedder) else (None, 1)
+    store, load = open_store(context.obj.home), partial(load_embedder, clip)
+    elsewhere = _engine(context, engine, ray_address, workers) if (engine or context.obj.engine) == "ray" else None
+    embedder, prepare = load()
+    threads = workers or (embedder.share_cores() if isinstance(embedder, OpenClipEmbedder) else 1)
     with alone(context.obj.home):
         for one in batch or batches(store):
-            manifest = embed_pairs(store, one, embedder, prepare=prepare, workers=workers)
+            if elsewhere is not None:
+                manifest = embed_on(elsewhere, store, one, load)
+            else:
+                manifest = embed_pairs(store, one, embedder, prepare=prepare, workers=threads)
             typer.echo(f"{one}: {manifest.counts['rows']:,} pairs in {store.path(embedding_folder(embedder))}")
+
+
+def curate(
+    context: typer.Context,
+    policy: Annotated[Path, typer.Option(help="The policy file; 'default' is the one that ships.")] = Path("default"),
+    clip: Annotated[
+        str | None, typer.Option(help="Embed by this CLIP, as `unclip embed` names it; likeness is judged by hashes alone when left out.")
+    ] = None,
+    workers: Workers = None,
+    engine: EngineName = None,
+    ray_address: RayAddress = None,
+) -> None:
+    """Score, decide, embed and de-duplicate all that was crawled, up to the final verdicts; only what is missing is done.
+
+    Nothing is trained. The engines give the same verdicts, bit by bit; one may go on where the other was stopped.
+    """
+    from functools import partial
+
+    from rich.console import Console
+
+    from unclip_curation.curation import curate as run
+    from unclip_curation.policy import load_policy
+    from unclip_orchestration.progress import steps
+    from unclip_orchestration.running import alone
+    from unclip_pairs.store import open_store
+
+    load = None
+    if clip is not None:
+        from unclip_training.open_clip_embedder import load_embedder
+
+        load = partial(load_embedder, clip)
+    store, where = open_store(context.obj.home), _engine(context, engine, ray_address, workers)
+    with alone(context.obj.home), steps(Console(stderr=True)) as step:
+        manifest = run(store, load_policy(None if str(policy) == "default" else policy), where, load, step)
+    for reason, count in sorted(manifest.counts.items(), key=lambda item: -item[1]):
+        typer.echo(f"{count:>10,}  {reason}")

@@ -1,7 +1,7 @@
 """This file is the progress lines: one per act, live on a terminal, plain elsewhere."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -91,3 +91,16 @@ def lines(console: Console) -> Iterator[Lines]:
     act, took, message = (TextColumn(column) for column in columns)
     with Progress(SpinnerColumn(finished_text="✓"), act, BarColumn(24), took, message, console=console) as display:
         yield LiveLines(display)
+
+
+@contextmanager
+def steps(console: Console) -> Iterator[Callable[[str], Callable[[int, int], None]]]:
+    """A function that begins a step of a job and gives its progress; drawn on a terminal only."""
+    columns = (TextColumn("{task.description:>24}"), BarColumn(24), TextColumn("{task.completed:,.0f}"))
+    with Progress(*columns, console=console, disable=not console.is_terminal) as display:
+
+        def begin(name: str) -> Callable[[int, int], None]:
+            task = display.add_task(name, total=None)
+            return lambda done, total: display.update(task, completed=done, total=total)
+
+        yield begin

@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from unclip_curation.embed import SIDE, Embedder, Prepare, squares
 from unclip_models import towers
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import file_digest, settings_digest
@@ -32,6 +33,14 @@ def open_embedder(name: str) -> "ClipEmbedder | OpenClipEmbedder":
         return ClipEmbedder(Path(name))
     model, _, weights = name.removeprefix(PREFIX).partition("/")
     return OpenClipEmbedder(model, Path(weights))
+
+
+def load_embedder(name: str) -> tuple[Embedder, Prepare]:
+    """The embedder of that name and the preparation it asks for, keeping to one core, for workers side by side: every engine then gives the
+    same bits. Errors as in `open_embedder`."""
+    embedder = open_embedder(name)
+    torch.set_num_threads(1)
+    return embedder, embedder.prepare if isinstance(embedder, OpenClipEmbedder) else squares(SIDE)
 
 
 class OpenClipEmbedder:

@@ -1,0 +1,153 @@
+"""This file is the Ray engine: the same work over the same pieces on a Ray cluster, by Ray Data's pool of actors.
+
+Actors take a part of a CPU each, and the pool never all CPUs: Ray Data needs some for itself and waits for ever without (Ray 2.55). Tasks
+and actors of a node that dies are started again on another one; what they had stored is found and not made again.
+"""
+
+import logging
+import os
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from unclip_curation.engine import Engine, Load, Processes
+from unclip_pairs.errors import UserError
+
+LOCAL = "local"
+RESERVED_CPUS = 0.5
+_END = object()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayCluster:
+    """A Ray cluster: `address` is "host:port" of its head, "auto" for the one this machine belongs to, "local" for one started here.
+
+    Every node must reach the store under the same name and have this package installed. At most `workers` actors (None: as many as fit)
+    load the work, each on `cpus` of a CPU. A run in which no piece ends for `deadline_s` seconds, the start included, is given up.
+    """
+
+    address: str = LOCAL
+    workers: int | None = None
+    cpus: float = 0.5
+    deadline_s: float = 900.0
+
+    def run(self, load: Load, pieces: Sequence[Any], /) -> Iterator[int]:
+        """As `Engine.run`; `UserError` when the cluster cannot be reached, is too small or stands still."""
+        _connect(self.address)
+        size = min(len(pieces), pool_size(_cluster_cpus(), self.cpus, self.workers))
+        return _before_deadline(_results(load, pieces, size, self.cpus), self.deadline_s)
+
+
+def open_engine(name: str, workers: int | None = None, ray_address: str = LOCAL) -> Engine:
+    """The engine that a user names: local (two processes unless told otherwise) or ray; `UserError` for any other name."""
+    if name == "local":
+        return Processes(2 if workers is None else workers)
+    if name != "ray":
+        raise UserError(f"the engine {name!r} does not exist; choose local or ray")
+    if find_spec("ray") is None:
+        raise UserError("the engine ray needs the package ray; install it with `pip install 'unclip[ray]'`, or choose local")
+    return RayCluster(address=ray_address, workers=workers)
+
+
+def pool_size(cluster_cpus: float, cpus: float, workers: int | None) -> int:
+    """How many actors of `cpus` each fit beside what Ray Data keeps for itself, at most `workers`; `UserError` when none does."""
+    fit = int((cluster_cpus - RESERVED_CPUS) / cpus)
+    if fit < 1:
+        raise UserError(f"the Ray cluster has {cluster_cpus:g} CPUs and a worker needs {cpus:g} beside {RESERVED_CPUS:g}; add a node")
+    return min(fit, workers or fit)
+
+
+def _connect(address: str) -> None:
+    """Joins the cluster once per process; what is started here listens on loopback and tells nobody of it."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address == LOCAL:
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # whatever the system, this is Ray's word for loopback only
+    import ray
+
+    if ray.is_initialized():
+        return
+    here: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
+    except (ConnectionError, ValueError) as error:
+        raise UserError(f"no Ray cluster answers at {address!r} ({error}); start one with `ray start --head`, or say local") from error
+
+
+def _cluster_cpus() -> float:
+    import ray
+
+    return float(ray.cluster_resources().get("CPU", 0.0))
+
+
+class Worker:
+    """One actor: loads the work once, then does piece after piece. A user's mistake travels back as a value: Ray would wrap it."""
+
+    def __init__(self, load: Load) -> None:
+        self._work = load()
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        rows, mistakes = list[int](), list[str]()
+        for piece in batch["piece"]:
+            try:
+                rows.append(self._work(piece))
+                mistakes.append("")
+            except UserError as error:
+                rows.append(0)
+                mistakes.append(str(error))
+        return {"rows": rows, "mistake": mistakes}
+
+
+def _results(load: Load, pieces: Sequence[Any], size: int, cpus: float) -> Iterator[int]:
+    from ray.data import ActorPoolStrategy, DataContext, from_items
+
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what goes wrong is raised
+    DataContext.get_current().enable_progress_bars = False
+    rows = from_items([{"piece": piece} for piece in pieces], override_num_blocks=len(pieces))
+    pool = ActorPoolStrategy(min_size=1, max_size=size, initial_size=size, max_tasks_in_flight_per_actor=2)
+    done = rows.map_batches(Worker, fn_constructor_args=(load,), batch_size=1, compute=pool, num_cpus=cpus)
+    for row in done.iter_rows():
+        if row["mistake"]:
+            raise UserError(row["mistake"])
+        yield int(row["rows"])
+
+
+def _before_deadline(results: Iterator[int], deadline_s: float) -> Iterator[int]:
+    """The results, as they come; `UserError` when none comes in time. Ray Data itself would wait for ever."""
+    found: queue.Queue[Any] = queue.Queue()
+    given_up = threading.Event()
+    threading.Thread(target=_feed, args=(results, found, given_up), daemon=True).start()
+    try:
+        while (item := found.get(timeout=deadline_s)) is not _END:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    except queue.Empty:
+        _leave()
+        raise UserError(
+            f"no piece of work ended on the Ray cluster for {deadline_s:g} s; look at `ray status`, then run the same command again"
+        ) from None
+    finally:
+        given_up.set()
+
+
+def _feed(results: Iterator[int], found: "queue.Queue[Any]", given_up: threading.Event) -> None:
+    """Passes the results on until nobody listens any more."""
+    try:
+        for result in results:
+            if given_up.is_set():
+                return
+            found.put(result)
+    except BaseException as error:
+        found.put(error)
+    else:
+        found.put(_END)
+
+
+def _leave() -> None:
+    """Leaves the cluster, which ends the actors of this process."""
+    import ray
+
+    ray.shutdown()
