@@ -40,7 +40,7 @@ def _expel(store: Store, batch: str, name: str, hash_list: HashList) -> int:
         write_manifest(store, f"{name}.json", replace(manifest, settings=settings))
         return 0
     # the batch is not finished any more; then their rows: a kill in between leaves a shard that is looked at again
-    store.path(f"crawl/{batch}/manifest.json").unlink(missing_ok=True)
+    store.remove(f"crawl/{batch}/manifest.json")
     log = [failed_row(pair_of(rows[key]), "listed_hash", LISTED) for key in sorted(listed)]
     number = number_after(store.names(f"crawl/{batch}/journal/"))
     store.write_json(f"crawl/{batch}/journal/{number:06d}.json", {"rows": log, "pages": []})

@@ -110,7 +110,7 @@ def embed_pairs(
     )
     write_manifest(store, f"{name}.json", manifest)
     for piece in pieces:
-        store.path(piece.file).unlink(missing_ok=True)
+        store.remove(piece.file)
     return manifest
 
 
