@@ -1,6 +1,7 @@
 """This file is addresses: which ones a crawled link may lead to."""
 
 import re
+import socket
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
@@ -8,6 +9,7 @@ from urllib.parse import urlsplit
 NAT64 = ip_network("64:ff9b::/96")
 MAX_URL = 4096
 cache_of_hosts = lru_cache(maxsize=4096)
+_NUMERIC = re.compile(r"[0-9a-fx.]+", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -43,6 +45,17 @@ def is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+@cache_of_hosts
+def address_in(host: str) -> str | None:
+    """The IP address that a host is written as, in its plain spelling, or None: 2130706433, 0x7f.1 and 127.1 are 127.0.0.1."""
+    if is_address(host):
+        return host
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host)) if _NUMERIC.fullmatch(host) else None
+    except OSError:
+        return None
 
 
 @cache_of_hosts

@@ -15,7 +15,8 @@ STORE_FORMATS = ("png", "jpeg", "source")
 JPEG_QUALITY = 95
 # of pictures with more pixels only one is unpacked at a time: 50 million are 150 MB, and twice that for a moment
 LARGE_PIXELS = 8_000_000
-REDUCING_GAP = 3.0
+# a JPEG is unpacked at no less than twice the size wanted, then averaged by a whole factor, then resampled for what is left
+DRAFT_GAP, REDUCING_GAP = 2.0, 1.0
 LISTED = "a hash of it is on the operator's list"
 _large = threading.Lock()
 
@@ -87,7 +88,7 @@ def _prepared(data: bytes, bounds: Bounds, hash_list: HashList | None) -> Prepar
 def _small(packed: Image.Image, size: int, hash_list: HashList | None) -> tuple[Image.Image, bool]:
     """The picture within `size`, and whether EXIF turned it on its side; a much larger JPEG is unpacked small if no list must see it."""
     width, height = packed.size
-    share = REDUCING_GAP * size / max(width, height)
+    share = DRAFT_GAP * size / max(width, height)
     if hash_list is None and share < 1:
         packed.draft("RGB", (max(1, int(width * share)), max(1, int(height * share))))
     before = packed.size

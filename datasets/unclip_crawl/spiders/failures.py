@@ -1,5 +1,8 @@
 """This file is failures: what a download can end with, and the status it gets."""
 
+import asyncio
+
+import aiohttp
 from scrapy.exceptions import (
     CannotResolveHostError,
     DownloadCancelledError,
@@ -29,10 +32,11 @@ class Refused(IgnoreRequest):
 
 
 _STATUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
-    ((CannotResolveHostError,), "dns_error"),
-    ((DownloadTimeoutError,), "timeout"),
+    ((CannotResolveHostError, aiohttp.ClientConnectorDNSError), "dns_error"),
+    ((DownloadTimeoutError, asyncio.TimeoutError, TimeoutError), "timeout"),
     ((DownloadCancelledError,), "too_large"),
-    ((UnsupportedURLSchemeError,), "invalid_url"),
+    ((UnsupportedURLSchemeError, aiohttp.InvalidURL), "invalid_url"),
+    ((aiohttp.ClientError,), "connection_error"),
     ((DownloadConnectionRefusedError, DownloadFailedError, ResponseDataLossError, ConnectError, ConnectionClosed), "connection_error"),
     ((OSError,), "connection_error"),
 )
@@ -50,6 +54,8 @@ def failure_of(error: BaseException, url: str) -> tuple[str, str]:
     """Status and detail of a download that ended with an exception; one that is none of the network's is raised again."""
     if isinstance(error, Refused):
         return error.status, error.detail
+    if isinstance(error.__cause__, Refused):
+        return error.__cause__.status, error.__cause__.detail
     if isinstance(error, IgnoreRequest):
         return "redirect_error", str(error)
     host = host_of(url)

@@ -73,8 +73,8 @@ class Feeder:
     def _end_map(self, address: str, status: str, detail: str, pictures: int = 0) -> None:
         self._end(address, status, detail[: DETAIL_LENGTH - len(MAP)] + MAP, pictures)
 
-    async def requests(self) -> AsyncIterator[Request]:
-        """Requests for what lists and archives name and sitemaps lead to, in this order."""
+    async def requests(self) -> AsyncIterator[Request | Pair]:
+        """Pairs and requests for what lists and archives name and sitemaps lead to, in this order."""
         if not self.spider.only_missing:
             async for pair in self._portions(chain.from_iterable(map(pairs_from_list, self.orders.lists))):
                 for request in self.spider.want(pair):
@@ -87,7 +87,7 @@ class Feeder:
         async for request in self._sitemaps((*maps, *self.journal.missing_maps)):
             yield request
 
-    async def _archive(self, address: str) -> AsyncIterator[Request]:
+    async def _archive(self, address: str) -> AsyncIterator[Request | Pair]:
         tally = Tally()
         try:
             async for pair in self._portions(self._archived(address, tally)):
@@ -122,7 +122,7 @@ class Feeder:
             broken = any(name.startswith("source_") for name in shard.damage)
             self._end(address, "connection_error" if broken else "ok", f"damage: {wrong}" if wrong else "", shard.count)
 
-    async def _sitemaps(self, addresses: Iterable[str]) -> AsyncIterator[Request]:
+    async def _sitemaps(self, addresses: Iterable[str]) -> AsyncIterator[Request | Pair]:
         """One sitemap after another, with the pages of each before the next one is asked for, so that only one is held."""
         waiting = deque((address, site_of(address), 0) for address in addresses)
         while waiting:

@@ -1,4 +1,4 @@
-"""This file is manners: what happens to a request before it may leave, and to an answer before its body is read."""
+"""This file is manners: what is asked before a request may leave, and of a page before its body is read."""
 
 import asyncio
 import time
@@ -9,17 +9,18 @@ from scrapy import Request, signals
 from scrapy.downloadermiddlewares.redirect import RedirectMiddleware
 from scrapy.exceptions import StopDownload
 from scrapy.http import Response
-from scrapy.http.request import NO_CALLBACK
 
-from unclip_crawl.addresses import host_of, is_address, is_loopback, why_invalid, why_refused
+from unclip_crawl.addresses import address_in, host_of, why_invalid, why_refused
 from unclip_crawl.consent import ROBOTS_BYTES, TDM, Reservations, RobotsRules, opt_out_in_headers, read_reservations, read_robots
 from unclip_crawl.orders import CrawlSettings
 from unclip_crawl.patience import Patience
+from unclip_crawl.spiders.client import REDIRECTS, Answer, Client
 from unclip_crawl.spiders.failures import Refused, failure_of
+from unclip_crawl.spiders.pace import Pace, site_name
 from unclip_pairs.takedowns import Takedowns
 
 RULES_LAST_S = 24 * 3600.0
-MAX_CRAWL_DELAY_S = 60.0
+Rules = tuple[RobotsRules, Reservations]
 
 
 def header_values(headers: Any, name: str) -> list[str]:
@@ -28,67 +29,38 @@ def header_values(headers: Any, name: str) -> list[str]:
 
 
 def opt_out_of(headers: Any, orders: CrawlSettings) -> str | None:
-    """The opt-out directive in an answer's headers, or None."""
+    """The opt-out directive in the headers of Scrapy's answer, or None."""
     return opt_out_in_headers(header_values(headers, "X-Robots-Tag"), header_values(headers, TDM), orders.token, orders.marks)
 
 
-class QuietRedirects(RedirectMiddleware):
-    """Scrapy's redirects without a Referer; each hop passes all the other manners again."""
-
-    def handle_referer(self, request: Request, response: Response) -> None:
-        """Sends none."""
-
-
-Rules = tuple[RobotsRules, Reservations]
-
-
 class Manners:
-    """Downloader middleware: valid and allowed addresses only, robots.txt (RFC 9309) and tdmrep.json obeyed, opted-out bodies not read."""
+    """Valid and allowed addresses only; robots.txt (RFC 9309) and tdmrep.json obeyed; each hop of a redirect asked about again."""
 
-    def __init__(self, crawler: Any) -> None:
-        self.crawler = crawler
-        self.orders: CrawlSettings = crawler.settings["UNCLIP_ORDERS"]
-        self.patience: Patience = crawler.settings["UNCLIP_PATIENCE"]
-        self.takedowns: Takedowns = crawler.settings["UNCLIP_TAKEDOWNS"]
+    def __init__(self, orders: CrawlSettings, takedowns: Takedowns) -> None:
+        self.orders = orders
+        self.takedowns = takedowns
+        self.patience = Patience(orders)
+        self.pace = Pace(orders, self.patience)
+        self.client = Client(orders, self.patience, self.pace)
         self.rules: dict[str, tuple[float, asyncio.Task[Rules | Refused]]] = {}
-        crawler.signals.connect(self.headers_received, signal=signals.headers_received)
-        crawler.signals.connect(self.bytes_received, signal=signals.bytes_received)
 
-    @classmethod
-    def from_crawler(cls, crawler: Any) -> "Manners":
-        """Built by Scrapy."""
-        return cls(crawler)
+    async def fetch(self, url: str) -> Answer:
+        """The answer at the end of at most five redirects; `Refused` when one of the hops may not be asked for."""
+        for _ in range(REDIRECTS + 1):
+            await self.check(url)
+            answer = await self.client.ask(url)
+            leads_to = answer.leads_to
+            if leads_to is None:
+                return answer
+            url = leads_to
+        raise Refused("redirect_error", f"more than {REDIRECTS} redirects")
 
-    async def process_request(self, request: Request) -> None:
-        """Raises `Refused` when the request may not leave."""
-        invalid = why_invalid(request.url)
-        if invalid is not None:
-            raise Refused("invalid_url", invalid)
-        taken = self.takedowns.forbids(request.url)
-        if taken is not None:
-            raise Refused("taken_down", taken)
-        host = host_of(request.url)
-        private = why_refused(host, self.orders.allow_loopback) if is_address(host) else None
-        if private is not None:
-            raise Refused("private_address", private)
-        self._pace(request, host)
-        if request.meta.get("is_robots"):
-            return
-        stopped = self.patience.why_stopped(request.meta["download_slot"])
+    async def check(self, url: str) -> None:
+        """`Refused` when the address may not be asked for."""
+        self._check_address(url)
+        stopped = self.patience.why_stopped(site_name(url))
         if stopped is not None:
             raise Refused("host_stopped", stopped)
-        await self._obey_rules(request.url)
-
-    def _pace(self, request: Request, host: str) -> None:
-        """Every host and port has a pace of its own, also after a redirect; on loopback it is the one the orders name."""
-        site = urlsplit(request.url).netloc.lower()
-        request.meta["download_slot"] = site
-        request.meta["autothrottle_dont_adjust_delay"] = is_loopback(host)
-        if is_loopback(host):
-            slot = {"concurrency": self.orders.concurrency_per_host, "delay": self.orders.delay_s, "jitter": 0.0}
-            self.crawler.engine.downloader.per_slot_settings.setdefault(site, slot)
-
-    async def _obey_rules(self, url: str) -> None:
         found = await self._rules_for(url)
         if isinstance(found, Refused):
             raise Refused(found.status, found.detail)
@@ -100,6 +72,18 @@ class Manners:
         if reserved is not None:
             raise Refused("opt_out", reserved)
 
+    def _check_address(self, url: str) -> None:
+        invalid = why_invalid(url)
+        if invalid is not None:
+            raise Refused("invalid_url", invalid)
+        taken = self.takedowns.forbids(url)
+        if taken is not None:
+            raise Refused("taken_down", taken)
+        address = address_in(host_of(url))
+        private = why_refused(address, self.orders.allow_loopback) if address is not None else None
+        if private is not None:
+            raise Refused("private_address", private)
+
     async def _rules_for(self, url: str) -> Rules | Refused:
         """The rules of the address's host, fetched once a day; `Refused` when the host could not be asked."""
         parts = urlsplit(url)
@@ -108,7 +92,7 @@ class Manners:
         if task is None or time.monotonic() - since > RULES_LAST_S:
             task = asyncio.ensure_future(self._fetch_rules(site))
             self.rules[site] = (time.monotonic(), task)
-        return await task
+        return task.result() if task.done() else await task
 
     async def _fetch_rules(self, site: str) -> Rules | Refused:
         answer = await self._aside(f"{site}/robots.txt")
@@ -116,7 +100,7 @@ class Manners:
             status = "robots_denied" if answer.status == "redirect_error" else answer.status
             return Refused(status, f"robots.txt: {answer.detail}")
         robots = read_robots(answer.status, answer.body, self.orders.token)
-        self._slow_down(urlsplit(site).netloc.lower(), robots.delay_s())
+        self.pace.slow_down(urlsplit(site).netloc.lower(), robots.delay_s())
         return robots, await self._reservations(site, robots)
 
     async def _reservations(self, site: str, robots: RobotsRules) -> Reservations:
@@ -127,32 +111,46 @@ class Manners:
         answer = await self._aside(url)
         return Reservations() if isinstance(answer, Refused) else read_reservations(answer.status, answer.body)
 
-    async def _aside(self, url: str) -> Response | Refused:
-        """A host's file about itself, its first 500 KiB; `Refused` when it could not be had."""
-        meta = {"is_robots": True, "download_maxsize": 0, "bytes_left": ROBOTS_BYTES}
+    async def _aside(self, url: str) -> Answer | Refused:
+        """A host's file about itself, its first 500 KiB, behind five redirects at most; `Refused` when it could not be had."""
         try:
-            return await self.crawler.engine.download_async(Request(url, priority=1000, meta=meta, callback=NO_CALLBACK, dont_filter=True))
-        except Exception as error:  # whatever a download can end with is named by failure_of; unknown errors are raised there
+            for _ in range(REDIRECTS + 1):
+                self._check_address(url)
+                answer = await self.client.ask(url, is_aside=True, most=ROBOTS_BYTES + 1)
+                if answer.leads_to is None:
+                    return answer
+                url = answer.leads_to
+        except Exception as error:  # whatever a request can end with is named by failure_of; unknown errors are raised there
             return Refused(*failure_of(error, url))
+        return Refused("redirect_error", f"more than {REDIRECTS} redirects")
 
-    def _slow_down(self, name: str, delay_s: float) -> None:
-        """Takes a Crawl-delay on, when it is slower than our own pace."""
-        slot = self.crawler.engine.downloader.slots.get(name)
-        if slot is not None and delay_s > slot.delay:
-            slot.delay = min(delay_s, MAX_CRAWL_DELAY_S)
+
+class QuietRedirects(RedirectMiddleware):
+    """Scrapy's redirects without a Referer; each hop passes all the other manners again."""
+
+    def handle_referer(self, request: Request, response: Response) -> None:
+        """Sends none."""
+
+
+class PageManners:
+    """Scrapy's downloader middleware: a page is asked about like a picture, and the body of what is no page is not read."""
+
+    def __init__(self, crawler: Any) -> None:
+        self.manners: Manners = crawler.spider.manners
+        crawler.signals.connect(self.headers_received, signal=signals.headers_received)
+
+    @classmethod
+    def from_crawler(cls, crawler: Any) -> "PageManners":
+        """Built by Scrapy."""
+        return cls(crawler)
+
+    async def process_request(self, request: Request) -> None:
+        """Raises `Refused` when the request may not leave."""
+        await self.manners.check(request.url)
+        request.meta["download_slot"] = site_name(request.url)
 
     def headers_received(self, headers: Any, body_length: int, request: Request, spider: Any) -> None:
-        """Stops reading when the answer opts out, or is no page where a page was asked for."""
-        if request.meta.get("is_robots") or request.meta.get("is_map"):
-            return
-        is_page = request.meta.get("is_page", False)
+        """Stops reading when the answer is no page where a page was asked for."""
         kind = b"".join(headers.getlist("Content-Type")[:1]).lower()
-        if (not is_page and opt_out_of(headers, self.orders)) or (is_page and kind and b"html" not in kind):
+        if request.meta.get("is_page", False) and kind and b"html" not in kind:
             raise StopDownload(fail=False)
-
-    def bytes_received(self, data: bytes, request: Request, spider: Any) -> None:
-        """Stops reading a robots.txt or tdmrep.json at its bound; what came until then counts."""
-        if "bytes_left" in request.meta:
-            request.meta["bytes_left"] -= len(data)
-            if request.meta["bytes_left"] < 0:
-                raise StopDownload(fail=False)

@@ -23,18 +23,20 @@ from unclip_crawl.pages import Page, Said, read_page
 from unclip_crawl.pictures import prepare
 from unclip_crawl.rows import failed_row
 from unclip_crawl.sources import pairs_from_folder, pairs_from_list
-from unclip_crawl.spiders.failures import ended, http_status
+from unclip_crawl.spiders.client import Answer, plain
+from unclip_crawl.spiders.failures import ended, failure_of, http_status
 from unclip_crawl.spiders.feeding import Feeder
-from unclip_crawl.spiders.manners import header_values
+from unclip_crawl.spiders.line import Line
+from unclip_crawl.spiders.manners import Manners, header_values
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import DecodeError
 from unclip_pairs.schema import Pair
-from unclip_pairs.takedowns import read_takedowns
 
 DECODERS = 2
 FRONTIER = 2000
 PAGE_BYTES = 5 * 2**20
 MEDIA = {"jpg": "image/jpeg"}
+Wanted = Request | Pair
 
 
 class PairSpider(Spider):
@@ -42,13 +44,14 @@ class PairSpider(Spider):
 
     name = "pairs"
 
-    def __init__(self, orders: CrawlSettings, journal: Journal, only_missing: bool, hash_list: HashList | None = None) -> None:
+    def __init__(self, orders: CrawlSettings, journal: Journal, only_missing: bool, hash_list: HashList | None, manners: Manners) -> None:
         super().__init__()
         self.orders = orders
         self.journal = journal
         self.only_missing = only_missing
         self.hash_list = hash_list
-        self.takedowns = read_takedowns(journal.store)
+        self.manners = manners
+        self.line = Line(self.fetch_picture, orders.concurrency_per_host)
         self.pending: dict[str, Pair] = {}
         self.pending_pages: set[str] = set()
         self.seen_pages: set[str] = set()
@@ -75,18 +78,29 @@ class PairSpider(Spider):
         """Shards, then what earlier runs left missing, the seeds, all other sources; waits while enough is under way."""
         try:
             await self._take_shards()
-            async for request in self._requests():
-                yield request
+            async for wanted in self._requests():
+                for request in self._started(wanted):
+                    yield request
                 while len(self.pending) > FRONTIER or len(self.pending_pages) > FRONTIER:
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.01)
             for folder in self.orders.folders:
                 for pair, path in pairs_from_folder(folder):
                     await self._take_file(pair, path)
         except Exception as error:  # Scrapy would log it and go on as if all had been read
             self.error = self.error or error
         self.sources_read = True
+        while self.pending or self.pending_pages:  # Scrapy knows of pages only, and would take the crawl for done
+            await asyncio.sleep(0.05)
+        await self.manners.client.close()
 
-    async def _requests(self) -> AsyncIterator[Request]:
+    def _started(self, wanted: Wanted) -> Iterator[Request]:
+        """Puts a picture into its host's line; gives a page's request to Scrapy."""
+        if isinstance(wanted, Pair):
+            self.line.put(wanted)
+        else:
+            yield wanted
+
+    async def _requests(self) -> AsyncIterator[Wanted]:
         for pair in self.journal.missing:
             if pair.url.startswith(("http://", "https://")) and pair.key not in self.journal.statuses and pair.key not in self.pending:
                 for request in self._request(pair):
@@ -98,8 +112,8 @@ class PairSpider(Spider):
         async for request in self.feeder.requests():
             yield request
 
-    def want(self, pair: Pair) -> Iterator[Request]:
-        """The request for a pair, unless it is settled, under way, a repeated address or no address at all."""
+    def want(self, pair: Pair) -> Iterator[Wanted]:
+        """The pair, now under way, unless it is settled, under way, a repeated address or no address at all."""
         if pair.key in self.journal.statuses or pair.key in self.pending:
             return
         invalid = why_invalid(pair.url)
@@ -112,17 +126,12 @@ class PairSpider(Spider):
         else:
             yield from self._request(pair)
 
-    def _request(self, pair: Pair) -> Iterator[Request]:
-        try:
-            request = Request(pair.url, self.picture, errback=self.no_picture, cb_kwargs={"pair": pair}, dont_filter=True)
-        except ValueError as error:
-            self.journal.add(failed_row(pair, "invalid_url", str(error)))
-            return
+    def _request(self, pair: Pair) -> Iterator[Wanted]:
         self.pending[pair.key] = pair
         self.journal.urls.add(pair.url)
-        yield request
+        yield pair
 
-    def _visit(self, urls: tuple[str, ...] | list[str]) -> Iterator[Request]:
+    def _visit(self, urls: tuple[str, ...] | list[str]) -> Iterator[Wanted]:
         """Requests for pages not seen yet; pages an earlier run has read are followed without asking for them again."""
         waiting = list(reversed(urls))
         while waiting:
@@ -137,7 +146,7 @@ class PairSpider(Spider):
             yield from self._pictures(self._with_listed(known))
             waiting.extend(reversed(self._links(known)))
 
-    def visit_listed(self, url: str, pairs: tuple[Pair, ...]) -> Iterator[Request]:
+    def visit_listed(self, url: str, pairs: tuple[Pair, ...]) -> Iterator[Wanted]:
         """The request for a page that a sitemap lists; its pictures wait until the page was read, for the page may opt out."""
         if url in self.seen_pages and url not in self.pending_pages:
             self.listed[url] = pairs
@@ -153,7 +162,7 @@ class PairSpider(Spider):
         more = (replace(pair, context=replace(pair.context, opt_out=page.opt_out)) for pair in listed)
         return replace(page, pairs=(*page.pairs, *more))
 
-    def _settle_listed(self, url: str, record: dict[str, Any]) -> Iterator[Request]:
+    def _settle_listed(self, url: str, record: dict[str, Any]) -> Iterator[Wanted]:
         """What becomes of a page's listed pictures when the page ended as recorded: without the page, nobody knows what it allows."""
         if record["status"] == "ok":
             yield from self._pictures(self._with_listed(Page(url, (), (), record["opt_out"])))
@@ -169,7 +178,7 @@ class PairSpider(Spider):
         meta = {"is_page": True, "download_maxsize": PAGE_BYTES}
         return Request(url, self.page, errback=self.no_page, cb_kwargs={"url": url}, meta=meta, priority=priority, dont_filter=True)
 
-    def _pictures(self, page: Page) -> Iterator[Request]:
+    def _pictures(self, page: Page) -> Iterator[Wanted]:
         for pair in page.pairs:
             yield from self.want(pair)
 
@@ -182,10 +191,10 @@ class PairSpider(Spider):
         page, status, detail = self._read(response, url)
         page = self._with_listed(page) if status == "ok" else page
         self.journal.add_page(page, status, detail)
-        for request in self._settle_listed(url, self.journal.pages[url]):
-            yield request
-        for request in (*self._pictures(page), *self._visit(self._links(page))):
-            yield request
+        listed = self._settle_listed(url, self.journal.pages[url])
+        for wanted in (*listed, *self._pictures(page), *self._visit(self._links(page))):
+            for request in self._started(wanted):
+                yield request
         await self.write_if_due()
 
     def _read(self, response: Response, url: str) -> tuple[Page, str, str]:
@@ -211,20 +220,28 @@ class PairSpider(Spider):
         for _ in self._settle_listed(url, self.journal.pages[url]):
             raise AssertionError("a page that could not be had gives no requests")
 
-    async def picture(self, response: Response, pair: Pair) -> None:
-        """Stores the picture or records why not."""
-        kind = (header_values(response.headers, "Content-Type") or [""])[0].partition(";")[0].strip().lower() or None
-        refusal = self._refusal(response)
-        if refusal is None:
-            await self._store(pair, response.body, kind)
-        else:
-            self._settle_failed(pair, *refusal, kind)
+    async def fetch_picture(self, pair: Pair) -> None:
+        """Stores the picture or records why not; what is no way for a download to end is a bug, and ends the crawl."""
+        try:
+            await self._take(pair, await self.manners.fetch(plain(pair.url)))
+        except Exception as error:
+            try:
+                self._settle_failed(pair, *failure_of(error, pair.url))
+            except Exception as bug:
+                self.error = self.error or bug
         await self.write_if_due()
 
-    def _refusal(self, response: Response) -> tuple[str, str] | None:
-        if response.status != 200:
-            return http_status(response.status), f"HTTP {response.status}"
-        return None
+    async def _take(self, pair: Pair, answer: Answer) -> None:
+        kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower() or None
+        if answer.status != 200:
+            self._settle_failed(pair, http_status(answer.status), f"HTTP {answer.status}", kind)
+            return
+        client, size = self.manners.client, len(answer.body)
+        client.undecoded += size
+        try:
+            await self._store(pair, answer.body, kind)
+        finally:
+            client.undecoded -= size
 
     async def _store(self, pair: Pair, data: bytes, kind: str | None, told: dict[str, Any] | None = None) -> None:
         """Decodes and shrinks in a thread, so that the network goes on meanwhile."""
@@ -237,7 +254,7 @@ class PairSpider(Spider):
         prepared = replace(prepared, **(told or {}))
         if DATA_MINING in self.orders.marks and prepared.rights.opt_out is not None:
             self._settle_failed(pair, "opt_out", prepared.rights.opt_out, kind, len(data))
-        elif digests & self.takedowns.sha256:
+        elif digests & self.manners.takedowns.sha256:
             self._settle_failed(pair, "taken_down", "the same bytes were taken down by request", kind, len(data))
         elif self.pending.pop(pair.key, None) is not None:
             self.journal.add_picture(pair, prepared, kind)
@@ -245,12 +262,6 @@ class PairSpider(Spider):
     def _settle_failed(self, pair: Pair, status: str, detail: str, kind: str | None = None, size: int | None = None) -> None:
         if self.pending.pop(pair.key, None) is not None:
             self.journal.add(failed_row(pair, status, detail, kind, size))
-
-    async def no_picture(self, failure: Failure) -> None:
-        """Records a picture that could not be had."""
-        request: Request = failure.request  # type: ignore[attr-defined]
-        self._settle_failed(request.cb_kwargs["pair"], *ended(failure))
-        await self.write_if_due()
 
     async def _take_file(self, pair: Pair, path: Path) -> None:
         """A picture from a folder takes the same way in, without the network."""
@@ -283,7 +294,7 @@ class PairSpider(Spider):
         pair = sample.pair
         if pair.key in self.journal.statuses or pair.key in self.pending:
             return
-        taken = self.takedowns.forbids(pair.url) or ("taken down by its key" if pair.key in self.takedowns.keys else None)
+        taken = self.manners.takedowns.forbids(pair.url) or ("taken down by its key" if pair.key in self.manners.takedowns.keys else None)
         is_repeated = pair.url in self.journal.urls and not is_missing
         self.pending[pair.key] = pair
         self.journal.urls.add(pair.url)

@@ -17,14 +17,14 @@ from scrapy.logformatter import LogFormatter
 from unclip_crawl.fetch import Progress, was_finished
 from unclip_crawl.hash_list import HashList, read_hash_list
 from unclip_crawl.journal import Journal, open_journal
-from unclip_crawl.orders import PUBLIC_CONCURRENCY, PUBLIC_DELAY_S, CrawlSettings, check_sources, source_digests
-from unclip_crawl.patience import Patience
+from unclip_crawl.orders import CrawlSettings, check_sources, source_digests
 from unclip_crawl.recheck import expel_listed
+from unclip_crawl.spiders.manners import Manners
 from unclip_crawl.spiders.pairs import PairSpider
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
-from unclip_pairs.takedowns import Takedowns, read_takedowns
+from unclip_pairs.takedowns import read_takedowns
 
 BEAT_S = 0.5
 # a host that let one request wait until the time limit is not asked again in the same run, or a few dead ones hold up the end of a batch
@@ -55,7 +55,7 @@ LEAN: dict[str, Any] = {
     "DNSCACHE_ENABLED": False,
     "DOWNLOAD_HANDLERS_BASE": dict.fromkeys(("http", "https"), "unclip_crawl.spiders.handler.PacedHandler"),
     "DOWNLOADER_MIDDLEWARES_BASE": {
-        "unclip_crawl.spiders.manners.Manners": 100,
+        "unclip_crawl.spiders.manners.PageManners": 100,
         f"{_MANNERS}.downloadtimeout.DownloadTimeoutMiddleware": 350,
         f"{_MANNERS}.defaultheaders.DefaultHeadersMiddleware": 400,
         f"{_MANNERS}.useragent.UserAgentMiddleware": 500,
@@ -63,7 +63,7 @@ LEAN: dict[str, Any] = {
         "unclip_crawl.spiders.manners.QuietRedirects": 600,
     },
     "SPIDER_MIDDLEWARES_BASE": {"scrapy.spidermiddlewares.start.StartSpiderMiddleware": 25},
-    "EXTENSIONS_BASE": {"scrapy.extensions.throttle.AutoThrottle": 0},
+    "EXTENSIONS_BASE": {},
     "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
     "STATS_CLASS": "scrapy.statscollectors.DummyStatsCollector",
     "WARN_ON_GENERATOR_RETURN_VALUE": False,
@@ -74,8 +74,10 @@ LEAN: dict[str, Any] = {
     "TELNETCONSOLE_ENABLED": False,
     "COOKIES_ENABLED": False,
     "CONCURRENT_ITEMS": 1,
-    "AUTOTHROTTLE_ENABLED": True,
-    "AUTOTHROTTLE_TARGET_CONCURRENCY": 1.0,
+    # the pace is kept by unclip_crawl.spiders.pace, for pages and pictures together
+    "DOWNLOAD_DELAY": 0,
+    "CONCURRENT_REQUESTS": 64,
+    "CONCURRENT_REQUESTS_PER_DOMAIN": 64,
     "DOWNLOAD_WARNSIZE": 0,
     "DOWNLOAD_VERIFY_CERTIFICATES": True,
     "RETRY_EXCEPTIONS": RETRIED,
@@ -83,19 +85,11 @@ LEAN: dict[str, Any] = {
 }
 
 
-def scrapy_settings(orders: CrawlSettings, takedowns: Takedowns) -> dict[str, Any]:
-    """`LEAN` with this crawl's name, pace and bounds, and with what must not be asked for."""
-    delay_s = max(orders.delay_s, PUBLIC_DELAY_S)
+def scrapy_settings(orders: CrawlSettings) -> dict[str, Any]:
+    """`LEAN` with this crawl's name and bounds."""
     return LEAN | {
-        "UNCLIP_ORDERS": orders,
-        "UNCLIP_PATIENCE": Patience(orders),
-        "UNCLIP_TAKEDOWNS": takedowns,
         "UNCLIP_ALLOW_LOOPBACK": orders.allow_loopback,
         "USER_AGENT": orders.header,
-        "CONCURRENT_REQUESTS": max(64, orders.concurrency_per_host),
-        "CONCURRENT_REQUESTS_PER_DOMAIN": min(orders.concurrency_per_host, PUBLIC_CONCURRENCY),
-        "DOWNLOAD_DELAY": delay_s,
-        "AUTOTHROTTLE_START_DELAY": delay_s,
         "DOWNLOAD_TIMEOUT": orders.timeout_s,
         "DOWNLOAD_MAXSIZE": orders.max_bytes,
         "RETRY_TIMES": orders.retries,
@@ -183,7 +177,7 @@ def _crawled(
     orders: CrawlSettings, journal: Journal, only_missing: bool, hash_list: HashList | None, report: Progress, parent: int | None
 ) -> tuple[PairSpider, Watch]:
     """Runs Scrapy until the spider is done, the deadline has passed or the run is interrupted."""
-    process = AsyncCrawlerProcess(scrapy_settings(orders, read_takedowns(journal.store)))
+    process = AsyncCrawlerProcess(scrapy_settings(orders))
     for name in ("scrapy", "twisted"):
         logging.getLogger(name).setLevel(logging.ERROR)
     crawler = process.create_crawler(PairSpider)
@@ -194,7 +188,8 @@ def _crawled(
         watches[0].begin(parent)
 
     crawler.signals.connect(opened, signal=signals.spider_opened)
-    process.crawl(crawler, orders=orders, journal=journal, only_missing=only_missing, hash_list=hash_list)
+    manners = Manners(orders, read_takedowns(journal.store))
+    process.crawl(crawler, orders=orders, journal=journal, only_missing=only_missing, hash_list=hash_list, manners=manners)
     process.start(install_signal_handlers=False)
     assert watches, "Scrapy did not open the spider"
     watches[0].end()
