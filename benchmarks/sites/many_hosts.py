@@ -1,4 +1,4 @@
-"""A web of many hosts on loopback, each with a robots.txt and pictures of about 512 pixels; `python many_hosts.py HOSTS PICTURES` serves it.
+"""A web of many hosts on loopback, each with a robots.txt and pictures of about 512 pixels; `python many_hosts.py HOSTS` serves it.
 
 It is quick, for it shares the cores with whoever is measured: every answer is ready before the first question, and one asyncio protocol
 without streams gives it. The address of host n is 127.3.(n // 250).(n % 250 + 1); a picture's path says which of the bodies it shows.
