@@ -13,7 +13,7 @@ export HF_HUB_OFFLINE := 1
 export DAGSTER_DISABLE_TELEMETRY := yes
 export PYTHONSAFEPATH := 1
 
-.PHONY: help setup demo test test-slow test-newest test-faults test-ray test-browser check format dev serve mlflow bench clean
+.PHONY: help setup demo test test-slow test-newest test-faults test-kills test-ray test-browser check format dev serve mlflow bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,10 @@ test-slow: setup ## the slow tests alone
 
 test-faults: setup ## kill the demo in the middle of every act and run it again
 	$(BIN)/python -m pytest -q -m faults --timeout 1800
+
+test-kills: setup ## kill crawl, score, decide, dedupe and publish at 100 random moments, in a folder and in a bucket (half an hour)
+	$(BIN)/python benchmarks/kills.py
+	$(BIN)/python benchmarks/kills.py --s3
 
 test-ray: setup ## the curate job on a Ray cluster of three nodes on this machine, one of which is killed
 	$(BIN)/python -m pytest -q -m ray --timeout 600

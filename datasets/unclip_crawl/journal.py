@@ -149,8 +149,8 @@ class Journal:
                 del self.pages[url]
 
     def number_files(self) -> None:
-        """New files get numbers that no older file has."""
-        self._next_shard = number_after(self.store.names(self.name("shard-")))
+        """New files get numbers that no older file has; a shard without a manifest was cut off, and the next one takes its place."""
+        self._next_shard = number_after(f"{name}.json" for name in shard_names(self.store, self.name("shard-")))
         self._next_part = number_after(self.store.names(self.name("open/")))
         self._next_log = number_after(self.store.names(self.name("journal/")))
 
@@ -206,8 +206,8 @@ class Journal:
         return {"hash_list": self.hash_list} if self.hash_list is not None else {}
 
     def clear(self, folder: str) -> None:
-        """Removes files of ours that nothing needs any more."""
-        for name in reversed(self.store.names(self.name(folder))):
+        """Removes files of ours that nothing needs any more; of a part its manifest first, so that none is left without its files."""
+        for name in sorted(self.store.names(self.name(folder)), key=lambda name: (not name.endswith(".json"), name)):
             self.store.remove(name)
         with contextlib.suppress(OSError):
             self.store.local_path(self.name(folder.rstrip("/"))).rmdir()

@@ -103,7 +103,7 @@ def embed_pairs(
     schema = _schema(embedder.dim)
     tables = [schema.empty_table(), *(read_table(store.path(piece.file), schema=schema) for piece in pieces)]
     table = pa.concat_tables(tables).sort_by("key")
-    write_parquet(store, f"{name}.parquet", table.drop_columns(["url", "caption"]))
+    write_parquet(store, f"{name}.parquet", table.drop_columns(["url", "caption"]), manifest=f"{name}.json")
     files = [f"{name}.parquet", *_write_layout(store, name, table)]
     manifest = make_manifest(
         store, "embeddings", files, inputs=inputs, settings=settings, counts={"rows": table.num_rows, "dim": embedder.dim}

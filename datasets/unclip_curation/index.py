@@ -24,6 +24,7 @@ def build_index(store: Store, embeddings: str, batch: str) -> Manifest:
     done = read_manifest(store, f"{folder}/index.json") if is_done(store, f"{folder}/index.json", inputs, settings) else None
     if done is not None:
         return done
+    store.remove(f"{folder}/index.json")  # it would vouch for files about to change
     rows = [_write_index(store, f"{folder}/{name}", f"{folder}/{kind}/{kind}_0.npy") for name, kind in KINDS.items()]
     store.write_json(f"{folder}/indices_paths.json", {batch: str(store.folder(folder).resolve())})
     files = [*(f"{folder}/{name}" for name in KINDS), f"{folder}/indices_paths.json"]

@@ -108,7 +108,7 @@ def write_features(
 ) -> Manifest:
     """Writes `features/<name>.parquet` and, last, its manifest `features/<name>.json`, whose counts are the rows and `counts`."""
     file = f"features/{name}.parquet"
-    write_parquet(store, file, rows)
+    write_parquet(store, file, rows, manifest=f"features/{name}.json")
     manifest = make_manifest(store, "features", [file], inputs=inputs, settings=settings, counts={"rows": rows.num_rows} | (counts or {}))
     return write_manifest(store, f"features/{name}.json", manifest)
 

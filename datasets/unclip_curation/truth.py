@@ -64,7 +64,7 @@ def hold_out(store: Store, labels: pa.Table | None) -> Manifest:
         manifest = read_manifest(store, f"{name}.json")
         assert manifest is not None
         return manifest
-    write_parquet(store, f"{name}.parquet", rows)
+    write_parquet(store, f"{name}.parquet", rows, manifest=f"{name}.json")
     return write_manifest(
         store, f"{name}.json", make_manifest(store, "verdicts", [f"{name}.parquet"], inputs=inputs, counts={"rows": rows.num_rows})
     )

@@ -30,7 +30,7 @@ def decide(store: Store, stage: str, policy: Policy, embeddings: str | None = No
     if is_done(store, f"{name}.json", inputs, settings):
         return required(store, f"{name}.json", "decide again")
     verdicts = decided(store, stage, policy, embeddings)
-    write_parquet(store, f"{name}.parquet", verdicts)
+    write_parquet(store, f"{name}.parquet", verdicts, manifest=f"{name}.json")
     manifest = make_manifest(store, "verdicts", [f"{name}.parquet"], inputs=inputs, settings=settings, counts=_tally(verdicts))
     return write_manifest(store, f"{name}.json", manifest)
 

@@ -44,10 +44,13 @@ def _write_tar(path: Path, samples: Iterable[Mapping[str, Any]]) -> int:
     return len(seen)
 
 
-def write_parquet(store: Store, name: str, rows: pa.Table) -> None:
-    """Writes the table whole or not at all."""
+def write_parquet(store: Store, name: str, rows: pa.Table, *, manifest: str | None = None) -> None:
+    """Writes the table whole or not at all. `manifest` is the name of an older manifest that vouches for the file it replaces: it goes once
+    the new rows are written and before they take the name, so that no reader ever finds it beside a file that it does not describe."""
     with store.writing(name) as part:
         write_table(rows, part, compression="zstd", row_group_size=ROW_GROUP)
+        if manifest is not None:
+            store.remove(manifest)
 
 
 def write_shard(

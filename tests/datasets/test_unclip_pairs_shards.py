@@ -12,6 +12,7 @@ from PIL import Image
 from unclip_pairs.catalog import connect, parquet
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import encode_png
+from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.schema import CRAWL_SCHEMA, REASONS, STATUSES, make_pair, pair_key
 from unclip_pairs.shards import read_shard, shard_names, write_parquet, write_shard
 from unclip_pairs.store import Store, open_store
@@ -113,3 +114,25 @@ def test_the_catalog_reads_files_of_differing_columns_and_odd_names(store: Store
     files = parquet([store.path("it's.parquet"), store.path("b.parquet")])
     found = connection.execute(f"SELECT key, status, more FROM {files} ORDER BY key").fetchall()
     assert found == [("k", "ok", None), ("l", None, 1)]
+
+
+def test_an_older_manifest_never_stands_beside_rows_that_it_does_not_describe(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows(value: int) -> pa.Table:
+        return pa.table({"key": ["a"], "value": [value]})
+
+    def write(value: int) -> None:
+        write_parquet(store, "x.parquet", rows(value), manifest="x.json")
+        write_manifest(store, "x.json", make_manifest(store, "rows", ["x.parquet"]))
+
+    write(1)
+    described = store.read_json("x.json")["files"]["x.parquet"]
+    moments: list[bool] = []
+    replace = Path.replace
+
+    def watched(self: Path, target: Path) -> Path:
+        moments.append(store.exists("x.json") and Path(target).name == "x.parquet")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    write(2)
+    assert moments == [False, False] and store.read_json("x.json")["files"]["x.parquet"] != described

@@ -1,0 +1,110 @@
+"""This program does one act of a small story in a home, as the assets do it, and says when its work begins; `kills.py` kills it.
+
+python act.py HOME ACT [SEED_ADDRESS]
+"""
+
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pyarrow.parquet import read_table
+
+from unclip_crawl.fetch import crawl
+from unclip_crawl.orders import CrawlSettings
+from unclip_curation import embed, explicit, scorers, scoring
+from unclip_curation.agreement import score_agreement
+from unclip_curation.duplicates import find_duplicates
+from unclip_curation.embed import embed_pairs, squares
+from unclip_curation.policy import Policy, load_policy
+from unclip_curation.publish import publish
+from unclip_curation.verdicts import decide
+from unclip_pairs.store import Store, open_store
+
+BATCH = "kills"
+scoring.PIECE_SIZE = embed.PIECE_SIZE = 16
+
+
+class Colours:
+    """An embedder that needs no weights: a picture is 4 x 4 mean colours, a caption the mean of its bytes. Costs little, so that the kills
+    meet what is being written rather than a network."""
+
+    digest = "c010" * 16
+    dim = 48
+
+    def pictures(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return batch.reshape(len(batch), 4, 16, 4, 16, 3).mean(axis=(2, 4)).reshape(len(batch), -1).astype(np.float32) + 1
+
+    def captions(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return np.array([[sum(text.encode()) / max(1, len(text))] * self.dim for text in texts], dtype=np.float32)
+
+
+FOLDER = Colours.digest[:8]
+
+
+def lax() -> Policy:
+    """An older policy, so that deciding replaces verdicts that are there."""
+    policy = load_policy()
+    return Policy(policy.settings | {"max_characters": 300}, policy.sql)
+
+
+def do_crawl(store: Store, seed: str) -> None:
+    settings = CrawlSettings(
+        batch=BATCH,
+        contact="me@example.org",
+        seeds=(seed,),
+        allow_loopback=True,
+        delay_s=0.0,
+        concurrency_per_host=4,
+        timeout_s=5.0,
+        retries=0,
+        shard_size=32,
+    )
+    crawl(store, settings)
+
+
+def do_score(store: Store) -> None:
+    scorers.score(store, BATCH, ["picture", "quality", "caption", "wording"])
+    rows = read_table(store.path(f"crawl/{BATCH}/rows.parquet"), columns=["key", "status"]).to_pylist()
+    explicit.score_safety(store, BATCH, {row["key"] for row in rows if row["status"] == "ok"})
+
+
+def do_decide(store: Store, policy: Policy | None = None) -> None:
+    policy = policy or load_policy()
+    decide(store, "rule", policy)
+    score_agreement(store)
+    decide(store, "safety", policy)
+
+
+def do_dedupe(store: Store, policy: Policy | None = None) -> None:
+    policy = policy or load_policy()
+    embed_pairs(store, BATCH, Colours(), prepare=squares(64))
+    find_duplicates(store, FOLDER)
+    decide(store, "duplicate", policy)
+    decide(store, "final", policy, FOLDER)
+
+
+def do_publish(store: Store) -> None:
+    publish(store, load_policy(), None, FOLDER)
+
+
+def do_older(store: Store) -> None:
+    """What an older policy decided, before the act `decide` replaces it."""
+    do_decide(store, lax())
+
+
+ACTS = {"score": do_score, "older": do_older, "decide": do_decide, "dedupe": do_dedupe, "publish": do_publish}
+
+
+def main() -> None:
+    home, act, *seed = sys.argv[1:]
+    store = open_store(home)
+    print("began", flush=True)
+    if act == "crawl":
+        do_crawl(store, *seed)
+    else:
+        ACTS[act](store)
+
+
+if __name__ == "__main__":
+    main()
