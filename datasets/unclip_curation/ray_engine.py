@@ -38,7 +38,7 @@ class RayCluster:
         """As `Engine.run`; `UserError` when the cluster cannot be reached, is too small or stands still."""
         _connect(self.address)
         size = min(len(pieces), pool_size(_cluster_cpus(), self.cpus, self.workers))
-        return _before_deadline(_results(load, pieces, size, self.cpus), self.deadline_s)
+        return _before_deadline(_planned(load, pieces, size, self.cpus), self.deadline_s)
 
 
 def open_engine(name: str, workers: int | None = None, ray_address: str = LOCAL) -> Engine:
@@ -63,6 +63,7 @@ def pool_size(cluster_cpus: float, cpus: float, workers: int | None) -> int:
 def _connect(address: str) -> None:
     """Joins the cluster once per process; what is started here listens on loopback and tells nobody of it."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # else a thread that is still at work would start Ray anew at the very end
     if address == LOCAL:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # whatever the system, this is Ray's word for loopback only
     import ray
@@ -100,54 +101,44 @@ class Worker:
         return {"rows": rows, "mistake": mistakes}
 
 
-def _results(load: Load, pieces: Sequence[Any], size: int, cpus: float) -> Iterator[int]:
+def _planned(load: Load, pieces: Sequence[Any], size: int, cpus: float) -> Any:
+    """The dataset of what the work says of each piece; nothing runs yet."""
     from ray.data import ActorPoolStrategy, DataContext, from_items
 
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what goes wrong is raised
     DataContext.get_current().enable_progress_bars = False
     rows = from_items([{"piece": piece} for piece in pieces], override_num_blocks=len(pieces))
     pool = ActorPoolStrategy(min_size=1, max_size=size, initial_size=size, max_tasks_in_flight_per_actor=2)
-    done = rows.map_batches(Worker, fn_constructor_args=(load,), batch_size=1, compute=pool, num_cpus=cpus)
-    for row in done.iter_rows():
-        if row["mistake"]:
-            raise UserError(row["mistake"])
-        yield int(row["rows"])
+    return rows.map_batches(Worker, fn_constructor_args=(load,), batch_size=1, compute=pool, num_cpus=cpus)
 
 
-def _before_deadline(results: Iterator[int], deadline_s: float) -> Iterator[int]:
+def _before_deadline(planned: Any, deadline_s: float) -> Iterator[int]:
     """The results, as they come; `UserError` when none comes in time. Ray Data itself would wait for ever."""
     found: queue.Queue[Any] = queue.Queue()
-    given_up = threading.Event()
-    threading.Thread(target=_feed, args=(results, found, given_up), daemon=True).start()
+    threading.Thread(target=_feed, args=(planned, found), daemon=True).start()
     try:
         while (item := found.get(timeout=deadline_s)) is not _END:
             if isinstance(item, BaseException):
                 raise item
-            yield item
+            if item["mistake"]:
+                raise UserError(item["mistake"])
+            yield int(item["rows"])
     except queue.Empty:
-        _leave()
         raise UserError(
             f"no piece of work ended on the Ray cluster for {deadline_s:g} s; look at `ray status`, then run the same command again"
         ) from None
     finally:
-        given_up.set()
+        # Ray Data ends a run when nobody holds it any more, but the thread holds it: end it by hand, whoever gave up
+        if (executor := getattr(planned, "_current_executor", None)) is not None:
+            executor.shutdown(force=True)
 
 
-def _feed(results: Iterator[int], found: "queue.Queue[Any]", given_up: threading.Event) -> None:
-    """Passes the results on until nobody listens any more."""
+def _feed(planned: Any, found: "queue.Queue[Any]") -> None:
+    """Passes the results on."""
     try:
-        for result in results:
-            if given_up.is_set():
-                return
-            found.put(result)
+        for row in planned.iter_rows():
+            found.put(row)
     except BaseException as error:
         found.put(error)
     else:
         found.put(_END)
-
-
-def _leave() -> None:
-    """Leaves the cluster, which ends the actors of this process."""
-    import ray
-
-    ray.shutdown()

@@ -47,7 +47,7 @@ class Grid:
 def cluster() -> Iterator[Any]:
     """Three nodes of one CPU each, all on loopback, and this process joined to them; workers import this very file's folder."""
     patch = pytest.MonkeyPatch()
-    for name, value in {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}.items():
+    for name, value in {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_AUTO_CONNECT": "0"}.items():
         patch.setenv(name, value)
     import sys
 
