@@ -45,7 +45,8 @@ def pdq_turns(image: Image.Image) -> tuple[bytes, int]:
     """
     import pdqhash
 
-    thumbnail = np.asarray(image.convert("RGB").resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BILINEAR))
+    grey = image.convert("L").resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BILINEAR)
+    thumbnail = np.repeat(np.asarray(grey)[:, :, None], 3, axis=2)
     hashes, quality = pdqhash.compute_dihedral(thumbnail)
     return np.packbits(np.asarray(hashes, dtype=np.uint8)[_PDQHASH_ORDER], axis=1).tobytes(), int(quality)
 

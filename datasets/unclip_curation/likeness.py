@@ -11,14 +11,21 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from unclip_curation.columns import CANDIDATE_SCHEMA
+from unclip_curation.columns import CANDIDATE_SCHEMA, PICTURE_SCHEMA
 from unclip_curation.hashes import BITS, GRID, MAX_RADIUS, ROTATED, TURNS, UPRIGHT, hamming, turned, within
 
 MAX_SEMANTIC_PDQ = 112  # bits; two unrelated pictures are about 128 apart
 _BLOCK = 50_000
 Rows = NDArray[np.int64]
 NO_PAIRS, NO_COSINES = np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.float32)
-FINGERPRINT = ("key", "sha256", "pixels_sha256", "pdq_turns", "pdq_quality", "grid")
+FINGERPRINT_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("sha256", pa.string()),
+        *(PICTURE_SCHEMA.field(name) for name in ("pixels_sha256", "pdq_turns", "pdq_quality", "grid")),
+    ]
+)
+FINGERPRINT = tuple(FINGERPRINT_SCHEMA.names)
 
 
 @dataclass(frozen=True)

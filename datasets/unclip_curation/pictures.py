@@ -29,13 +29,33 @@ def measure(image: Image.Image) -> dict[str, Any]:
         "entropy": grey.entropy(),
         "contrast": float(np.asarray(grey).std()),
         "flat_share": flat_share(pixels),
-        "pixels_sha256": hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest(),
+        "pixels_sha256": pixels_digest(image),
         "pdq": hashed,
         "pdq_mirrored": pdq(pixels[:, ::-1])[0],
         "pdq_quality": quality,
         "pdq_turns": pdq_turns(image)[0],
         "grid": np.asarray(image.resize((GRID, GRID), Image.Resampling.BOX)).tobytes(),
     }
+
+
+def fingerprint(data: bytes) -> dict[str, Any]:
+    """What tells an encoded picture apart, as `likeness.as_pictures` reads it but for its key; `DecodeError` as in `decode`."""
+    image = decode(data)
+    turns, quality = pdq_turns(image)
+    return {
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "pixels_sha256": pixels_digest(image),
+        "pdq_turns": turns,
+        "pdq_quality": quality,
+        "grid": np.asarray(image.resize((GRID, GRID), Image.Resampling.BOX)).tobytes(),
+    }
+
+
+def pixels_digest(image: Image.Image) -> str:
+    """64 hex digits of the RGB pixels and their shape."""
+    digest = hashlib.sha256(repr((image.height, image.width, 3)).encode())
+    digest.update(image.tobytes())
+    return digest.hexdigest()
 
 
 def flat_share(pixels: NDArray[np.uint8]) -> float:
@@ -75,7 +95,7 @@ def load_pictures() -> Score:
 
 PICTURE = Scorer(
     name="picture",
-    version=2,
+    version=3,
     schema=PICTURE_SCHEMA,
     load=load_pictures,
     about="emptiness (entropy, contrast, flat share), digest of the pixels, PDQ hashes in eight orientations, colour grid",
