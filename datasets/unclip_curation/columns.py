@@ -58,6 +58,14 @@ CANDIDATE_SCHEMA = pa.schema(
         ("cosine", pa.float32()),
     ]
 )
+LEAK_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("evaluation_set", pa.string()),
+        ("picture", pa.string()),
+        *(field for field in CANDIDATE_SCHEMA if field.name not in "ab"),
+    ]
+)
 SEARCHED_SCHEMA = pa.schema([("key", pa.string()), ("round", pa.int32()), ("indexed", pa.bool_()), ("similarity", pa.float32())])
 SIMILARITY_SCHEMA = pa.schema([("key", pa.string()), ("similarity", pa.float32())])
 WEIGHT_SCHEMA = pa.schema([("key", pa.string()), ("weight", pa.float32())])

@@ -145,7 +145,7 @@ def _table(pictures: Pictures, pairs: Rows, cosines: NDArray[np.float32], orient
 
 def grid_difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The mean and the largest difference, 0..255, of two [pairs, 16, 16, 3] grids, after evening out the brightness by up to a quarter."""
-    first, second = a.reshape(len(a), -1).astype(np.float32), b.reshape(len(b), -1).astype(np.float32)
+    first, second = (grids.reshape(len(a), GRID * GRID * 3).astype(np.float32) for grids in (a, b))
     gain = (first * second).sum(1) / np.maximum((first * first).sum(1), 1)
     plain, evened = np.abs(first - second), np.abs(np.minimum(first * gain.clip(0.8, 1.25)[:, None], 255) - second)
     better = (evened.mean(1) < plain.mean(1))[:, None]

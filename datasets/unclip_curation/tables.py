@@ -12,6 +12,7 @@ from unclip_curation.columns import (
     BLOCK_SCHEMA,
     CANDIDATE_SCHEMA,
     CAPTION_SCHEMA,
+    LEAK_SCHEMA,
     PICTURE_SCHEMA,
     PROBE_SCHEMA,
     QUALITY_SCHEMA,
@@ -58,6 +59,7 @@ PER_STORE = {
     "agreement": Columns("agreement", AGREEMENT_SCHEMA, "safety"),
     "duplicates": Columns("candidates", CANDIDATE_SCHEMA, "duplicate"),
     "searched": Columns("searched", SEARCHED_SCHEMA, "duplicate"),
+    "leaks": Columns("leaks", LEAK_SCHEMA, "final"),
     "reweighting": Columns("reweighting", WEIGHT_SCHEMA, "final"),
     "probe": Columns("probe_scores", PROBE_SCHEMA, "final"),
 }

@@ -6,6 +6,7 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.columns import VERDICT_SCHEMA
 from unclip_curation.findings import STAGES, find
+from unclip_curation.leaks import must_be_compared
 from unclip_curation.policy import Policy
 from unclip_curation.scoring import batches, required
 from unclip_curation.tables import PER_BATCH, PER_STORE, add_policy, embedding_files, open_tables
@@ -61,6 +62,7 @@ def _inputs(store: Store, stage: str, policy: Policy, embeddings: str | None) ->
                 continue
             asked += [file for file in files if scorer in policy.settings["scorers"] or store.exists(f"{file}.json")]
     if stage == "final":
+        must_be_compared(store)
         asked += [file.removesuffix(".parquet") for file in embedding_files(store, embeddings)]
     remedy = f"run the scorers that the stage {stage!r} relies on first"
     taken = read_takedowns(store).digest

@@ -51,6 +51,7 @@ REASONS = (
     "caption_mismatch",
     "low_aesthetic",
     "category_probe",
+    "evaluation_leak",
 )
 
 CRAWL_SCHEMA = pa.schema(

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from unclip_assets import previews
+from unclip_assets import evaluation, previews
 from unclip_assets.acts import Acts
 from unclip_assets.clip import clip_embeddings
 from unclip_assets.curate import DATA, WHEN_ALL_IS_WELL
@@ -23,6 +23,7 @@ def duplicate_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.Materiali
         embeddings = present(store, "clip_embeddings").name
         duplicates.find_duplicates(store, embeddings)
         verdicts.decide(store, "duplicate", policy)
+        evaluation.compare(store, embeddings)
         manifest = verdicts.decide(store, "final", policy, embeddings)
     return previews.made(act, manifest, reasons=previews.counts_table(verdicts.counts(store, "final")))
 

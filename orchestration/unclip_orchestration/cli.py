@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 from unclip_assets.settings import default_tracking_uri, read_environment
-from unclip_orchestration import cli_data, cli_labels, cli_models, cli_pictures, cli_scores, cli_search, cli_service, cli_takedown
+from unclip_orchestration import (
+    cli_data,
+    cli_duplicates,
+    cli_labels,
+    cli_models,
+    cli_pictures,
+    cli_scores,
+    cli_search,
+    cli_service,
+    cli_takedown,
+)
 from unclip_orchestration.mistakes import is_interruption, mistake
 from unclip_pairs.store import home_folder
 
@@ -58,7 +68,7 @@ def demo(
     run(context.obj, size, port, Console())
 
 
-for room in (cli_data, cli_scores, cli_labels, cli_takedown, cli_search, cli_models, cli_pictures, cli_service):
+for room in (cli_data, cli_duplicates, cli_scores, cli_labels, cli_takedown, cli_search, cli_models, cli_pictures, cli_service):
     room.add_to(app)
 
 

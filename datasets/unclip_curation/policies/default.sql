@@ -106,6 +106,12 @@ SELECT key, 'caption_mismatch' AS reason FROM embeddings, policy WHERE similarit
 UNION ALL
 SELECT key, 'low_aesthetic' FROM aesthetic, policy WHERE aesthetic < min_aesthetic
 UNION ALL
-SELECT key, 'category_probe' FROM probe_scores JOIN probes USING (category, probe) WHERE score >= threshold;
+SELECT key, 'category_probe' FROM probe_scores JOIN probes USING (category, probe) WHERE score >= threshold
+UNION ALL
+SELECT DISTINCT key, 'evaluation_leak' FROM leaks, policy -- what would be a duplicate of the evaluation picture
+WHERE same_bytes OR same_pixels
+   OR (pdq_distance <= duplicate_pdq AND pdq_quality >= duplicate_quality AND grid_mean <= duplicate_grid
+       AND grid_peak <= duplicate_grid_peak AND (rotation = 0 OR duplicate_rotated))
+   OR (cosine >= semantic_cosine AND pdq_distance <= semantic_pdq AND grid_mean <= semantic_grid);
 
 CREATE VIEW weights AS SELECT key, reweighting.weight * policy.weight AS weight FROM reweighting, policy WHERE reweigh;

@@ -1,0 +1,52 @@
+"""This file is evaluation sets as the assets see them: embedded by the present CLIP, compared with the rows, shown when they leak."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from unclip_assets import previews
+from unclip_assets.current import find, present
+from unclip_curation import checks, leaks
+from unclip_curation.evaluation_sets import embed_set, set_names
+from unclip_curation.leak_pages import leak_sheet, sentence
+from unclip_curation.policy import load_policy
+from unclip_pairs.manifest import Manifest
+from unclip_pairs.store import Store
+
+
+def compare(store: Store, embeddings: str | None) -> Manifest | None:
+    """What of the safe set is near a picture of a named evaluation set; None when none is named. Sets are embedded first."""
+    if set_names(store) and embeddings is not None and (clip := find(store, "clip_model")) is not None:
+        from unclip_training.embedder import ClipEmbedder
+
+        embedder = ClipEmbedder(store.folder(f"models/clip/{clip.name}"))
+        for name in set_names(store) if embedder.digest[:8] == embeddings else []:
+            embed_set(store, name, embedder)
+    return leaks.find_leaks(store, embeddings)
+
+
+def objections(store: Store, version: str) -> tuple[list[str], list[dict[str, Any]]]:
+    """Why a published set may not be trained on, and the leaks themselves (`LEAK_SCHEMA`)."""
+    embeddings = find(store, "clip_embeddings")
+    found = leaks.published_leaks(store, version, load_policy(None), embeddings.name if embeddings else None)
+    return checks.nothing_leaks(store, version) + [sentence(leak) for leak in nearest(found)], found
+
+
+def nearest(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first, nearest leak of each pair."""
+    first: dict[str, dict[str, Any]] = {}
+    for leak in found:
+        first.setdefault(leak["key"], leak)
+    return list(first.values())
+
+
+def shown(store: Store, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Metadata of a check: a table of the leaks, and the pictures, each training picture beside the one that it shows."""
+    if not found:
+        return {}
+    rows = [
+        (leak["key"], leak["evaluation_set"], leak["picture"], leak["pdq_distance"], leak["same_bytes"] or leak["same_pixels"])
+        for leak in nearest(found)
+    ]
+    table = previews.table(["pair", "set", "picture", "PDQ distance", "same picture"], rows[:100])
+    sheet = leak_sheet(store, present(store, "training_shards").name, nearest(found))
+    return {"leaks": table} | ({"pictures": previews.picture(sheet, "leaks")} if sheet else {})
