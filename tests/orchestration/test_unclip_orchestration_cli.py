@@ -88,3 +88,14 @@ def test_keys_are_made_shown_once_and_taken_back(tmp_path: Path) -> None:
     listed = unclip("keys", "list", home=tmp_path).stdout
     assert "ada" in listed and key not in listed
     assert unclip("keys", "revoke", "ada", home=tmp_path).returncode == 0
+
+
+def test_an_evaluation_set_is_added_and_named(tmp_path: Path) -> None:
+    from PIL import Image
+
+    pictures, home = tmp_path / "pictures", tmp_path / "home"
+    pictures.mkdir()
+    Image.linear_gradient("L").save(pictures / "gradient.png")
+    assert "gradients: 1 pictures" in unclip("leaks", "add", "gradients", "--folder", pictures, home=home).stdout
+    assert "1  gradients" in unclip("leaks", "list", home=home).stdout
+    assert_one_sentence(unclip("leaks", "add", "more", home=home), "--folder", "--dataset")

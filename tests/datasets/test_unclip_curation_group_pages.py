@@ -1,0 +1,43 @@
+"""This file tests the page of duplicates: the biggest group first, who stays and why, borderline pairs on both sides of the threshold."""
+
+from typing import Any
+
+import pytest
+
+from unclip_curation.captions import score_captions
+from unclip_curation.duplicates import find_duplicates
+from unclip_curation.group_pages import borderline, duplicates_page, find_groups
+from unclip_curation.pictures import score_pictures
+from unclip_curation.policy import Policy, load_policy
+from unclip_curation.verdicts import decide
+from unclip_pairs.errors import UserError
+from unclip_pairs.store import Store
+
+DEFAULT = load_policy()
+POLICY = Policy(DEFAULT.settings | {"scorers": ["picture", "caption", "duplicates"]}, DEFAULT.sql)
+
+
+def test_a_page_shows_who_stays_and_why(store: Store, crawl_batch: Any, draw: Any) -> None:
+    image, other = draw("circle", "red", 1, side=160), draw("cross", "blue", 2, side=160)
+    rows = [{"caption": f"<b>copy {number}</b>", "image": image, "original_side": 100 + number} for number in range(3)]
+    rows += [{"caption": "short", "image": other}, {"caption": "a longer caption", "image": other}]
+    rows.append({"caption": "turned", "image": draw("triangle", "green", 5, side=160).rotate(90)})
+    rows.append({"caption": "upright", "image": draw("triangle", "green", 5, side=160)})
+    keys = crawl_batch(rows)
+    score_pictures(store, "a", workers=1)
+    score_captions(store, "a")
+    for stage in ("rule", "safety"):
+        decide(store, stage, POLICY)
+    with pytest.raises(UserError, match="search for duplicates first"):
+        find_groups(store, POLICY)
+    find_duplicates(store)
+    decide(store, "duplicate", POLICY)
+    first, second = find_groups(store, POLICY)
+    assert (first.stays, first.why, len(first.members)) == (keys[2], "the larger original, 102 x 102 pixels", 3)
+    assert (second.stays, second.why) == (keys[4], "the longest caption")
+    assert [member["reason"] for member in second.members] == ["", "duplicate_exact"]
+    (pair,) = borderline(store, POLICY, 10)
+    assert {pair["a"], pair["b"]} == {keys[5], keys[6]} and pair["rotation"] in (90, 270) and pair["reasons"] == []
+    text = duplicates_page(store, POLICY, [first, second], 10)
+    assert text.count("data:image/jpeg") == 7 and "&lt;b&gt;copy" in text and "<b>copy" not in text
+    assert "turned 90°" in text or "turned 270°" in text
