@@ -6,7 +6,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from imagededup.methods import PHash
+from imagededup.methods import PHash  # pyright: ignore[reportMissingImports]  in an environment of its own
 
 
 def main() -> None:
