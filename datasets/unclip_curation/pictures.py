@@ -38,13 +38,16 @@ def measure(image: Image.Image) -> dict[str, Any]:
     }
 
 
-def fingerprint(data: bytes) -> dict[str, Any]:
-    """What tells an encoded picture apart, as `likeness.as_pictures` reads it but for its key; `DecodeError` as in `decode`."""
+def fingerprint(data: bytes, pixels: bool = True) -> dict[str, Any]:
+    """What tells an encoded picture apart, as `likeness.as_pictures` reads it but for its key; `DecodeError` as in `decode`.
+
+    Without `pixels` the digest of the pixels is None, which saves a fifth of the time: equal pixels have equal hashes too.
+    """
     image = decode(data)
     turns, quality = pdq_turns(image)
     return {
         "sha256": hashlib.sha256(data).hexdigest(),
-        "pixels_sha256": pixels_digest(image),
+        "pixels_sha256": pixels_digest(image) if pixels else None,
         "pdq_turns": turns,
         "pdq_quality": quality,
         "grid": np.asarray(image.resize((GRID, GRID), Image.Resampling.BOX)).tobytes(),

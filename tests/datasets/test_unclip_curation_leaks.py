@@ -4,12 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pytest
 from PIL import Image, ImageOps
 from pyarrow.parquet import read_table
 
+from unclip_assets.checks import nothing_leaks
+from unclip_assets.current import point
+from unclip_assets.resources import Home
 from unclip_curation.captions import score_captions
 from unclip_curation.duplicates import find_duplicates
 from unclip_curation.embed import embed_pairs
@@ -17,6 +21,7 @@ from unclip_curation.evaluation_sets import add_dataset, add_folder, embed_set, 
 from unclip_curation.leaks import find_leaks, published_leaks
 from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import Policy, load_policy
+from unclip_curation.publish import PUBLISHED_SCHEMA
 from unclip_curation.verdicts import decide, read_verdicts
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import make_manifest, write_manifest
@@ -107,11 +112,15 @@ def test_a_set_never_changes_and_must_be_whole(store: Store, draw: Any, evaluati
         add_folder(store, "none", evaluation / "nowhere")
 
 
+def rows_of_keys(keys: list[str]) -> pa.Table:
+    return pa.Table.from_pylist([{"key": key, "sha256": key} for key in keys], schema=PUBLISHED_SCHEMA)
+
+
 def published(store: Store, keys: list[str], held_out: list[str]) -> None:
     """A dataset as `publish` leaves it, as far as leaks look at it."""
     samples = {sample["__key__"]: sample for sample in read_shard(store, "crawl/a/shard-00000")}
     for split, mine in (("train", keys), ("held_out", held_out)):
-        write_shard(store, f"datasets/v-1/{split}-00000", [samples[key] for key in mine], pa.table({"key": mine}))
+        write_shard(store, f"datasets/v-1/{split}-00000", [samples[key] for key in mine], rows_of_keys(mine))
     write_manifest(store, "datasets/v-1/manifest.json", make_manifest(store, "dataset", ["datasets/v-1/train-00000.json"]))
 
 
@@ -130,6 +139,22 @@ def test_a_published_set_is_held_against_its_held_out_rows_and_named_sets(
     assert {leak["evaluation_set"] for leak in published_leaks(store, "v-1", POLICY)} == {"held_out", "shapes", "before"}
     with pytest.raises(UserError, match="choose another --split"):
         add_dataset(store, "other", "v-1", split="test")
+
+
+def test_the_blocking_check_shows_the_offenders_beside_what_they_show(store: Store, crawl_batch: Any, draw: Any, evaluation: Path) -> None:
+    keys = crawl_batch(rows_of(draw))
+    final(store)
+    published(store, keys[:5], keys[5:])
+    point(store, "training_shards", "v-1", "0" * 64)
+    answer = nothing_leaks(Home(root=str(store.root), tracking_uri=""))
+    assert isinstance(answer, dg.AssetCheckResult) and answer.passed
+    add_folder(store, "shapes", evaluation)
+    answer = nothing_leaks(Home(root=str(store.root), tracking_uri=""))
+    assert isinstance(answer, dg.AssetCheckResult) and not answer.passed
+    told = str(answer.metadata["objections"].value)
+    assert [key for key in keys if key in told] == keys[:3] and "of shapes" in told
+    assert all(key in str(answer.metadata["leaks"].value) for key in keys[:3])
+    assert str(answer.metadata["pictures"].value).startswith("![leaks](data:image/jpeg")
 
 
 def test_sets_are_compared_by_meaning_when_the_same_network_embedded_them(
