@@ -15,7 +15,7 @@ from unclip_crawl.orders import CrawlSettings, settings_from_json
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import open_store
 
-SEVERAL = {"seeds": "--seed", "lists": "--list", "folders": "--folder", "marks": "--mark"} | {
+SEVERAL = {"seeds": "--seed", "lists": "--list", "folders": "--folder", "marks": "--mark", "loopback_hosts": "--loopback-host"} | {
     "archives": "--archive",
     "sitemaps": "--sitemap",
     "shards": "--shard",

@@ -72,6 +72,12 @@ def host_of(url: str) -> str:
         return ""
 
 
+def port_of(url: str) -> int:
+    """The port of a valid address, stated or the scheme's own."""
+    parts = urlsplit(url)
+    return parts.port or (443 if parts.scheme == "https" else 80)
+
+
 def site_of(url: str) -> str:
     """Scheme, host and port: what two pages share when they belong to one site."""
     parts = urlsplit(url)

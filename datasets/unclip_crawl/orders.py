@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from unclip_crawl.addresses import why_invalid
+from unclip_crawl.addresses import is_loopback, why_invalid
 from unclip_crawl.consent import MARKS, checked_marks, product_token, user_agent_header
 from unclip_crawl.hash_list import read_hash_list
 from unclip_crawl.packed import is_shard
@@ -78,6 +78,7 @@ class CrawlSettings:
     `max_sitemaps` are read, and the pages in them are walked like seeds.
     `contact` (e-mail or http(s) address) goes into the User-Agent. `delay_s` is the pace per host, at least 0.1 s for public hosts;
     with `allow_loopback`, loopback hosts may be fetched, as fast as `delay_s` and `concurrency_per_host` say.
+    `loopback_hosts` (address:port, such as 127.0.0.1:8741) allows only these, and a link or a redirect to any other port is still refused.
     After `deadline_s` seconds every address left becomes a row with status timeout; after `host_deadline_s` seconds with one host, after
     `stop_after_opt_outs` opt-outs, `stop_after_busy` answers of 429 or 503 or `stop_after_silence` requests without an answer, each in a
     row, the rest of that host becomes rows with status host_stopped.
@@ -98,6 +99,7 @@ class CrawlSettings:
     s3_endpoint: str = ""
     user_agent: str = "unclip-crawler/0.1"
     allow_loopback: bool = False
+    loopback_hosts: tuple[str, ...] = ()
     max_bytes: int = MAX_BYTES
     max_pixels: int = MAX_PIXELS
     min_side: int = 16
@@ -134,7 +136,12 @@ class CrawlSettings:
                 raise UserError(
                     f"{name} {value!r} is out of range; use a number from {least:g}" + (f" to {MOST[name]:g}" if name in MOST else "")
                 )
-        if self.delay_s < PUBLIC_DELAY_S and not self.allow_loopback:
+        object.__setattr__(self, "loopback_hosts", tuple(self.loopback_hosts))
+        for place in self.loopback_hosts:
+            address, _, port = place.rpartition(":")
+            if not is_loopback(address.strip("[]")) or address == "localhost" or not port.isdigit():
+                raise UserError(f"loopback_hosts names {place!r}; write an address of this machine with a port, such as 127.0.0.1:8741")
+        if self.delay_s < PUBLIC_DELAY_S and not (self.allow_loopback or self.loopback_hosts):
             raise UserError(f"delay_s {self.delay_s} is too fast for other people's hosts; use at least {PUBLIC_DELAY_S}")
         if self.store_format not in STORE_FORMATS:
             raise UserError(f"store_format {self.store_format!r} is unknown; use one of {', '.join(STORE_FORMATS)}")
@@ -149,6 +156,10 @@ class CrawlSettings:
                 raise UserError(
                     f"the shard {shard!r} is no tar by its name; name the .tar files, their .parquet files are found beside them"
                 )
+
+    def allows_loopback(self, address: str, port: int) -> bool:
+        """Whether this port of this loopback address may be connected to."""
+        return self.allow_loopback or (f"[{address}]:{port}" if ":" in address else f"{address}:{port}") in self.loopback_hosts
 
     @property
     def header(self) -> str:

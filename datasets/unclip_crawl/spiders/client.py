@@ -63,8 +63,8 @@ def plain(url: str, base: str = "") -> str:
 class GuardedNames(AbstractResolver):
     """The system's resolver; a name that leads to an address that may not be connected to has none."""
 
-    def __init__(self, allow_loopback: bool) -> None:
-        self.allow_loopback = allow_loopback
+    def __init__(self, orders: CrawlSettings) -> None:
+        self.orders = orders
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
         """The public addresses of a name; `Refused` when it has others only."""
@@ -72,7 +72,8 @@ class GuardedNames(AbstractResolver):
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family)
         except UnicodeError as error:
             raise OSError(f"{host[:100]!r} is no name ({error})") from error
-        reasons = {str(place[4][0]): why_refused(str(place[4][0]), self.allow_loopback) for place in found}
+        addresses = {str(place[4][0]) for place in found}
+        reasons = {address: why_refused(address, self.orders.allows_loopback(address, port)) for address in addresses}
         public = [place for place in found if reasons[str(place[4][0])] is None]
         if found and not public:
             raise Refused("private_address", f"{host}: {next(iter(reasons.values()))}")
@@ -131,9 +132,7 @@ class Client:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(
-                limit=0, resolver=GuardedNames(self.orders.allow_loopback), use_dns_cache=False, socket_factory=self._socket
-            )
+            connector = aiohttp.TCPConnector(limit=0, resolver=GuardedNames(self.orders), use_dns_cache=False, socket_factory=self._socket)
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 headers={"User-Agent": self.orders.header, "Accept": "*/*", "Accept-Encoding": "identity"},
@@ -145,7 +144,8 @@ class Client:
 
     def _socket(self, place: Any) -> socket.socket:
         """The last look at an address before it is connected to, however it was found."""
-        reason = why_refused(str(place[4][0]), self.orders.allow_loopback)
+        address, port = str(place[4][0]), int(place[4][1])
+        reason = why_refused(address, self.orders.allows_loopback(address, port))
         if reason is not None:
             raise Refused("private_address", reason)
         return socket.socket(family=place[0], type=place[1], proto=place[2])

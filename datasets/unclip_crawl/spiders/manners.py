@@ -10,7 +10,7 @@ from scrapy.downloadermiddlewares.redirect import RedirectMiddleware
 from scrapy.exceptions import StopDownload
 from scrapy.http import Response
 
-from unclip_crawl.addresses import address_in, host_of, why_invalid, why_refused
+from unclip_crawl.addresses import address_in, host_of, port_of, why_invalid, why_refused
 from unclip_crawl.consent import ROBOTS_BYTES, TDM, Reservations, RobotsRules, opt_out_in_headers, read_reservations, read_robots
 from unclip_crawl.orders import CrawlSettings
 from unclip_crawl.patience import Patience
@@ -80,7 +80,7 @@ class Manners:
         if taken is not None:
             raise Refused("taken_down", taken)
         address = address_in(host_of(url))
-        private = why_refused(address, self.orders.allow_loopback) if address is not None else None
+        private = why_refused(address, self.orders.allows_loopback(address, port_of(url))) if address is not None else None
         if private is not None:
             raise Refused("private_address", private)
 

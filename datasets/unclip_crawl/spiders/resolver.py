@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IAddress, IHostnameResolver, IHostResolu
 from zope.interface import implementer
 
 from unclip_crawl.addresses import why_refused
+from unclip_crawl.orders import CrawlSettings
 
 # why the last look-up of a name was refused, by name; bounded, for it only explains a failure that has just happened
 refusals: dict[str, str] = {}
@@ -21,10 +22,11 @@ REFUSALS_KEPT = 10_000
 class PublicAddresses:
     """Passes on the addresses that may be connected to and swallows the others."""
 
-    def __init__(self, receiver: Any, name: str, allow_loopback: bool) -> None:
+    def __init__(self, receiver: Any, name: str, orders: CrawlSettings, port: int = 80) -> None:
         self.receiver = receiver
         self.name = name
-        self.allow_loopback = allow_loopback
+        self.orders = orders
+        self.port = port
 
     def resolutionBegan(self, resolution: IHostResolution) -> None:
         """Part of `IResolutionReceiver`."""
@@ -32,7 +34,8 @@ class PublicAddresses:
 
     def addressResolved(self, address: IAddress) -> None:
         """Part of `IResolutionReceiver`."""
-        reason = why_refused(getattr(address, "host", ""), self.allow_loopback)
+        found = str(getattr(address, "host", ""))
+        reason = why_refused(found, self.orders.allows_loopback(found, self.port))
         if reason is None:
             self.receiver.addressResolved(address)
             return
@@ -49,15 +52,15 @@ class PublicAddresses:
 class GuardedResolver:
     """Scrapy's `TWISTED_DNS_RESOLVER`: the reactor's own resolver behind `PublicAddresses`."""
 
-    def __init__(self, reactor: Any, allow_loopback: bool) -> None:
+    def __init__(self, reactor: Any, orders: CrawlSettings) -> None:
         self.reactor = reactor
         self.inner = reactor.nameResolver
-        self.allow_loopback = allow_loopback
+        self.orders = orders
 
     @classmethod
     def from_crawler(cls, crawler: Any, reactor: Any) -> "GuardedResolver":
         """Built by Scrapy."""
-        return cls(reactor, crawler.settings.getbool("UNCLIP_ALLOW_LOOPBACK"))
+        return cls(reactor, crawler.settings["UNCLIP_ORDERS"])
 
     def install_on_reactor(self) -> None:
         """Called by Scrapy before the reactor starts."""
@@ -72,6 +75,6 @@ class GuardedResolver:
         transportSemantics: str = "TCP",
     ) -> Any:
         """Part of `IHostnameResolver`."""
-        guarded = PublicAddresses(resolutionReceiver, hostName, self.allow_loopback)
+        guarded = PublicAddresses(resolutionReceiver, hostName, self.orders, portNumber)
         refusals.pop(hostName, None)
         return self.inner.resolveHostName(guarded, hostName, portNumber, addressTypes, transportSemantics)

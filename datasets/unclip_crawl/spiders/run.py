@@ -88,7 +88,7 @@ LEAN: dict[str, Any] = {
 def scrapy_settings(orders: CrawlSettings) -> dict[str, Any]:
     """`LEAN` with this crawl's name and bounds."""
     return LEAN | {
-        "UNCLIP_ALLOW_LOOPBACK": orders.allow_loopback,
+        "UNCLIP_ORDERS": orders,
         "USER_AGENT": orders.header,
         "DOWNLOAD_TIMEOUT": orders.timeout_s,
         "DOWNLOAD_MAXSIZE": orders.max_bytes,

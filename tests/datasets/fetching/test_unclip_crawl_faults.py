@@ -208,7 +208,7 @@ def test_a_name_that_turns_private_the_second_time_is_refused_the_second_time(fo
     passed = []
     for addresses in answers:
         receiver = Resolved()
-        guarded = PublicAddresses(receiver, "rebinding.example", allow_loopback=False)
+        guarded = PublicAddresses(receiver, "rebinding.example", CrawlSettings(batch="a", contact="a@example.org", folders=("f",)))
         for address in addresses:
             guarded.addressResolved(address)
         passed.append(receiver.hosts)
