@@ -15,11 +15,13 @@ given (`--threads`), each tried on a third of the list first. Its area interpola
 import argparse
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -33,6 +35,14 @@ import many_hosts  # noqa: E402  # pyright: ignore[reportMissingImports]  # foun
 
 POLITE = ("--delay-s", "1", "--concurrency-per-host", "2")
 PACE_OFF = ("--delay-s", "0", "--concurrency-per-host", "2")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Pictures stored a second, and milliseconds of processor time for each, which other work on the machine changes less."""
+
+    rate: float
+    busy_ms: float
 
 
 def main() -> None:
@@ -49,18 +59,19 @@ def main() -> None:
         server = subprocess.Popen([sys.executable, str(SITE), str(options.hosts)], stdout=subprocess.PIPE)
         try:
             assert server.stdout is not None and server.stdout.readline(), "the web did not start"
-            rates = {threads: peer(folder, "third.parquet", third, threads) for threads in options.threads}
+            rates = {threads: peer(folder, "third.parquet", third, threads).rate for threads in options.threads}
             threads = max(rates, key=lambda count: rates[count])
             print(f"img2dataset {installed}: {', '.join(f'{rate:.1f} pictures/s with {n} threads' for n, rate in rates.items())}")
             theirs = peer(folder, "list.parquet", whole, threads)
             polite, pace_off = (ours(folder, whole, pace) for pace in (POLITE, PACE_OFF))
         finally:
             server.kill()
-    print(f"figure fetch_img2dataset {theirs:.1f} pictures/s")
-    print(f"figure fetch_ours_polite {polite:.1f} pictures/s")
-    print(f"figure fetch_ours_pace_off {pace_off:.1f} pictures/s")
-    print(f"ratio fetch_polite {polite / theirs:.2f}")
-    print(f"ratio fetch_pace_off {pace_off / theirs:.2f}")
+    for name, cost in (("img2dataset", theirs), ("ours_polite", polite), ("ours_pace_off", pace_off)):
+        print(f"figure fetch_{name} {cost.rate:.1f} pictures/s")
+        print(f"figure fetch_{name}_busy {cost.busy_ms:.2f} ms of processor time a picture")
+    print(f"ratio fetch_busy {theirs.busy_ms / pace_off.busy_ms:.2f}")
+    print(f"ratio fetch_polite {polite.rate / theirs.rate:.2f}")
+    print(f"ratio fetch_pace_off {pace_off.rate / theirs.rate:.2f}")
 
 
 def write_list(path: Path, hosts: int, pictures: int) -> int:
@@ -83,8 +94,8 @@ def install_peer() -> str:
     return subprocess.run([str(python), "-c", asked], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def peer(folder: Path, listed: str, pictures: int, threads: int) -> float:
-    """Pictures a second that img2dataset stores."""
+def peer(folder: Path, listed: str, pictures: int, threads: int) -> Cost:
+    """What img2dataset takes to fetch and store them."""
     out = folder / "peer"
     shutil.rmtree(out, ignore_errors=True)
     command = [
@@ -94,31 +105,33 @@ def peer(folder: Path, listed: str, pictures: int, threads: int) -> float:
         *("--resize_only_if_bigger", "True", "--encode_format", "jpg", "--encode_quality", "95", "--compute_hash", "sha256"),
         *("--disallowed_header_directives", '["noai","noimageai","noindex","noimageindex"]'),
     ]
-    seconds = timed(command, {"NO_ALBUMENTATIONS_UPDATE": "1"})
+    cost = timed(command, pictures, {"NO_ALBUMENTATIONS_UPDATE": "1"})
     statuses = [status for path in out.glob("*.parquet") for status in read_table(path, columns=["status"])["status"].to_pylist()]
     assert statuses.count("success") == pictures, f"the peer stored {statuses.count('success')} of {pictures}"
-    return pictures / seconds
+    return cost
 
 
-def ours(folder: Path, pictures: int, pace: tuple[str, ...]) -> float:
-    """Pictures a second that the crawl stores."""
+def ours(folder: Path, pictures: int, pace: tuple[str, ...]) -> Cost:
+    """What the crawl takes to fetch and store them."""
     home = folder / "home"
     shutil.rmtree(home, ignore_errors=True)
     command = [
         *(sys.executable, "-m", "unclip_crawl", "--store", str(home), "--batch", "a", "--contact", "bench@example.org"),
         *("--list", str(folder / "list.parquet"), "--allow-loopback", "--store-format", "jpeg", *pace),
     ]
-    seconds = timed(command, {})
+    cost = timed(command, pictures, {})
     statuses = read_table(home / "crawl/a/rows.parquet", columns=["status"])["status"].to_pylist()
     assert statuses.count("ok") == pictures, f"the crawl stored {statuses.count('ok')} of {pictures}"
-    return pictures / seconds
+    return cost
 
 
-def timed(command: list[str], also: dict[str, str]) -> float:
-    """The seconds a command takes."""
-    begun = time.perf_counter()
+def timed(command: list[str], pictures: int, also: dict[str, str]) -> Cost:
+    """What a command takes that stores so many pictures."""
+    begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=900, env=os.environ | also)
-    return time.perf_counter() - begun
+    seconds, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Cost(pictures / seconds, 1000 * busy / pictures)
 
 
 if __name__ == "__main__":
