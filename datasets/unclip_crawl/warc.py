@@ -55,7 +55,16 @@ def _cut(record: Record) -> Record:
     return record if end < 0 else replace(record, payload=record.payload[:end])
 
 
-def _name(error: Exception) -> str:
+def _raw_records(tape: Tape) -> Iterator[Any]:
+    """fastwarc's records; their `stream_pos` is the tape's."""
+    from fastwarc.warc import ArchiveIterator, WarcRecordType
+
+    kinds: Any = WarcRecordType.any_type
+    stream: Any = tape
+    yield from ArchiveIterator(stream, kinds, parse_http=True, stream_detect=False, buffer_size=65536)
+
+
+def _name(error: BaseException) -> str:
     text = str(error).lower()
     return next((name for word, name in _DAMAGE if word in text), "damaged_record")
 
@@ -87,13 +96,10 @@ class Archive:
 
     def _run(self, tape: Tape) -> Iterator[Record]:
         """Records up to the end or up to damage."""
-        from fastwarc.warc import ArchiveIterator, WarcRecordType
-
-        base, held = tape.at, None
-        kinds: Any = WarcRecordType.any_type
-        iterator = iter(ArchiveIterator(tape, kinds, parse_http=True, stream_detect=False, buffer_size=65536))  # type: ignore[arg-type]
+        held: Record | None = None
+        iterator = _raw_records(tape)
         while True:
-            record, is_over = self._next(iterator, base)
+            record, is_over = self._next(iterator)
             if held is not None:
                 yield _cut(held) if self._is_broken and record is None else held
             if is_over:
@@ -102,15 +108,18 @@ class Archive:
                 return
             held = record
 
-    def _next(self, iterator: Iterator[Any], base: int) -> tuple[Record | None, bool]:
+    def _next(self, iterator: Iterator[Any]) -> tuple[Record | None, bool]:
         """The next record, if it is wanted, and whether reading is over."""
         try:
             raw = next(iterator, None)
             if raw is None:
                 return None, True
-            self._place = base + raw.stream_pos
+            self._place = raw.stream_pos
             record, is_whole = self._opened(raw)
-        except (OSError, ValueError) as error:
+        except BaseException as error:
+            # fastwarc panics where its authors did not think of something, and Rust's panic is no Exception
+            if not isinstance(error, OSError | ValueError) and type(error).__name__ != "PanicException":
+                raise
             self.damage[_name(error)] += 1
             self._is_broken = True
             return None, True
