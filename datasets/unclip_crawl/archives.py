@@ -8,7 +8,7 @@ from unclip_crawl.bodies import plain_body
 from unclip_crawl.charsets import encoding_of
 from unclip_crawl.consent import MARKS, opt_out_in_headers, product_token
 from unclip_crawl.languages import tag_of
-from unclip_crawl.pages import Page, Said, read_page
+from unclip_crawl.pages import Page, Said, read_pairs
 from unclip_crawl.streams import Source
 from unclip_crawl.warc import Archive, Record
 from unclip_crawl.wat import read_metadata
@@ -72,7 +72,7 @@ def _page(record: Record, token: str, marks: Collection[str], damage: Counter[st
         tag_of(record.value("content-language")),
         opt_out_in_headers(record.headers.get("x-robots-tag", ()), record.headers.get("tdm-reservation", ()), token, marks),
     )
-    return read_page(body, record.url, token, encoding_of(body, record.content_type), marks, said)
+    return read_pairs(body, record.url, token, encoding_of(body, record.content_type), marks, said)
 
 
 def pages_of(

@@ -10,7 +10,6 @@ _XML = re.compile(rb"^\s*<\?xml[^>]*?encoding\s*=\s*[\"']([^\"'>]+)[\"']", re.IG
 _COMMENT = re.compile(rb"<!--.*?(?:-->|\Z)", re.DOTALL)
 PRESCAN = 4096
 # NUL ends a page for libxml2, and U+FDD0 is a code point that no text may use
-_UNFIT_SIGNS = re.compile("[\0\ufdd0\ufeff]")
 _UNFIT = {0: 0xFFFD, 0xFDD0: None}
 # what a page calls its encoding, and what browsers read it as
 _LABELS = {
@@ -37,7 +36,7 @@ def codec_name(label: str) -> str | None:
     label = label.strip().lower()
     name = _LABELS.get(label, label)
     try:
-        b"".decode(name)  # Python's codecs hold things that are no encodings of text, such as base64: this refuses them
+        b" ".decode(name, "replace")  # Python's codecs hold things that are no encodings of text, such as base64: this refuses them
         return codecs.lookup(name).name
     except (LookupError, ValueError):
         return None
@@ -79,4 +78,5 @@ def text_of(body: bytes, encoding: str) -> str:
         text = body.decode(encoding, "replace")
     except (LookupError, ValueError):
         text = body.decode("utf-8", "replace")
-    return text.removeprefix("\ufeff").translate(_UNFIT) if _UNFIT_SIGNS.search(text) else text
+    text = text.removeprefix("\ufeff")
+    return text.translate(_UNFIT) if "\0" in text or "\ufdd0" in text else text

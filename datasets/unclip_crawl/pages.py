@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 import lxml.etree
@@ -85,19 +85,21 @@ def _source(image: lxml.etree._Element) -> tuple[str, bool]:
 def joined(base: str, address: str) -> str:
     """The address made whole against the base, without its fragment; as written when it cannot be read."""
     try:
-        return urldefrag(urljoin(base, address.strip())).url
+        whole = urljoin(base, address.strip())
+        return urldefrag(whole).url if "#" in whole else whole
     except ValueError:
         return address.strip()
 
 
 class _Reading:
-    """One page while it is read."""
+    """One page while it is read. `is_marked`: some word in it may be a licence's, which is worth a search."""
 
-    def __init__(self, tree: lxml.etree._Element, url: str, said: Said, opt_out: str | None) -> None:
+    def __init__(self, tree: lxml.etree._Element, url: str, said: Said, opt_out: str | None, is_marked: bool) -> None:
         self.tree, self.url, self.opt_out = tree, url, opt_out
         self.base = _base(tree, url)
         self.language = _declared_language(tree) or tag_of(said.language)
-        self.licence = page_licence(tree)
+        self.is_marked = is_marked
+        self.licence = page_licence(tree) if is_marked else None
         self.embedded = 0
 
     def pairs(self) -> Iterator[Pair]:
@@ -124,7 +126,7 @@ class _Reading:
         caption = figure.find(".//figcaption") if figure is not None else None
         texts = (image.get("alt", ""), image.get("title", ""), "".join(caption.itertext()) if caption is not None else "")
         alt, title, shown = (" ".join(text.split())[:CAPTION_LENGTH] for text in texts)
-        return alt, title, shown, figure_licence(figure) if figure is not None else None
+        return alt, title, shown, figure_licence(figure) if figure is not None and self.is_marked else None
 
     def links(self) -> Iterator[str]:
         """The addresses it links to, without those it asks not to follow."""
@@ -158,13 +160,37 @@ def _is_parsable(link: str) -> bool:
         return False
 
 
-def _parsed(body: bytes, encoding: str) -> lxml.etree._Element | None:
+def _parsed(text: str) -> lxml.etree._Element | None:
     """The tree; Python knows more encodings than libxml2 does, so it is given UTF-8. The body is bounded, so deep pages may be read."""
     parser = lxml.etree.HTMLParser(encoding="utf-8", no_network=True, huge_tree=True)
     try:
-        return lxml.etree.fromstring(text_of(body, encoding).encode("utf-8", "replace"), parser)
+        return lxml.etree.fromstring(text.encode("utf-8", "replace"), parser)
     except (lxml.etree.LxmlError, ValueError):
         return None
+
+
+def _read(body: bytes, url: str, token: str, encoding: str, marks: Collection[str], said: Said) -> tuple[Page, _Reading | None]:
+    """The page without its links, and what it was read from."""
+    text = text_of(body, encoding)
+    tree = _parsed(text)
+    if tree is None:
+        return Page(url, (), (), said.opt_out), None
+    lowered = text.lower()
+    is_marked = "license" in lowered or "creativecommons" in lowered
+    reading = _Reading(tree, url, said, said.opt_out or opt_out_in_meta(_metas(tree), token, marks), is_marked)
+    pairs = {pair.key: pair for pair in reversed(list(reading.pairs()))}
+    return Page(url, tuple(reversed(pairs.values())), (), reading.opt_out, reading.embedded), reading
+
+
+def _metas(tree: lxml.etree._Element) -> list[tuple[str, str]]:
+    return [(meta.get("name", ""), meta.get("content", "")) for meta in tree.iter("meta")]
+
+
+def read_pairs(
+    body: bytes, url: str, token: str, encoding: str = "utf-8", marks: Collection[str] = MARKS, said: Said | None = None
+) -> Page:
+    """As `read_page`, without the links."""
+    return _read(body, url, token, encoding, marks, said or Said())[0]
 
 
 def read_page(body: bytes, url: str, token: str, encoding: str = "utf-8", marks: Collection[str] = MARKS, said: Said | None = None) -> Page:
@@ -172,12 +198,7 @@ def read_page(body: bytes, url: str, token: str, encoding: str = "utf-8", marks:
 
     An opt-out, of the headers or of the page itself, stands at the page and at each of its pairs.
     """
-    said = said or Said()
-    tree = _parsed(body, encoding)
-    if tree is None:
-        return Page(url, (), (), said.opt_out)
-    metas = [(meta.get("name", ""), meta.get("content", "")) for meta in tree.iter("meta")]
-    reading = _Reading(tree, url, said, said.opt_out or opt_out_in_meta(metas, token, marks))
-    links = tuple(dict.fromkeys(reading.links())) if follows_links(metas, token) else ()
-    pairs = {pair.key: pair for pair in reversed(list(reading.pairs()))}
-    return Page(url, tuple(reversed(pairs.values())), links, reading.opt_out, reading.embedded)
+    page, reading = _read(body, url, token, encoding, marks, said or Said())
+    if reading is None or not follows_links(_metas(reading.tree), token):
+        return page
+    return replace(page, links=tuple(dict.fromkeys(reading.links())))

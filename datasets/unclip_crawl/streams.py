@@ -112,7 +112,7 @@ class Resumed:
         """The body, from where reading goes on."""
         if self.body is None:
             body, size, version = self.ask(self.at)
-            if self.version and version != self.version:
+            if self.version and version and version != self.version:
                 raise Unreadable("changed", "the file changed while it was being read")
             self.body, self.size, self.version = body, size, version
         return self.body
@@ -129,7 +129,8 @@ def _transport_errors() -> tuple[type[Exception], ...]:
     import botocore.exceptions
     import urllib3.exceptions
 
-    return (OSError, urllib3.exceptions.HTTPError, botocore.exceptions.HTTPClientError, botocore.exceptions.ReadTimeoutError)
+    broken = (botocore.exceptions.HTTPClientError, botocore.exceptions.IncompleteReadError)
+    return (OSError, urllib3.exceptions.HTTPError, *broken)
 
 
 def _hop(url: str, location: str) -> str:
