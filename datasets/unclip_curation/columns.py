@@ -70,6 +70,30 @@ SEARCHED_SCHEMA = pa.schema([("key", pa.string()), ("round", pa.int32()), ("inde
 SIMILARITY_SCHEMA = pa.schema([("key", pa.string()), ("similarity", pa.float32())])
 WEIGHT_SCHEMA = pa.schema([("key", pa.string()), ("weight", pa.float32())])
 PROBE_SCHEMA = pa.schema([("key", pa.string()), ("category", pa.string()), ("probe", pa.string()), ("score", pa.float32())])
+AREA = [("x", pa.float32()), ("y", pa.float32()), ("width", pa.float32()), ("height", pa.float32())]
+FACES_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("boxes", pa.list_(pa.struct([*AREA, ("score", pa.float32())]))),
+        ("face_count", pa.int32()),
+        ("smallest_face", pa.float32()),
+        ("largest_face", pa.float32()),
+        ("smallest_face_pixels", pa.int32()),
+        ("largest_face_pixels", pa.int32()),
+        ("photo_score", pa.float32()),
+    ]
+)
+IDENTITY_SCHEMA = pa.schema([("key", pa.string()), ("identity_score", pa.float32()), ("identity", pa.string())])
+WATERMARK_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("text_share", pa.float32()),
+        ("text_boxes", pa.int32()),
+        ("text", pa.string()),
+        ("watermark", pa.string()),
+        ("watermark_score", pa.float32()),
+    ]
+)
 VERDICT_SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -77,5 +101,6 @@ VERDICT_SCHEMA = pa.schema(
         ("reasons", pa.list_(pa.string())),
         ("weight", pa.float32()),
         ("policy_version", pa.string()),
+        ("blur", pa.list_(pa.struct(AREA))),
     ]
 )

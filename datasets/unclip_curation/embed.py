@@ -4,7 +4,7 @@ Pairs are embedded in pieces, each stored as a file, so a killed run goes on whe
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pyarrow.parquet import read_table
 
+from unclip_curation.blurring import Blurs, blurred_where_asked, read_blurs
 from unclip_curation.engine import Engine, Work
 from unclip_curation.neighbours import normalised
 from unclip_curation.pictures import picture_bytes
@@ -62,11 +63,12 @@ def squares(side: int) -> Prepare:
 
 @dataclass(frozen=True)
 class Piece:
-    """Pairs of one shard that are embedded together, and the file their vectors are stored as."""
+    """Pairs of one shard that are embedded together, the file their vectors are stored as, and what is blurred before."""
 
     shard: str
     keys: tuple[str, ...]
     file: str
+    blurs: Blurs
 
 
 LoadEmbedder = Callable[[], tuple[Embedder, Prepare]]
@@ -88,12 +90,13 @@ def embed_pairs(
 
     `keys` None means what the safety stage keeps. Pictures reach the embedder as `prepare` leaves them, all of one size; None means whole
     in squares of `side` pixels. `workers` pieces are decoded and embedded side by side, in threads: more than one for an embedder that
-    keeps to one core. Pieces that an earlier run or `embed_on` left are not made again.
+    keeps to one core. Pieces that an earlier run or `embed_on` left are not made again. Where the safety stage wants faces
+    blurred they are, so a vector knows no more than what is published.
     """
     wanted = kept_keys(store, "safety") if keys is None else keys
     name = f"{embedding_folder(embedder)}/{batch}"
     inputs = {"crawl": crawl_manifest(store, batch).digest, "embedder": embedder.digest}
-    settings = {"keys": settings_digest(sorted(wanted)), "side": side}
+    settings = _settings(store, wanted, side)
     if is_done(store, f"{name}.json", inputs, settings):
         manifest = read_manifest(store, f"{name}.json")
         assert manifest is not None
@@ -127,7 +130,7 @@ def embed_on(
     embedder, prepare = load()
     wanted = kept_keys(store, "safety") if keys is None else keys
     inputs = {"crawl": crawl_manifest(store, batch).digest, "embedder": embedder.digest}
-    settings = {"keys": settings_digest(sorted(wanted)), "side": side}
+    settings = _settings(store, wanted, side)
     if not is_done(store, f"{embedding_folder(embedder)}/{batch}.json", inputs, settings):
         pieces = [piece for piece in _pieces(store, batch, embedder, wanted, side) if not store.exists(piece.file)]
         total, done = sum(len(piece.keys) for piece in pieces), 0
@@ -140,16 +143,27 @@ def _load_work(store: Store, load: LoadEmbedder) -> Work:
     return partial(_embed_piece, store, *load())
 
 
+def _blurs(store: Store, wanted: Iterable[str]) -> Blurs:
+    blurs = read_blurs(store, "safety")
+    return {key: blurs[key] for key in wanted if key in blurs}
+
+
+def _settings(store: Store, wanted: set[str], side: int) -> dict[str, Any]:
+    blurs = _blurs(store, wanted)
+    return {"keys": settings_digest(sorted(wanted)), "side": side} | ({"blurred": settings_digest(blurs)} if blurs else {})
+
+
 def _pieces(store: Store, batch: str, embedder: Embedder, wanted: set[str], side: int) -> list[Piece]:
     """All the work of a batch, done or not. A file's name holds a digest of what is in it."""
-    pieces = list[Piece]()
+    pieces, blurs = list[Piece](), _blurs(store, wanted)
     for shard in shard_names(store, f"crawl/{batch}/shard-"):
         rows = read_table(store.path(f"{shard}.parquet"), columns=["key"])["key"].to_pylist()
         keys = [key for key in rows if key in wanted]
         for start in range(0, len(keys), PIECE_SIZE):
             part = tuple(keys[start : start + PIECE_SIZE])
-            digest = settings_digest([embedder.digest, side, part])[:16]
-            pieces.append(Piece(shard, part, f"{embedding_folder(embedder)}/pieces/{batch}-{digest}.parquet"))
+            areas = {key: blurs[key] for key in part if key in blurs}
+            digest = settings_digest([embedder.digest, side, part, *([areas] if areas else [])])[:16]
+            pieces.append(Piece(shard, part, f"{embedding_folder(embedder)}/pieces/{batch}-{digest}.parquet", areas))
     return pieces
 
 
@@ -162,7 +176,7 @@ def _embed_piece(store: Store, embedder: Embedder, prepare: Prepare, piece: Piec
     """The number of pairs embedded and stored; what is there already is not made again."""
     if not store.exists(piece.file):
         schema = _schema(embedder.dim)
-        batches = _batched(read_shard(store, piece.shard, set(piece.keys)))
+        batches = _batched(blurred_where_asked(sample, piece.blurs) for sample in read_shard(store, piece.shard, set(piece.keys)))
         tables = [pa.table(_columns(samples, embedder, prepare), schema=schema) for samples in batches]
         write_parquet(store, piece.file, pa.concat_tables(tables))
     return len(piece.keys)

@@ -18,9 +18,10 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.columns import BLOCK_SCHEMA, SAFETY_SCHEMA
 from unclip_curation.engine import Engine
+from unclip_curation.faces import FACES
 from unclip_curation.hashes import MAX_RADIUS, BlockList, load_block_list, stacked, within
 from unclip_curation.pictures import picture
-from unclip_curation.scoring import Derived, Progress, Score, Scorer, each, kept_keys, required, score_batch, silent, write_features
+from unclip_curation.scoring import Derived, Progress, Score, Scorer, each, kept_keys, required, score_together, silent, write_features
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import DecodeError
 from unclip_pairs.manifest import Manifest, file_digest, is_done, read_manifest
@@ -125,9 +126,13 @@ def score_safety(
     workers: Engine | int = 2,
     progress: Progress = silent,
 ) -> Manifest:
-    """Writes `features/<batch>/blocklist.parquet` and `features/<batch>/safety.parquet` for `keys` (None: what the rule stage keeps)."""
+    """Writes `features/<batch>/{blocklist,safety,faces}.parquet` for `keys` (None: what the rule stage keeps); gives that of safety.
+
+    A picture is decoded once for the explicit-picture networks and the face detector.
+    """
     match_block_list(store, batch, blocklist)
-    return score_batch(store, batch, SAFETY, kept_keys(store, "rule") if keys is None else keys, workers, progress)
+    wanted = kept_keys(store, "rule") if keys is None else keys
+    return score_together(store, batch, [SAFETY, FACES], wanted, workers, progress)[0]
 
 
 def match_block_list(store: Store, batch: str, blocklist: str | None) -> Manifest:

@@ -4,6 +4,7 @@ import duckdb
 import pyarrow as pa
 
 from unclip_curation.groups import redundant
+from unclip_curation.identities import gallery_digest
 from unclip_curation.policy import Policy
 from unclip_curation.scoring import batches
 from unclip_curation.tables import PER_BATCH, WIDE, open_batch
@@ -23,6 +24,7 @@ def find(connection: duckdb.DuckDBPyConnection, store: Store, policy: Policy, st
     Both hold all that the stages up to `stage` object to. `UserError` when a kept pair was not measured, or a reason is not in the list.
     """
     steps = STAGES[: STAGES.index(stage) + 1]
+    relied = {*policy.settings["scorers"], *(["identities"] if gallery_digest(store) else [])}
     judge(connection, store, steps)
     connection.execute("CREATE TABLE findings (key VARCHAR, reason VARCHAR)")
     _add_taken_down(connection, store)
@@ -32,7 +34,7 @@ def find(connection: duckdb.DuckDBPyConnection, store: Store, policy: Policy, st
         else:
             # also against rows that go already: a listed picture is explicit whatever its caption
             connection.execute(f"INSERT INTO findings SELECT DISTINCT key, reason FROM {step}_findings")
-        _check_measured(connection, policy, step)
+        _check_measured(connection, relied, step)
     if "final" in steps:
         _check_probes(connection)
     _check_reasons(connection)
@@ -46,22 +48,25 @@ def _add_taken_down(connection: duckdb.DuckDBPyConnection, store: Store) -> None
 
 
 def judge(connection: duckdb.DuckDBPyConnection, store: Store, steps: tuple[str, ...] = ("rule", "safety")) -> None:
-    """Fills `judged`: key, reasons (a list without doubles) and, for every wide scorer, whether it measured the row."""
+    """Fills `judged`: key, reasons (a list without doubles), the areas to blur and, for every wide scorer, whether it measured the row."""
     lists = [step for step in steps if step in ("rule", "safety")]
     reasons = "list_distinct(rule)" if lists == ["rule"] else f"list_distinct(list_concat({', '.join(lists)}))"
     measured = ", ".join(f"{scorer}_scored" for scorer in WIDE)
     flags = ", ".join(f"{scorer}_scored BOOLEAN" for scorer in WIDE)
-    connection.execute(f"CREATE TABLE judged (key VARCHAR, reasons VARCHAR[], {flags})")
+    blur = "blur" if "safety" in lists else "NULL"
+    connection.execute(
+        f"CREATE TABLE judged (key VARCHAR, reasons VARCHAR[], blur STRUCT(x FLOAT, y FLOAT, width FLOAT, height FLOAT)[], {flags})"
+    )
     for batch in batches(store):
         open_batch(connection, store, batch)
-        connection.execute(f"INSERT INTO judged SELECT key, {reasons}, {measured} FROM row_reasons")
+        connection.execute(f"INSERT INTO judged SELECT key, {reasons}, {blur}, {measured} FROM row_reasons")
     open_batch(connection, store)
 
 
-def _check_measured(connection: duckdb.DuckDBPyConnection, policy: Policy, step: str) -> None:
+def _check_measured(connection: duckdb.DuckDBPyConnection, relied: set[str], step: str) -> None:
     """A row that a scorer of this stage did not measure must never pass."""
     for scorer, columns in PER_BATCH.items():
-        if columns.stage != step or not columns.judges_rows or scorer not in policy.settings["scorers"]:
+        if columns.stage != step or not columns.judges_rows or scorer not in relied:
             continue
         without = f"NOT {scorer}_scored" if scorer in WIDE else f"key NOT IN (SELECT key FROM {columns.table})"
         row = connection.execute(f"SELECT count(*) FROM judged WHERE {without} AND {_KEPT}").fetchone()

@@ -11,6 +11,8 @@ from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import settings_digest
 
 DEFAULT = "default"
+FACE_ACTIONS = ("drop", "blur", "keep")
+KINDS_OF_PICTURE = ("drawn", "photographed")
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,21 @@ def _same_kind(value: Any, example: Any) -> bool:
     if isinstance(example, dict):
         return isinstance(value, dict) and all(_names_a_probe(entry) for entry in value.values())
     if isinstance(example, list):
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+        fits = _is_face_rule if example and isinstance(example[0], dict) else _is_word
+        return isinstance(value, list) and all(fits(item) for item in value)
     if isinstance(example, bool) or isinstance(value, bool):
         return isinstance(example, bool) and isinstance(value, bool)
     return isinstance(value, int) or (isinstance(example, float) and isinstance(value, float))
+
+
+def _is_word(item: Any) -> bool:
+    return isinstance(item, str)
+
+
+def _is_face_rule(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not {"do"} <= set(entry) <= {"do", "picture", "host"} or entry["do"] not in FACE_ACTIONS:
+        return False
+    return entry.get("picture", KINDS_OF_PICTURE[0]) in KINDS_OF_PICTURE and isinstance(entry.get("host", ""), str)
 
 
 def _names_a_probe(entry: Any) -> bool:
@@ -104,4 +117,9 @@ def _names_a_probe(entry: Any) -> bool:
 def _kind(example: Any) -> str:
     if isinstance(example, dict):
         return "mapping of categories to {probe: 'a version', threshold: 0 to 1}; quote a version that is all digits"
+    if isinstance(example, list) and example and isinstance(example[0], dict):
+        return (
+            f"list of rules such as {{picture: photographed, host: example.org, do: blur}}; picture is {' or '.join(KINDS_OF_PICTURE)},"
+            f" do is {', '.join(FACE_ACTIONS)}, and picture and host may be left out"
+        )
     return {bool: "true or false", int: "whole number", float: "number"}.get(type(example), "list of words")

@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 from pyarrow.parquet import read_table
 
+from unclip_curation.blurring import Blurs, blurred_sample, read_blurs
 from unclip_curation.card import data_card
+from unclip_curation.columns import VERDICT_SCHEMA
 from unclip_curation.embed import column_vectors
 from unclip_curation.policy import Policy
 from unclip_curation.scoring import batches, crawl_manifest, required
@@ -23,7 +25,7 @@ from unclip_pairs.shards import EXTENSIONS, write_shard
 from unclip_pairs.store import Store
 from unclip_pairs.takedowns import read_takedowns
 
-LAYOUT = 1
+LAYOUT = 2
 SHARD_SIZE = 1_000
 SPLITS = ("train", "held_out")
 _CRAWLED = ("key", "url", "page_url", "caption", "licence", "host", "sha256", "width", "height", "shard")
@@ -31,6 +33,7 @@ PUBLISHED_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("key", "url", "page_url", "caption", "licence", "host", "sha256")]
     + [("width", pa.int32()), ("height", pa.int32()), ("weight", pa.float32()), ("similarity", pa.float32())]
     + [(name, pa.string()) for name in LABEL_SCHEMA.names[1:]]
+    + [VERDICT_SCHEMA.field("blur")]
 )
 Rows = list[dict[str, Any]]
 
@@ -94,9 +97,21 @@ def _rows(store: Store, labels: pa.Table | None, embeddings: str) -> Rows:
     missing = crawled.keys() - similar.keys()
     if missing:
         raise UserError(f"{len(missing)} kept rows have no embedding under embeddings/{embeddings}; embed the pairs again")
+    blurs = _blurs(store, set(crawled))
     unlabelled = dict.fromkeys(LABEL_SCHEMA.names[1:]) | {"split": "train"}
-    rows = [crawled[key] | unlabelled | known.get(key, {}) | {"weight": kept[key], "similarity": similar[key]} for key in sorted(crawled)]
+    rows = [
+        crawled[key] | unlabelled | known.get(key, {}) | {"weight": kept[key], "similarity": similar[key], "blur": blurs.get(key)}
+        for key in sorted(crawled)
+    ]
     return [row | {"split": "held_out" if row["split"] == "held_out" else "train"} for row in rows]
+
+
+def _blurs(store: Store, keys: set[str]) -> Blurs:
+    """What must be blurred; `UserError` when the embeddings, which follow the safety stage, were made of other pixels."""
+    asked, embedded = ({key: areas for key, areas in read_blurs(store, stage).items() if key in keys} for stage in ("final", "safety"))
+    if asked != embedded:
+        raise UserError("the safety stage blurs other faces than the final stage; decide all stages again, then embed again")
+    return asked
 
 
 def _write_split(store: Store, version: str, split: str, rows: Rows, embeddings: str) -> list[str]:
@@ -118,9 +133,10 @@ def _samples(store: Store, rows: Rows, embeddings: str) -> Iterator[dict[str, An
     for row in rows:
         image, text = vectors[row["key"]]
         description = {name: row[name] for name in PUBLISHED_SCHEMA.names}
+        stored = pictures[row["key"]]
         yield {
             "__key__": row["key"],
-            **pictures[row["key"]],
+            **(blurred_sample(stored, row["blur"]) if row["blur"] else stored),
             "txt": row["caption"].encode(),
             "json": json.dumps(description, sort_keys=True, ensure_ascii=False).encode(),
             "clip_image.npy": _npy(image),

@@ -10,17 +10,21 @@ from unclip_curation.aesthetic import AESTHETIC
 from unclip_curation.captions import CAPTION
 from unclip_curation.engine import Engine
 from unclip_curation.explicit import BLOCKLIST, SAFETY
+from unclip_curation.faces import FACES
+from unclip_curation.identities import IDENTITIES
 from unclip_curation.pictures import PICTURE
 from unclip_curation.quality import QUALITY
 from unclip_curation.scoring import Derived, Progress, Scorer, batches, kept_keys, score_together, silent
 from unclip_curation.toxicity import TOXICITY
+from unclip_curation.watermark import WATERMARK
 from unclip_curation.wording import WORDING
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
 
 SCORERS: dict[str, Scorer | Derived] = {
-    scorer.name: scorer for scorer in (PICTURE, QUALITY, CAPTION, WORDING, TOXICITY, SAFETY, BLOCKLIST, AESTHETIC)
+    scorer.name: scorer
+    for scorer in (PICTURE, QUALITY, CAPTION, WORDING, TOXICITY, SAFETY, FACES, IDENTITIES, WATERMARK, BLOCKLIST, AESTHETIC)
 }
 
 

@@ -12,6 +12,8 @@ from unclip_curation.columns import (
     BLOCK_SCHEMA,
     CANDIDATE_SCHEMA,
     CAPTION_SCHEMA,
+    FACES_SCHEMA,
+    IDENTITY_SCHEMA,
     LEAK_SCHEMA,
     PICTURE_SCHEMA,
     PROBE_SCHEMA,
@@ -20,6 +22,7 @@ from unclip_curation.columns import (
     SEARCHED_SCHEMA,
     SIMILARITY_SCHEMA,
     TOXICITY_SCHEMA,
+    WATERMARK_SCHEMA,
     WEIGHT_SCHEMA,
     WORDING_SCHEMA,
 )
@@ -52,6 +55,9 @@ PER_BATCH = {
     "wording": Columns("wording", WORDING_SCHEMA, judges_rows=True),
     "toxicity": Columns("toxicity", TOXICITY_SCHEMA, judges_rows=True),
     "safety": Columns("safety", SAFETY_SCHEMA, "safety", judges_rows=True),
+    "faces": Columns("faces", FACES_SCHEMA, "safety", judges_rows=True),
+    "identities": Columns("identities", IDENTITY_SCHEMA, "safety", judges_rows=True),
+    "watermark": Columns("watermarks", WATERMARK_SCHEMA, "safety", judges_rows=True),
     "blocklist": Columns("blocklist", BLOCK_SCHEMA, "safety"),
     "aesthetic": Columns("aesthetic", AESTHETIC_SCHEMA, "final", judges_rows=True),
 }
@@ -63,9 +69,10 @@ PER_STORE = {
     "reweighting": Columns("reweighting", WEIGHT_SCHEMA, "final"),
     "probe": Columns("probe_scores", PROBE_SCHEMA, "final"),
 }
+FACE_RULES = pa.list_(pa.struct([("picture", pa.string()), ("host", pa.string()), ("do", pa.string())]))
 NAMED_PROBES = pa.schema([("category", pa.string()), ("probe", pa.string()), ("threshold", pa.float32())])
 # the scorers whose columns stand beside the crawl's in `scored`
-WIDE = ("picture", "caption", "safety")
+WIDE = ("picture", "caption", "safety", "faces")
 
 
 def open_tables(store: Store, embeddings: str | None = None) -> duckdb.DuckDBPyConnection:
@@ -147,9 +154,10 @@ def embedding_files(store: Store, embeddings: str | None) -> list[str]:
 
 def add_policy(connection: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     """Makes the tables `policy` and `probes` and the policy's views; `UserError` when its SQL does not run."""
-    thresholds = {name: value for name, value in policy.settings.items() if name != "probes"}
+    thresholds = {name: value for name, value in policy.settings.items() if name not in ("probes", "face_rules")}
+    rules = pa.array([policy.settings["face_rules"]], FACE_RULES)
     named = [{"category": name, **probe} for name, probe in policy.settings["probes"].items()]
-    connection.register("policy_row", pa.Table.from_pylist([thresholds]))
+    connection.register("policy_row", pa.Table.from_pylist([thresholds]).append_column("face_rules", rules))
     connection.register("probe_rows", pa.Table.from_pylist(named, schema=NAMED_PROBES))
     connection.execute("CREATE TABLE policy AS SELECT * FROM policy_row; CREATE TABLE probes AS SELECT * FROM probe_rows")
     try:

@@ -6,6 +6,7 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.columns import VERDICT_SCHEMA
 from unclip_curation.findings import STAGES, find
+from unclip_curation.identities import gallery_digest, is_current
 from unclip_curation.leaks import must_be_compared
 from unclip_curation.policy import Policy
 from unclip_curation.scoring import batches, required
@@ -60,6 +61,8 @@ def _inputs(store: Store, stage: str, policy: Policy, embeddings: str | None) ->
             if scorer == "probe":
                 asked += files if policy.settings["probes"] else []
                 continue
+            if scorer == "identities":
+                _check_gallery(store, names)
             asked += [file for file in files if scorer in policy.settings["scorers"] or store.exists(f"{file}.json")]
     if stage == "final":
         must_be_compared(store)
@@ -69,6 +72,13 @@ def _inputs(store: Store, stage: str, policy: Policy, embeddings: str | None) ->
     return {name: required(store, f"{name}.json", remedy).digest for name in asked} | ({"takedowns": taken} if taken else {})
 
 
+def _check_gallery(store: Store, names: list[str]) -> None:
+    """Whoever enrolled an identity relies on it: pictures that the present gallery did not judge must not pass."""
+    behind = [batch for batch in names if not is_current(store, batch)] if gallery_digest(store) else []
+    if behind:
+        raise UserError(f"the batch {behind[0]!r} was not held against the present identities; run `unclip score identities` first")
+
+
 def _verdicts(connection: duckdb.DuckDBPyConnection, policy: Policy) -> pa.Table:
     connection.execute(
         "CREATE TABLE found AS SELECT key, list(reason) AS others FROM findings GROUP BY key;"
@@ -76,13 +86,14 @@ def _verdicts(connection: duckdb.DuckDBPyConnection, policy: Policy) -> pa.Table
     )
     table = connection.sql(
         "SELECT key, all_reasons = [] AS keep, all_reasons AS reasons,"
-        " CASE WHEN all_reasons = [] THEN coalesce(weighed.weight, policy.weight) ELSE 0 END AS weight"
-        " FROM (SELECT key, CASE WHEN others IS NULL AND len(reasons) < 2 THEN reasons"
+        " CASE WHEN all_reasons = [] THEN coalesce(weighed.weight, policy.weight) ELSE 0 END AS weight,"
+        " CASE WHEN all_reasons = [] THEN blur END AS blur"
+        " FROM (SELECT key, blur, CASE WHEN others IS NULL AND len(reasons) < 2 THEN reasons"
         "       ELSE list_sort(list_distinct(list_concat(reasons, others))) END AS all_reasons FROM judged LEFT JOIN found USING (key))"
         " LEFT JOIN weighed USING (key), policy ORDER BY key"
     ).to_arrow_table()
     version = pa.repeat(pa.scalar(policy.version), table.num_rows)
-    return table.append_column("policy_version", version).cast(VERDICT_SCHEMA)
+    return table.append_column("policy_version", version).select(VERDICT_SCHEMA.names).cast(VERDICT_SCHEMA)
 
 
 def _tally(verdicts: pa.Table) -> dict[str, int | float]:

@@ -9,7 +9,7 @@ from typing import Protocol
 SHARES = {
     "starter": 1,
     "crawl": 1,
-    "score": 4,
+    "score": 5,
     "decide": 2,
     "clip": 1,
     "embed": 2,

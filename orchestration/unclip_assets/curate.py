@@ -10,7 +10,7 @@ from unclip_assets.crawl import raw_shards
 from unclip_assets.current import point
 from unclip_assets.partitions import crawl_batches
 from unclip_assets.resources import Home
-from unclip_curation import agreement, explicit, scorers, truth, verdicts
+from unclip_curation import agreement, explicit, identities, scorers, truth, verdicts
 from unclip_curation.policy import load_policy
 
 DATA = ["team:data"]
@@ -53,6 +53,15 @@ def safety_features(context: dg.AssetExecutionContext, home: Home, acts: dg.Reso
     return previews.made(act, manifest)
 
 
+@dg.asset(group_name="score", kinds={"onnx", "parquet"}, owners=SAFETY, partitions_def=crawl_batches, deps=[safety_features])
+def face_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
+    """Faces, drawn or photographed, found while the explicit-picture networks looked; and whether they are enrolled identities."""
+    store, batch = home.store(), context.partition_key
+    with acts.act("score") as act:
+        manifest = scorers.score(store, batch, ["faces", *(["identities"] if identities.gallery_digest(store) else [])])[0]
+    return previews.made(act, manifest)
+
+
 @dg.asset(group_name="score", kinds={"numpy"}, owners=DATA, deps=[safety_features])
 def caption_agreement(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """How well each caption fits its picture, judged by a model that was fitted on other pairs."""
@@ -62,7 +71,11 @@ def caption_agreement(home: Home, acts: dg.ResourceParam[Acts]) -> dg.Materializ
 
 
 @dg.asset(
-    group_name="decide", kinds={"duckdb"}, owners=SAFETY, deps=[caption_agreement, safety_features], automation_condition=WHEN_ALL_IS_WELL
+    group_name="decide",
+    kinds={"duckdb"},
+    owners=SAFETY,
+    deps=[caption_agreement, safety_features, face_features],
+    automation_condition=WHEN_ALL_IS_WELL,
 )
 def safety_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """The broad, safe set: what the rules kept, less what is explicit or misnamed. CLIP learns from this."""

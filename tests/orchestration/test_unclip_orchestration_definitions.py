@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "lightning", "clip_retrieval", "mlflow", "onnxruntime", "faiss", "scrapy")
 STORY = [
     *("starter_site", "page_sources", "raw_shards", "picture_features", "caption_features", "rule_verdicts", "safety_features"),
+    "face_features",
     *("caption_agreement", "safety_verdicts", "clip_model", "clip_embeddings", "search_index", "duplicate_verdicts", "training_shards"),
     *("data_card", "prior_model", "decoder_model", "upsampler_256_model", "upsampler_1024_model", "judge_model", "bundle"),
     *("evaluation", "regurgitation_report", "release_candidate", "champion"),

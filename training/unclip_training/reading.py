@@ -2,12 +2,14 @@
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from unclip_curation.blurring import Blurs, blurred_where_asked, read_blurs
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import decode, fit_square, to_array
 from unclip_pairs.manifest import read_manifest, settings_digest
@@ -27,6 +29,8 @@ class PairSource:
     keys: frozenset[str] | None
     count: int
     verdicts: str | None = None
+    blurs: Blurs = field(default_factory=dict[str, Any], repr=False)
+    """The areas by key that are blurred before anything learns from them; a published set is blurred already."""
 
     @property
     def digest12(self) -> str:
@@ -79,7 +83,14 @@ def _safe_set(store: Store) -> PairSource:
     if not keys or not shards:
         raise UserError(f"the safe set of {store} is empty; crawl some pairs, or loosen the policy")
     digests = [manifest.digest for shard in shards if (manifest := read_manifest(store, f"{shard}.json"))]
-    return PairSource(settings_digest([verdict.digest, digests, sorted(keys)]), tuple(shards), keys, len(keys), verdict.digest)
+    return PairSource(
+        settings_digest([verdict.digest, digests, sorted(keys)]),
+        tuple(shards),
+        keys,
+        len(keys),
+        verdict.digest,
+        read_blurs(store, "safety"),
+    )
 
 
 def _held_out_keys(store: Store) -> set[str]:
@@ -119,4 +130,4 @@ def raw_samples(store: Store, source: PairSource) -> Iterator[dict[str, bytes | 
     for shard in source.shards:
         for sample in read_shard(store, shard):
             if source.keys is None or sample["__key__"] in source.keys:
-                yield sample
+                yield blurred_where_asked(sample, source.blurs)

@@ -9,6 +9,7 @@ import torch
 import webdataset
 from torch import Tensor
 
+from unclip_curation.blurring import blurred_where_asked
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 from unclip_training.reading import PairSource, sample_weights, unpack
@@ -86,5 +87,6 @@ def streamed(store: Store, source: PairSource, needs: Needs, encode: Encode | No
         seed=seed,
     )
     stream = stream.repeat().select(partial(_chosen, keys=source.keys)).shuffle(SHUFFLE_BUFFER, seed=seed)
+    stream = stream.map(partial(blurred_where_asked, blurs=source.blurs)) if source.blurs else stream
     stream = stream.map(partial(_row, needs=needs, encode=encode, weights=weights))
     return stream.compose(partial(batched, size=batch_size))

