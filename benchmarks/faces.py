@@ -1,7 +1,7 @@
 """Does the face scorer leave drawings alone, and what do it and the identities cost?
 
-Drawings are the emoji of the starter corpus in a home (five designs) and the cartoon folders of Debian's Tux Paint stamps; photographs are the
-photographic folders of the same stamps and some that ship with scikit-image, whose folders were looked at one by one. The stamps come through
+Drawings are the emoji of the starter corpus in a home (five designs) and the cartoon folders of Debian's Tux Paint stamps; photographs are
+the photographic folders of the same stamps, looked at one by one, and some that ship with scikit-image. The stamps come through
 `apt-get download`, scikit-image into an environment of its own; nothing of them is kept. `WEIGHTS` of the measure were fitted on the same
 kind of pictures, so half of each set, drawn by a fixed seed, is fitted anew here and the other half is judged by that fit.
 """

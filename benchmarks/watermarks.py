@@ -1,8 +1,8 @@
 """How many planted watermarks does the scorer `watermark` read, how many does it see where there are none, and what does it cost?
 
-"shutterstock", "alamy stock photo", "gettyimages" and "iStock" are drawn with Pillow on emoji of the starter corpus and on generated gradients
-with grain: solid, half transparent, or tiled and faint. Clean pictures are other emoji (letters, clocks and signs among them) and such
-gradients. A hit is a mark at the default policy's `min_watermark_score`; which agency is named does not matter.
+"shutterstock", "alamy stock photo", "gettyimages" and "iStock" are drawn with Pillow on emoji of the starter corpus and on generated
+gradients with grain: solid, half transparent, or tiled and faint. Clean pictures are other emoji (letters, clocks and signs among them) and
+such gradients. A hit is a mark at the default policy's `min_watermark_score`; which agency is named does not matter.
 """
 
 import argparse
