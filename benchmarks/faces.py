@@ -107,7 +107,7 @@ def judge_kind(sets: Pictures) -> None:
                     judged.setdefault(name + kind, []).append(measured)
     model = LogisticRegression(class_weight="balanced", C=10, max_iter=5000)
     model.fit([row for _, _, row in fitted], [photo for photo, _, _ in fitted], sample_weight=[weight for _, weight, _ in fitted])
-    print(f"weights {np.round(model.coef_[0], 2).tolist()} constant {model.intercept_[0]:.2f}")
+    print(f"weights {np.round(model.coef_[0], 2).tolist()} constant {np.ravel(model.intercept_)[0]:.2f}")
     for name, rows in judged.items():
         share = float((model.predict_proba(rows)[:, 1] >= load_policy().settings["min_photo_score"]).mean())
         print(f"figure called_photographed_{name} {share:.3f} of {len(rows)}")
