@@ -13,6 +13,7 @@ from unclip_pairs.store import Store
 
 COLOURS = ("#3b6ea8", "#c2571a", "#3f8f4f", "#8a4fa3", "#b08a1e", "#a83b4f", "#2e8c8c", "#6b6b6b")
 LEFT, RIGHT, TOP, BOTTOM = 50, 700, 20, 260
+TICKS = 4
 
 
 def page(template: str, **values: Any) -> str:
@@ -55,16 +56,30 @@ def sweep_page(field: str, present: float, steps: Sequence[Step]) -> str:
     most = max(1, *(step.kept for step in steps))
     shares = [("kept (share of the most)", [step.kept / most for step in steps])]
     curves = shares + [(f"recall of {name}", [step.recall[name] for step in steps]) for name in classes]
+    values = [step.value for step in steps]
     lines = [
-        {"name": name, "colour": COLOURS[i % len(COLOURS)], "points": _points([step.value for step in steps], heights)}
-        for i, (name, heights) in enumerate(curves)
+        {"name": name, "colour": COLOURS[i % len(COLOURS)], "points": _points(values, heights)} for i, (name, heights) in enumerate(curves)
     ]
-    return page("policy_sweep.html", title=f"Sweep of {field}", field=field, present=present, steps=steps, lines=lines, classes=classes)
+    low, high = min(values), max(values)
+    marks = [low + (high - low) * i / TICKS for i in range(TICKS + 1)]
+    return page(
+        "policy_sweep.html",
+        title=f"Sweep of {field}",
+        field=field,
+        present=f"{present:.6g}",
+        present_x=_x(values, present) if low <= present <= high else None,
+        heights=[(f"{i / TICKS:g}", BOTTOM - (BOTTOM - TOP) * i / TICKS) for i in range(TICKS + 1)],
+        ticks=[(f"{mark:.4g}", _x(values, mark)) for mark in marks],
+        steps=steps,
+        lines=lines,
+        classes=classes,
+    )
+
+
+def _x(values: Sequence[float], value: float) -> float:
+    low, width = min(values), max(max(values) - min(values), 1e-12)
+    return round(LEFT + (RIGHT - LEFT) * (value - low) / width, 1)
 
 
 def _points(values: Sequence[float], heights: Sequence[float]) -> str:
-    low, width = min(values), max(max(values) - min(values), 1e-12)
-    places = [
-        (LEFT + (RIGHT - LEFT) * (value - low) / width, BOTTOM - (BOTTOM - TOP) * h) for value, h in zip(values, heights, strict=True)
-    ]
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    return " ".join(f"{_x(values, value)},{BOTTOM - (BOTTOM - TOP) * h:.1f}" for value, h in zip(values, heights, strict=True))

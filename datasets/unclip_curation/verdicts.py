@@ -25,8 +25,8 @@ def decide(store: Store, stage: str, policy: Policy, embeddings: str | None = No
     stage relies on has not run, or not on all rows it must judge.
     """
     inputs, settings = (
-        _inputs(store, stage, policy, embeddings),
-        {"stage": stage, "policy_version": policy.version, "policy": policy.settings},
+        inputs_of(store, stage, policy, embeddings),
+        {"stage": stage, "policy_version": policy.version, "policy": policy.settings, "sql": policy.sql},
     )
     name = f"verdicts/{stage}"
     if is_done(store, f"{name}.json", inputs, settings):
@@ -39,7 +39,7 @@ def decide(store: Store, stage: str, policy: Policy, embeddings: str | None = No
 
 def decided(store: Store, stage: str, policy: Policy, embeddings: str | None = None) -> pa.Table:
     """The verdicts of a stage as a table sorted by key; nothing is written. Errors as in `decide`."""
-    _inputs(store, stage, policy, embeddings)
+    inputs_of(store, stage, policy, embeddings)
     with open_tables(store, embeddings) as connection:
         add_policy(connection, policy)
         try:
@@ -49,7 +49,7 @@ def decided(store: Store, stage: str, policy: Policy, embeddings: str | None = N
             raise UserError(f"the policy's SQL does not run ({' '.join(str(error).split())}); put it right") from error
 
 
-def _inputs(store: Store, stage: str, policy: Policy, embeddings: str | None) -> dict[str, str]:
+def inputs_of(store: Store, stage: str, policy: Policy, embeddings: str | None) -> dict[str, str]:
     """The digests of all the columns that the stage reads. A scorer that the policy names must have run: every stage fails closed."""
     if stage not in STAGES:
         raise UserError(f"the stage {stage!r} does not exist; choose one of {', '.join(STAGES)}")
@@ -77,6 +77,11 @@ def _check_gallery(store: Store, names: list[str]) -> None:
     behind = [batch for batch in names if not is_current(store, batch)] if gallery_digest(store) else []
     if behind:
         raise UserError(f"the batch {behind[0]!r} was not held against the present identities; run `unclip score identities` first")
+
+
+def embeddings_of(manifest: Manifest) -> str | None:
+    """The folder under `embeddings/` that a final stage was decided from; None when it read no similarities."""
+    return min({name.split("/")[1] for name in manifest.inputs if name.startswith("embeddings/")}, default=None)
 
 
 def _verdicts(connection: duckdb.DuckDBPyConnection, policy: Policy) -> pa.Table:

@@ -1,12 +1,15 @@
 """This file is the commands on data: the starter corpus, crawls and verdicts."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from unclip_orchestration.cli_pairs import pairs, place_of
 from unclip_orchestration.cli_policy import policy, reweight
+
+if TYPE_CHECKING:
+    from unclip_pairs.store import Store
 
 PANEL = "Data"
 starter = typer.Typer(help="The starter corpus: openly licensed pictures and a web site with planted defects.", no_args_is_help=True)
@@ -99,8 +102,9 @@ def verdicts(
     context: typer.Context,
     why: Annotated[str | None, typer.Option(help="The key of a pair: say what was measured and why it was kept or not.")] = None,
     stage: Annotated[str, typer.Option(help="rule, safety, duplicate or final.")] = "final",
+    check: Annotated[bool, typer.Option("--check", help="Make every verdict again from what its manifest names, and compare.")] = False,
 ) -> None:
-    """Count what was kept and what was not, by reason; or explain one pair with --why KEY."""
+    """Count what was kept and what was not, by reason; explain one pair with --why KEY; or prove them all with --check."""
     from unclip_curation.explain import explain
     from unclip_curation.verdicts import counts
     from unclip_pairs.store import open_store
@@ -109,5 +113,23 @@ def verdicts(
     if why is not None:
         typer.echo(explain(store, why))
         return
+    if check:
+        _prove(store, stage)
+        return
     for reason, count in sorted(counts(store, stage).items(), key=lambda item: -item[1]):
         typer.echo(f"{count:>10,}  {reason}")
+
+
+def _prove(store: "Store", stage: str) -> None:
+    """Prints whether all verdicts came out the same; exit code 1 when not."""
+    from unclip_curation.reproduction import reproduce
+
+    found = reproduce(store, stage)
+    for objection in found.objections:
+        typer.echo(objection)
+    if found.objections:
+        raise typer.Exit(1)
+    measured = ", ".join(f"{scorer} {version}" for scorer, version in found.measured.items())
+    typer.echo(
+        f"{found.rows:,} verdicts of the stage {stage} came out the same, made again by policy {found.policy_version} from {measured}"
+    )

@@ -8,6 +8,7 @@ import typer
 if TYPE_CHECKING:
     from unclip_pairs.store import Store
 
+BAR = 30  # characters of the longest bar
 policy = typer.Typer(help="What may be learned: thresholds in one file, decisions in SQL.", no_args_is_help=True)
 Stage = Annotated[str, typer.Option(help="rule, safety, duplicate or final; the later ones need scores of all rows that come in.")]
 
@@ -61,8 +62,10 @@ def sweep(
     found = policy_sweep(store, chosen, field, values, stage, _embeddings(store, stage))
     seen = list(track(found, "deciding", total=steps, console=Console(stderr=True), transient=True))
     typer.echo(f"{field:>22}  {'kept':>10}" + "".join(f"  {name:>20}" for name in telling(seen)))
+    most = max(1, *(step.kept for step in seen))
     for step in seen:
-        typer.echo(f"{step.value:>22.6g}  {step.kept:>10,}" + "".join(f"  {step.recall[name]:>20.3f}" for name in telling(seen)))
+        figures = "".join(f"  {step.recall[name]:>20.3f}" for name in telling(seen))
+        typer.echo(f"{step.value:>22.6g}  {step.kept:>10,}{figures}  {'█' * round(BAR * step.kept / most)}")
     _write(store, f"policy-sweep-{field}", sweep_page(field, chosen.settings[field], seen))
 
 
@@ -96,11 +99,11 @@ def _file(path: Path) -> Path | None:
 
 def _embeddings(store: "Store", stage: str) -> str | None:
     """The folder of embeddings that the final stage last read."""
+    from unclip_curation.verdicts import embeddings_of
     from unclip_pairs.manifest import read_manifest
 
     manifest = read_manifest(store, "verdicts/final.json") if stage == "final" else None
-    folders = {name.split("/")[1] for name in manifest.inputs if name.startswith("embeddings/")} if manifest else set[str]()
-    return min(folders, default=None)
+    return embeddings_of(manifest) if manifest else None
 
 
 def _write(store: "Store", name: str, page: str) -> None:

@@ -66,6 +66,10 @@ def embed(
     workers: Workers = None,
     engine: EngineName = None,
     ray_address: RayAddress = None,
+    precision: Annotated[
+        str,
+        typer.Option(help="The format an open_clip network multiplies in: auto (bf16 where the processor is fast at it), bf16, float32."),
+    ] = "auto",
 ) -> None:
     """Embed what the safety stage keeps by another CLIP; the vectors lie beside those the trainings use, which stay as they are."""
     from functools import partial
@@ -75,8 +79,10 @@ def embed(
     from unclip_orchestration.running import alone
     from unclip_pairs.store import open_store
     from unclip_training.open_clip_embedder import OpenClipEmbedder, load_embedder
+    from unclip_training.precision import named, resolved
 
-    store, load = open_store(context.obj.home), partial(load_embedder, clip)
+    # resolved here, so that every machine of a cluster multiplies alike
+    store, load = open_store(context.obj.home), partial(load_embedder, clip, resolved(named(precision)))
     elsewhere = _engine(context, engine, ray_address, workers) if (engine or context.obj.engine) == "ray" else None
     embedder, prepare = load()
     threads = workers or (embedder.share_cores() if isinstance(embedder, OpenClipEmbedder) else 1)

@@ -51,7 +51,8 @@ def test_a_sweep_decides_once_for_each_value(store: Store, sizes: list[str]) -> 
     steps = list(policy_sweep(store, load_policy(), "min_side", [20, 50.2, 50.4, 80]))
     assert [(step.value, step.kept) for step in steps] == [(20, 3), (50, 2), (80, 1)] and telling(steps) == []
     page = sweep_page("min_side", 24, steps)
-    assert "polyline" in page and "No planted class" in page
+    assert "polyline" in page and "No planted class" in page and "in force: 24" in page
+    assert "in force: 90" not in sweep_page("min_side", 90, steps), "a threshold outside the range is not drawn"
     with pytest.raises(UserError, match="'licences' is no number"):
         list(policy_sweep(store, load_policy(), "licences", [1]))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from pyarrow.parquet import read_table
+from pyarrow.parquet import read_table, write_table
 
 from unclip_curation import checks
 from unclip_curation.agreement import score_agreement
@@ -18,8 +18,10 @@ from unclip_curation.explain import explain
 from unclip_curation.explicit import score_safety
 from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import Policy, load_policy
+from unclip_curation.reproduction import reproduce
 from unclip_curation.verdicts import counts, decide, decided
 from unclip_pairs.errors import UserError
+from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.store import Store
 
 Rows = list[dict[str, Any]]
@@ -178,3 +180,37 @@ def test_a_scorer_that_the_policy_does_not_name_may_be_missing(store: Store, cra
     with pytest.raises(UserError, match="caption"):
         decided(store, "rule", policy)
     assert decided(store, "rule", lenient)["keep"].to_pylist() == [True] * 3
+
+
+def test_every_verdict_can_be_made_again_from_what_its_manifest_names(store: Store, crawl_batch: Any, shapes: Any, draw: Any) -> None:
+    keys = crawl_batch([*shapes(6), {"caption": "once more", "image": draw("circle", "red", 0), "url": "http://a.test/again.png"}])
+    loaded = load_policy()
+    mine = Policy(loaded.settings | {"min_side": 20}, loaded.sql + "\n-- words of my own")
+    curate(store, mine)
+    for stage in ("rule", "safety", "duplicate", "final"):
+        found = reproduce(store, stage)
+        assert found.objections == [] and found.rows == 7 and found.policy_version == mine.version
+        assert found.measured.items() >= {"picture": "1", "caption": "1"}.items()
+    path = store.path("verdicts/final.parquet")
+    manifest, rows = store.read_json("verdicts/final.json"), read_table(path)
+    forged = rows.set_column(1, "keep", [[True] * 7])
+    write_table(forged, path)
+    assert reproduce(store, "final").objections == ["verdicts/final.parquet was changed after it was written"]
+    write_manifest(store, "verdicts/final.json", make_manifest(store, "verdicts", ["verdicts/final.parquet"], **kept_of(manifest)))
+    assert reproduce(store, "final").objections == [f"1 verdicts come out otherwise, such as {keys[6]}"]
+
+
+def test_verdicts_of_columns_that_changed_are_not_proved(store: Store, crawl_batch: Any, shapes: Any) -> None:
+    crawl_batch(shapes(3))
+    rule_reasons(store)
+    crawl_batch(shapes(2), batch="b")
+    with pytest.raises(UserError, match="run the scorers"):
+        reproduce(store, "rule")
+    score_pictures(store, "b", workers=1)
+    score_captions(store, "b")
+    came = ["crawl/b/manifest", "features/b/caption", "features/b/picture"]
+    assert reproduce(store, "rule").objections == [f"{name} came since; decide the stage again" for name in came]
+
+
+def kept_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    return {name: manifest[name] for name in ("inputs", "settings", "counts")}

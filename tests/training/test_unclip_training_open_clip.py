@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from unclip_models import towers
 from unclip_pairs.errors import UserError
 from unclip_training.open_clip_embedder import OpenClipEmbedder, open_embedder
+from unclip_training.precision import bf16_is_fast, named
 
 CONFIG = {
     "embed_dim": 24,
@@ -42,7 +43,7 @@ def noise(width: int, height: int) -> Image.Image:
 def test_embeddings_are_those_of_open_clip(weights: Path) -> None:
     import open_clip
 
-    embedder = OpenClipEmbedder("tiny-for-tests", weights)
+    embedder = OpenClipEmbedder("tiny-for-tests", weights, "float32")
     network, _, preprocess = open_clip.create_model_and_transforms("tiny-for-tests", pretrained=str(weights))
     network.eval()
     images = [noise(256, 180), noise(100, 256), noise(64, 64)]
@@ -52,6 +53,17 @@ def test_embeddings_are_those_of_open_clip(weights: Path) -> None:
     assert embedder.dim == 24
     np.testing.assert_allclose(embedder.pictures(np.stack([embedder.prepare(image) for image in images])), pictures, atol=1e-5)
     np.testing.assert_allclose(embedder.captions(CAPTIONS), captions, atol=1e-5)
+
+
+def test_bf16_is_close_to_float32_and_has_a_digest_of_its_own(weights: Path) -> None:
+    exact, quick, auto = (OpenClipEmbedder("tiny-for-tests", weights, precision) for precision in ("float32", "bf16", "auto"))
+    pictures = np.stack([exact.prepare(noise(256, 180)), exact.prepare(noise(100, 256))])
+    for a, b in ((exact.pictures(pictures), quick.pictures(pictures)), (exact.captions(CAPTIONS), quick.captions(CAPTIONS))):
+        assert b.dtype == np.float32 and not np.array_equal(a, b)
+        assert (a * b).sum(axis=1).min() > 0.999 and np.linalg.norm(b, axis=1) == pytest.approx(1, abs=1e-5)
+    assert exact.digest != quick.digest and auto.digest == (quick if bf16_is_fast() else exact).digest
+    with pytest.raises(UserError, match="the precision 'fp8' does not exist; choose one of auto"):
+        named("fp8")
 
 
 def test_the_short_way_is_taken_and_an_unknown_build_goes_its_own(weights: Path) -> None:
