@@ -4,8 +4,9 @@ Both sides embed the pictures and captions of the same shards by the same networ
 from the same weights file, each in a process of its own, on all cores. No weights come from anywhere: the network is initialised at
 random with a fixed seed, which costs as much as a trained one. The peer runs at the batch size and number of readers that suit two
 cores best (its defaults are slower); its start-up (imports, loading, two warm-up batches) is left out of its time as ours is out of
-ours. The vectors are compared before a ratio is printed: the cosine of every pair of rows, and that each of our rows is nearest to its
-own among the peer's.
+ours. Ours multiplies in the format that `auto` chooses here (bf16 where the processor is fast at it; `--precision` names another), the
+peer in float32, the only one it knows on a CPU. The vectors are compared before a ratio is printed: the cosine of every pair of rows,
+and that each of our rows is nearest to its own among the peer's.
 
 `python benchmarks/embed.py` (about four minutes) needs the extra `retrieval`; `--rows 128` is a quick look; `--home` names a home whose
 first crawl batch is embedded instead of drawn pictures.
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,7 @@ from pyarrow.parquet import read_table
 from unclip_curation.embed import embed_pairs
 from unclip_pairs.store import Store
 from unclip_training.open_clip_embedder import OpenClipEmbedder
+from unclip_training.precision import Precision, resolved
 
 MODEL = "ViT-B-32"
 SHARDS = 4  # at least as many as the peer's readers
@@ -37,10 +40,11 @@ def main() -> None:
     parser.add_argument("--home", type=Path, help="a home with a finished crawl; drawn pictures otherwise")
     parser.add_argument("--batch-size", type=int, default=32, help="of the peer")
     parser.add_argument("--readers", type=int, default=2, help="of the peer: its num_prepro_workers")
+    parser.add_argument("--precision", choices=get_args(Precision), default="auto", help="of ours")
     parser.add_argument("--ours", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.ours:
-        print(json.dumps(ours(options.ours)))
+        print(json.dumps(ours(options.ours, options.precision)))
         return
     with tempfile.TemporaryDirectory() as folder:
         compare(Path(folder), options)
@@ -50,11 +54,14 @@ def compare(folder: Path, options: argparse.Namespace) -> None:
     """Runs both sides and prints what they took."""
     options.rows = write_corpus(folder, options.rows, options.home)
     write_weights(folder / "weights.safetensors")
-    answer = subprocess.run([sys.executable, __file__, "--ours", str(folder)], capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, __file__, "--ours", str(folder), "--precision", options.precision], capture_output=True, text=True, check=True
+    )
     mine = json.loads(answer.stdout.splitlines()[-1])
     began = time.perf_counter()
     theirs = peer(folder, options.batch_size, options.readers)
     whole = time.perf_counter() - began
+    print(f"ours in {resolved(options.precision)}, the peer in float32")
     print(f"cosine of our rows and the peer's: {agreement(folder):.6f} at least; each row is nearest to its own")
     print(f"figure embed_ours {options.rows / mine['seconds']:.2f} pairs/s")
     print(f"figure embed_clip_retrieval {options.rows / theirs:.2f} pairs/s")
@@ -83,10 +90,10 @@ def write_weights(path: Path) -> None:
     save_file({name: value.contiguous() for name, value in network.state_dict().items()}, str(path))
 
 
-def ours(folder: Path) -> dict[str, float]:
+def ours(folder: Path, precision: Precision) -> dict[str, float]:
     """Seconds to be ready and seconds of the stage itself, its Parquet and clip-retrieval's layout written."""
     began = time.perf_counter()
-    embedder = OpenClipEmbedder(MODEL, folder / "weights.safetensors")
+    embedder = OpenClipEmbedder(MODEL, folder / "weights.safetensors", precision)
     store, workers = Store(folder), embedder.share_cores()
     keys = set(read_table(store.path("crawl/a/rows.parquet"), columns=["key"])["key"].to_pylist())
     ready = time.perf_counter()
