@@ -142,12 +142,15 @@ def pictures(rows: int, folder: Path) -> None:
         "ours": [sys.executable, str(here / "corpus/find_copies.py")],
         "imagededup": [str(peer), str(here / "peers/dedupe_imagededup.py")],
     }
-    seconds = dict[str, float]()
+    seconds, processor = dict[str, float](), dict[str, float]()
     for side, command in sides.items():
         answer = subprocess.run([*command, str(folder)], check=True, stdout=subprocess.PIPE, text=True).stdout
-        seconds[side] = json.loads(answer.splitlines()[-1])["seconds"]
+        told = json.loads(answer.splitlines()[-1])
+        seconds[side], processor[side] = told["seconds"], told["processor"]
         print(f"figure dedupe_pictures_{side} {seconds[side]:.1f} s")
+        print(f"figure dedupe_pictures_{side}_processor {processor[side]:.1f} s")
         _tell_recall(side, folder)
+    print(f"ratio dedupe_processor_seconds {processor['imagededup'] / processor['ours']:.2f}")
     print(f"ratio dedupe_pdq_over_imagededup {seconds['imagededup'] / seconds['ours']:.2f}")
 
 
