@@ -22,7 +22,7 @@ from unclip_pairs.errors import UserError
 from unclip_pairs.schema import Context, Pair
 from unclip_pairs.store import PART_PREFIX, explained
 
-GROUP = 10_000
+GROUP = 2_000
 _TEXTS = [field.name for field in fields(Context)]
 LIST_SCHEMA = pa.schema([(name, pa.string()) for name in ("key", "url", "page_url", "caption", "licence", *_TEXTS, "archive")])
 
