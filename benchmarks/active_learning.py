@@ -1,19 +1,19 @@
 """How many labels does a probe need to find 99 % of a category, asked for by us and drawn at random?
 
-Emoji in five designs and three takes each stand for what a crawl finds: of some 3,200 pictures 4 % show a weapon, as many alcohol, as many
-bones and graves (`--pictures 15000` makes them rarer). A picture is 256 principal components, found without labels, of frozen MobileNetV2
-features, which know nothing of emoji; the corpus tells `unclip_labels` nothing but answers. Pictures are split at random: half to ask about,
-a fifth held out, the rest to judge by. So takes and designs of one concept lie on all sides, as copies and variants do on the web; how
-well a probe finds concepts that it never met is not tested.
+Emoji in five designs and three takes each stand for what a crawl finds: of some 3,200 pictures 4 % show a weapon, as many alcohol, as
+many bones and graves (`--pictures 15000` makes them rarer). A picture is 256 principal components, found without labels, of frozen
+MobileNetV2 features, which know nothing of emoji; the corpus tells `unclip_labels` nothing but answers. Pictures are split at random:
+half to ask about, a fifth held out, the rest to judge by. So takes and designs of one concept lie on all sides, as copies and variants
+do on the web; how well a probe finds concepts that it never met is not tested.
 
-Both arms begin with the same labels (10 that say yes, as seeds, and 50 that say no) and fit the same probe (`fitting.fit`). Ours asks in
-rounds by `sampling.choose`, as `unclip label next` does; the other draws at random. *Labels needed* is the number of labels learned from,
-the first ones included, at which the probe first finds at least 99 % of the category in the evaluation set while it drops at most 5 % of all
-else there. The evaluation set is fully labelled and places the bar for both, so nothing but the choice of pictures differs. Who has not
-arrived after `--most` labels counts as having needed so many, which flatters whoever is slower. A split in which all labels of the pool
-together do not reach the target says nothing of the choice of labels; it is told, and the next seed taken. Labels for the threshold itself are extra
-and the same for both: it is chosen on the held-out fifth by `thresholds.choose_threshold`; its interval, its true recall and the calibration
-are printed.
+Both arms begin with the same labels (10 that say yes, as seeds, and 50 that say no) and fit the same probe (`fitting.fit`). Ours asks
+in rounds by `sampling.choose`, as `unclip label next` does; the other draws at random. *Labels needed* is the number of labels learned
+from, the first ones included, at which the probe first finds at least 99 % of the category in the evaluation set while it drops at most
+5 % of all else there. The evaluation set is fully labelled and places the bar for both, so nothing but the choice of pictures differs.
+Who has not arrived after `--most` labels counts as having needed so many, which flatters whoever is slower. A split in which all labels
+of the pool together do not reach the target says nothing of the choice of labels; it is told, and the next seed taken. Labels for the
+threshold itself are extra and the same for both: it is chosen on the held-out fifth by `thresholds.choose_threshold`; its interval, its
+true recall and the calibration are printed.
 
     python benchmarks/active_learning.py [--seeds 5] [--most 1600] [--pictures 3000] [--folder FOLDER] [--plot FILE.png]
 """
@@ -96,7 +96,8 @@ def splits(corpus: Corpus, category: str, seeds: int) -> Iterator[Task]:
     for seed in range(seeds):
         mixed = np.random.default_rng(seed).permutation(len(vectors))
         cuts = [len(mixed) // 2, len(mixed) * 7 // 10]
-        yield Task(category, vectors, corpus.truth(category), *np.split(mixed, cuts), seed)
+        pool, held_out, judged = np.split(mixed, cuts)
+        yield Task(category, vectors, corpus.truth(category), pool, held_out, judged, seed)
 
 
 def learned(task: Task, pick: Pick, most: int) -> tuple[list[tuple[float, float]], Rows]:
@@ -141,7 +142,7 @@ def tell_threshold(task: Task, rows: Rows) -> None:
     print(
         f"{task.category}, seed {task.seed}: threshold {chosen.value:.3g} on {chosen.yes} yes and {chosen.no} no held out, recall there"
         f" {chosen.recall:.3f} (95 %: {chosen.recall_low:.3f} to {chosen.recall_high:.3f}); evaluation set: recall {hit[truth].mean():.3f},"
-        f" {hit[~truth].mean():.1%} of all else dropped; expected calibration error {measured.expected_error:.4f}, Brier {measured.brier:.4f}"
+        f" {hit[~truth].mean():.1%} of all else dropped; calibration error {measured.expected_error:.4f}, Brier {measured.brier:.4f}"
     )
     print(f"figure active_learning_calibration_error_{task.category} {measured.expected_error:.4f}")
 

@@ -27,7 +27,8 @@ def missing(names: list[str], text: str) -> list[str]:
 
 
 def test_every_reason_status_and_crawl_column_is_documented() -> None:
-    assert missing([*STATUSES, *REASONS, *CRAWL_SCHEMA.names], page("datasets/README.md") + page("docs/policy.md")) == []
+    assert missing([*STATUSES, *CRAWL_SCHEMA.names], page("datasets/README.md") + page("docs/policy.md")) == []
+    assert missing(list(REASONS), page("docs/policy.md")) == []
 
 
 def test_every_setting_of_the_policy_is_documented() -> None:

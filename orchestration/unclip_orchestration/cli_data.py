@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unclip_orchestration.cli_pairs import pairs, place_of
+from unclip_orchestration.cli_pack import pack
 from unclip_orchestration.cli_policy import policy, reweight
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(rich_help_panel=PANEL)(verdicts)
     app.add_typer(policy, name="policy", rich_help_panel=PANEL)
     app.command(rich_help_panel=PANEL)(reweight)
+    app.command(rich_help_panel=PANEL)(pack)
 
 
 @starter.command()

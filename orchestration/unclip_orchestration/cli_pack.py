@@ -5,13 +5,6 @@ from typing import Annotated
 
 import typer
 
-PANEL = "Data"
-
-
-def add_to(app: typer.Typer) -> None:
-    """The command of this file becomes one of `unclip`."""
-    app.command(rich_help_panel=PANEL)(pack)
-
 
 def pack(
     context: typer.Context,
