@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unclip_orchestration.cli_pairs import pairs, place_of
 from unclip_orchestration.cli_pack import pack
+from unclip_orchestration.cli_pairs import pairs, place_of
 from unclip_orchestration.cli_policy import policy, reweight
 
 if TYPE_CHECKING:
