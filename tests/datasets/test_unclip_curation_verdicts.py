@@ -10,13 +10,13 @@ from pyarrow.parquet import read_table, write_table
 
 from unclip_curation import checks
 from unclip_curation.agreement import score_agreement
-from unclip_curation.captions import score_captions
+from unclip_curation.captions import CAPTION, score_captions
 from unclip_curation.columns import VERDICT_SCHEMA
 from unclip_curation.differences import policy_diff
 from unclip_curation.duplicates import find_duplicates
 from unclip_curation.explain import explain
 from unclip_curation.explicit import score_safety
-from unclip_curation.pictures import score_pictures
+from unclip_curation.pictures import PICTURE, score_pictures
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.reproduction import reproduce
 from unclip_curation.verdicts import counts, decide, decided
@@ -190,7 +190,7 @@ def test_every_verdict_can_be_made_again_from_what_its_manifest_names(store: Sto
     for stage in ("rule", "safety", "duplicate", "final"):
         found = reproduce(store, stage)
         assert found.objections == [] and found.rows == 7 and found.policy_version == mine.version
-        assert found.measured.items() >= {"picture": "1", "caption": "1"}.items()
+        assert found.measured.items() >= {"picture": str(PICTURE.version), "caption": str(CAPTION.version)}.items()
     path = store.path("verdicts/final.parquet")
     manifest, rows = store.read_json("verdicts/final.json"), read_table(path)
     forged = rows.set_column(1, "keep", [[True] * 7])
