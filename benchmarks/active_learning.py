@@ -13,7 +13,8 @@ from, the first ones included, at which the probe first finds at least 99 % of t
 Who has not arrived after `--most` labels counts as having needed so many, which flatters whoever is slower. A split in which all labels
 of the pool together do not reach the target says nothing of the choice of labels; it is told, and the next seed taken. Labels for the
 threshold itself are extra and the same for both: it is chosen on the held-out fifth by `thresholds.choose_threshold`; its interval, its
-true recall and the calibration are printed.
+true recall and the calibration are printed. The last line is the ratio of the medians over all splits; the lines before it say it by
+category.
 
     python benchmarks/active_learning.py [--seeds 5] [--most 1600] [--pictures 3000] [--folder FOLDER] [--plot FILE.png]
 """
@@ -131,6 +132,11 @@ def needed(curve: list[tuple[float, float]], most: int) -> int:
     return int(curve[-1][0]) if curve[-1][1] >= TARGET else most
 
 
+def medians(pairs: list[tuple[int, int]]) -> tuple[float, float]:
+    """The median number of labels of either arm."""
+    return float(np.median([mine for mine, _ in pairs])), float(np.median([random for _, random in pairs]))
+
+
 def tell_threshold(task: Task, rows: Rows) -> None:
     """The threshold that held-out labels choose for the probe of these labels, and whether its scores are probabilities."""
     probe, held = task.probe(rows), task.truth[task.held_out]
@@ -186,12 +192,12 @@ def main() -> None:
             )
     assert all(found.values()), "in no split can the target be met"
     print(f"plots: {options.plot.parent}/{options.plot.stem}-*.png")
-    ratios = list[float]()
     for name, pairs in found.items():
-        mine, random = (float(np.median([pair[side] for pair in pairs])) for side in (0, 1))
-        ratios.append(mine / random)
+        mine, random = medians(pairs)
         print(f"figure active_learning_labels_{name} {mine:.0f} labels, at random {random:.0f}")
-    print(f"ratio active_learning_labels {max(ratios):.2f}")
+        print(f"ratio active_learning_labels_{name} {mine / random:.2f}")
+    mine, random = medians([pair for pairs in found.values() for pair in pairs])
+    print(f"ratio active_learning_labels {mine / random:.2f}")
 
 
 if __name__ == "__main__":
