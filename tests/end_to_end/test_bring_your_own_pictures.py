@@ -69,7 +69,8 @@ def test_the_commands_of_the_guide_work_as_they_stand(shell_folder: Path) -> Non
     assert "duplicate_exact" in ran.stdout, "the copy was not found"
     found = [line for line in ran.stdout.splitlines() if re.match(r"\d\.\d{3}  [0-9a-f]{20}  ", line)]
     assert len(found) == 20 and found[10].startswith("1.000"), "a picture finds itself first"
-    assert Image.open(shell_folder / "found.png").size[0] > 100
+    with Image.open(shell_folder / "found.png") as sheet:
+        assert sheet.width > 100
     (code,) = blocks("python")
     loaded = subprocess.run([sys.executable, "-c", code], cwd=shell_folder, env=environment, capture_output=True, text=True, check=False)
     assert loaded.stdout.split() == [str(PICTURES), "pairs"], loaded.stderr
