@@ -25,7 +25,7 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from unclip_curation import scorers
+from unclip_curation import scorers, scoring
 from unclip_curation.curation import curate
 from unclip_curation.embed import squares
 from unclip_curation.engine import Engine, Processes
@@ -35,6 +35,7 @@ from unclip_pairs.manifest import file_digest
 from unclip_pairs.store import Store, open_store
 
 NODES = 3
+PIECE = 16  # pictures, where a node is killed: small pieces, so that some are done and some are not
 MEMORY = 80 * 2**20
 MADE = ("features/", "embeddings/", "verdicts/")
 
@@ -180,6 +181,7 @@ def main() -> None:
             print(f"figure engines_worker_memory_1x {one:.0f} MB")
             print(f"figure engines_worker_memory_10x {ten:.0f} MB")
             print(f"ratio engines_worker_memory_10x_over_1x {ten / one:.2f}", flush=True)
+            scoring.PIECE_SIZE = PIECE
             killed, survived = list[int](), copied(folder, "survived")
             seconds = timed(survived, engine, killer(nodes, killed))
             assert killed, "the work was done before a node could be killed; take more --rows"

@@ -18,6 +18,7 @@ from unclip_pairs.errors import UserError
 
 LOCAL = "local"
 RESERVED_CPUS = 0.5
+PATIENCE_S = 30.0
 _END = object()
 
 
@@ -115,7 +116,9 @@ def _planned(load: Load, pieces: Sequence[Any], size: int, cpus: float) -> Any:
 def _before_deadline(planned: Any, deadline_s: float) -> Iterator[int]:
     """The results, as they come; `UserError` when none comes in time. Ray Data itself would wait for ever."""
     found: queue.Queue[Any] = queue.Queue()
-    threading.Thread(target=_feed, args=(planned, found), daemon=True).start()
+    before = set(threading.enumerate())
+    reader = threading.Thread(target=_feed, args=(planned, found), daemon=True)
+    reader.start()
     try:
         while (item := found.get(timeout=deadline_s)) is not _END:
             if isinstance(item, BaseException):
@@ -128,9 +131,17 @@ def _before_deadline(planned: Any, deadline_s: float) -> Iterator[int]:
             f"no piece of work ended on the Ray cluster for {deadline_s:g} s; look at `ray status`, then run the same command again"
         ) from None
     finally:
-        # Ray Data ends a run when nobody holds it any more, but the thread holds it: end it by hand, whoever gave up
-        if (executor := getattr(planned, "_current_executor", None)) is not None:
-            executor.shutdown(force=True)
+        _end_executors(before)
+        reader.join(PATIENCE_S)  # a thread that still asks Ray when the process ends would abort it
+
+
+def _end_executors(before: set[threading.Thread]) -> None:
+    """Ends what Ray Data still runs of this run, whoever gave it up. It lets go by itself only of a run that gave something and that nobody
+    holds, and has no name for the others: they are its threads that were not there before."""
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.startswith("StreamingExecutor"):
+            thread.shutdown(force=True)  # pyright: ignore[reportAttributeAccessIssue]
+            thread.join(PATIENCE_S)
 
 
 def _feed(planned: Any, found: "queue.Queue[Any]") -> None:
