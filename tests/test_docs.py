@@ -80,15 +80,15 @@ def test_every_command_of_the_readme_exists() -> None:
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", ".ci/run"])
 def test_every_make_target_that_is_named_exists(name: str) -> None:
-    targets = set(re.findall(r"^([a-z-]+):", page("Makefile"), re.M))
-    named = set(re.findall(r"\bmake ([a-z-]+)", page(name)))
+    targets = set(re.findall(r"^([a-z0-9-]+):", page("Makefile"), re.M))
+    named = set(re.findall(r"\bmake ([a-z0-9-]+)", page(name)))
     assert named
     assert named - targets == set()
 
 
 def test_every_make_target_has_a_line_in_help() -> None:
     targets = set(re.findall(r"^\.PHONY: (.*)$", page("Makefile"), re.M)[0].split())
-    helped = set(re.findall(r"^([a-z-]+):.*?## ", page("Makefile"), re.M))
+    helped = set(re.findall(r"^([a-z0-9-]+):.*?## ", page("Makefile"), re.M))
     assert targets == helped
 
 

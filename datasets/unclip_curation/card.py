@@ -7,11 +7,16 @@ from typing import Any
 
 from unclip_curation.policy import Policy
 
-_GAPS = """- The explicit-picture networks were checked for speed and false positives only, never on explicit pictures; nothing is known
+MOST_ROWS = 50
+GAPS = """- The explicit-picture networks were checked for speed and false positives only, never on explicit pictures; nothing is known
   here about what they miss. The planted stand-ins are abstract patterns found through a list of hashes: they prove that the list is
   wired in, no more.
+<<<<<<< HEAD
 - Faces are found by YuNet; those it misses are neither dropped nor blurred. What tells drawings from photographs errs too (docs/faces.md).
 - Violence and hate symbols are not filtered; watermarks only where the scorer `watermark` has run.
+=======
+- What the table of filters does not name was not filtered: a picture of that kind may be in the set.
+>>>>>>> 56595f6 (Publish with card, page, samples and Croissant, the same bytes for the same input; copy versions to a bucket, manifest last; test the store on Swift)
 - Captions are judged by page: a single wrong caption on a page of right ones stays.
 - Language is judged from three words on, with a small model that is often wrong on short texts."""
 
@@ -23,19 +28,32 @@ def data_card(
     counts: Mapping[str, int | float],
     planted: Mapping[str, Mapping[str, float | int]],
     inputs: Mapping[str, str],
+    languages: Mapping[str, int],
+    probes: Sequence[Mapping[str, Any]],
 ) -> str:
-    """The card as Markdown; the same arguments give the same text."""
+    """The card as Markdown; the same arguments give the same text.
+
+    `languages` are kept captions by likeliest language; `probes` the reports of the probes that the policy names, each with the
+    "present" threshold of the policy.
+    """
     parts = [
         f"# Dataset {version}",
         _contents(rows),
         "## Licences and attribution\n\n" + _table(("licence", "pictures"), _counted(rows, "licence", "unstated")) + _credits(rows),
         "## Sources\n\n" + _table(("host", "pictures"), _counted(rows, "host", "unknown")),
+        _spoken(languages),
         f"## Filters (policy {policy.version})\n\n{_filters(counts)}",
-        _errors(planted),
-        "## Known gaps\n\n" + _GAPS,
+        _errors(planted, probes),
+        "## Known gaps\n\n" + GAPS,
+        "## Samples\n\n![A sheet of pictures, evenly spread over the set](samples.png)",
         "## Made from\n\n" + _table(("input", "digest"), sorted(inputs.items())),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _spoken(languages: Mapping[str, int]) -> str:
+    head = "## Languages\n\nAs a small model judges each caption.\n\n"
+    return head + _table(("language", "captions"), _most(languages)) if languages else ""
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -44,7 +62,14 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _counted(rows: Sequence[Mapping[str, Any]], column: str, missing: str) -> list[tuple[str, int]]:
-    return sorted(Counter(row[column] or missing for row in rows).items(), key=lambda pair: (-pair[1], pair[0]))
+    return _most(Counter(str(row[column] or missing) for row in rows))
+
+
+def _most(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    """The most frequent first; a long tail is one row."""
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    rest = ordered[MOST_ROWS:]
+    return ordered[:MOST_ROWS] + ([(f"{len(rest)} others", sum(count for _, count in rest))] if rest else [])
 
 
 def _contents(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -74,9 +99,18 @@ def _filters(counts: Mapping[str, int | float]) -> str:
     )
 
 
-def _errors(planted: Mapping[str, Mapping[str, float | int]]) -> str:
-    """What the filters did with defects that are known because they were planted."""
+def _errors(planted: Mapping[str, Mapping[str, float | int]], probes: Sequence[Mapping[str, Any]]) -> str:
+    """What the filters did with defects that are known because they were planted, and what held-out labels say of the probes."""
     rows = [(name, m["true"], m["found"], f"{m['recall']:.3f}", f"{m['precision']:.3f}") for name, m in planted.items() if m["true"]]
-    return (
-        "## Measured error\n\nOn planted defects:\n\n" + _table(("planted", "true", "found", "recall", "precision"), rows) if rows else ""
-    )
+    parts = [f"On planted defects:\n\n{_table(('planted', 'true', 'found', 'recall', 'precision'), rows)}"] if rows else []
+    if probes:
+        head = ("category", "probe", "policy's threshold", "measured at", "held-out yes", "recall, 95 % interval", "others that go")
+        parts.append(f"Probes, on labels that they did not learn from:\n\n{_table(head, [_probe_row(probe) for probe in probes])}")
+    return "\n\n".join(["## Measured error", *(parts or ["Nothing was planted and no probe is named, so no error was measured."])])
+
+
+def _probe_row(report: Mapping[str, Any]) -> tuple[object, ...]:
+    found = report["threshold"]
+    recall = f"{found['recall']:.3f} ({found['recall_low']:.3f} to {found['recall_high']:.3f})"
+    measured, present = (f"{value:.6g}" for value in (found["value"], report["present"]))
+    return report["category"], report["version"], present, measured, found["yes"], recall, f"{found['dropped']:.1%}"

@@ -1,4 +1,4 @@
-"""This file is publication: an immutable dataset version with pictures, captions, embeddings, weights, labels and a data card."""
+"""This file is publication: an immutable dataset version with pictures, captions, embeddings, weights and labels."""
 
 import io
 import json
@@ -10,15 +10,19 @@ import numpy as np
 import pyarrow as pa
 from pyarrow.parquet import read_table
 
+<<<<<<< HEAD
 from unclip_curation.blurring import Blurs, blurred_sample, read_blurs
 from unclip_curation.card import data_card
 from unclip_curation.columns import VERDICT_SCHEMA
+=======
+from unclip_curation.description import PUBLISHED_SCHEMA, Rows, describe, fetched_until
+>>>>>>> 56595f6 (Publish with card, page, samples and Croissant, the same bytes for the same input; copy versions to a bucket, manifest last; test the store on Swift)
 from unclip_curation.embed import column_vectors
 from unclip_curation.policy import Policy
 from unclip_curation.scoring import batches, crawl_manifest, required
 from unclip_curation.tables import embedding_files
-from unclip_curation.truth import LABEL_SCHEMA, planted_report
-from unclip_curation.verdicts import counts, read_verdicts
+from unclip_curation.truth import LABEL_SCHEMA
+from unclip_curation.verdicts import read_verdicts
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, is_done, make_manifest, read_manifest, settings_digest, write_manifest
 from unclip_pairs.shards import EXTENSIONS, write_shard
@@ -28,6 +32,7 @@ from unclip_pairs.takedowns import read_takedowns
 LAYOUT = 2
 SHARD_SIZE = 1_000
 SPLITS = ("train", "held_out")
+<<<<<<< HEAD
 _CRAWLED = ("key", "url", "page_url", "caption", "licence", "host", "sha256", "width", "height", "shard")
 PUBLISHED_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("key", "url", "page_url", "caption", "licence", "host", "sha256")]
@@ -36,11 +41,14 @@ PUBLISHED_SCHEMA = pa.schema(
     + [VERDICT_SCHEMA.field("blur")]
 )
 Rows = list[dict[str, Any]]
+=======
+_CRAWLED = ("key", "url", "page_url", "caption", "licence", "host", "sha256", "width", "height", "shard", "fetched_at")
+>>>>>>> 56595f6 (Publish with card, page, samples and Croissant, the same bytes for the same input; copy versions to a bucket, manifest last; test the store on Swift)
 
 
 def publish(store: Store, policy: Policy, labels: pa.Table | None, embeddings: str) -> Manifest:
-    """Writes `datasets/<version>/`: shards `train-*` and `held_out-*` (tar, sidecar of `PUBLISHED_SCHEMA`, manifest), `card.md` and, last,
-    `manifest.json`, whose settings name the version. The same inputs give the same version and the same bytes.
+    """Writes `datasets/<version>/`: shards `train-*` and `held_out-*` (tar, sidecar of `PUBLISHED_SCHEMA`, manifest), what describes them
+    (`describe`) and, last, `manifest.json`, whose settings name the version. The same inputs give the same version and the same bytes.
 
     `labels` are rows of `LABEL_SCHEMA`; those whose split is "held_out" go to the shards of that name. `embeddings` is the folder under
     `embeddings/`. `UserError` when the final verdicts are of another policy, nothing is left to publish, or an embedding is missing.
@@ -54,9 +62,8 @@ def publish(store: Store, policy: Policy, labels: pa.Table | None, embeddings: s
     rows = _rows(store, labels, embeddings)
     files = [file for split in SPLITS for file in _write_split(store, version, split, rows, embeddings)]
     totals = {split: sum(row["split"] == split for row in rows) for split in SPLITS}
-    card = data_card(rows, version, policy, counts(store, "final"), planted_report(store, "final"), inputs)
-    store.write_bytes(f"datasets/{version}/card.md", card.encode())
-    manifest = make_manifest(store, "dataset", [*files, f"datasets/{version}/card.md"], inputs=inputs, settings=settings, counts=totals)
+    files += describe(store, version, policy, rows, inputs, files)
+    manifest = make_manifest(store, "dataset", files, inputs=inputs, settings=settings, counts=totals)
     return write_manifest(store, name, manifest)
 
 
@@ -121,7 +128,8 @@ def _write_split(store: Store, version: str, split: str, rows: Rows, embeddings:
         name = f"datasets/{version}/{split}-{number:05d}"
         if read_manifest(store, f"{name}.json") is None:
             part = mine[start : start + SHARD_SIZE]
-            write_shard(store, name, _samples(store, part, embeddings), pa.Table.from_pylist(part, schema=PUBLISHED_SCHEMA))
+            table = pa.Table.from_pylist(part, schema=PUBLISHED_SCHEMA)
+            write_shard(store, name, _samples(store, part, embeddings), table, created=fetched_until(rows))
         files += [f"{name}.{extension}" for extension in ("tar", "parquet", "json")]
     return files
 

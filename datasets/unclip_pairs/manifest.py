@@ -56,11 +56,18 @@ def make_manifest(
     inputs: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
     counts: Mapping[str, int | float] | None = None,
+    created: str | None = None,
 ) -> Manifest:
-    """A manifest of finished files of the store, with their digests taken now; it is not written yet."""
+    """A manifest of finished files of the store, with their digests taken now; it is not written yet. `created` None means now; a stated
+    time makes the same work the same bytes."""
     digests = {name: file_digest(store.path(name)) for name in files}
     return Manifest(
-        kind=kind, inputs=dict(inputs or {}), settings=dict(settings or {}), files=digests, counts=dict(counts or {}), created=now()
+        kind=kind,
+        inputs=dict(inputs or {}),
+        settings=dict(settings or {}),
+        files=digests,
+        counts=dict(counts or {}),
+        created=created or now(),
     )
 
 

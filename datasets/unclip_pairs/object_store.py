@@ -57,6 +57,11 @@ class ObjectStore(Store):
             return True
         return local.is_file() and not self._is_copy(name)
 
+    def digest(self, name: str) -> str | None:
+        """As in `Store`; for an object that states its digest without fetching it: it was compared when the object was stored."""
+        there = self.bucket.head(_key(name))
+        return there.sha256 if there is not None and there.sha256 is not None else Store.digest(self, name)
+
     def names(self, prefix: str = "") -> list[str]:
         """The sorted names of the bucket's objects that begin with `prefix`."""
         return sorted(there.name for there in self.bucket.listed(prefix))

@@ -62,8 +62,10 @@ def write_shard(
     kind: str = "shard",
     inputs: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
+    created: str | None = None,
 ) -> Manifest:
-    """Writes `name`.tar, `name`.parquet and last `name`.json; gives the manifest, whose counts are samples, rows and bytes.
+    """Writes `name`.tar, `name`.parquet and last `name`.json; gives the manifest, whose counts are samples, rows and bytes; `created` as in
+    `make_manifest`.
 
     A sample maps "__key__" to its key and each extension (`EXTENSIONS`) to bytes.
     """
@@ -72,7 +74,8 @@ def write_shard(
     write_parquet(store, f"{name}.parquet", rows)
     counts = {"samples": count, "rows": rows.num_rows, "bytes": store.path(f"{name}.tar").stat().st_size}
     files = [f"{name}.tar", f"{name}.parquet"]
-    return write_manifest(store, f"{name}.json", make_manifest(store, kind, files, inputs=inputs, settings=settings, counts=counts))
+    manifest = make_manifest(store, kind, files, inputs=inputs, settings=settings, counts=counts, created=created)
+    return write_manifest(store, f"{name}.json", manifest)
 
 
 def read_shard(store: Store, name: str, keys: Set[str] | None = None) -> Iterator[Sample]:

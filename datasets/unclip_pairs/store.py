@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import secrets
@@ -90,6 +91,14 @@ class Store:
     def exists(self, name: str) -> bool:
         """Whether a finished file (or a folder) of that name is there."""
         return self.path(name).exists()
+
+    def digest(self, name: str) -> str | None:
+        """64 hex digits: sha256 of the file's bytes, None when there is no such file."""
+        path = self.path(name)
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def remove(self, name: str) -> None:
         """Removes the file; nothing happens when there is none."""

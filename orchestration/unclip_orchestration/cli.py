@@ -12,6 +12,7 @@ import typer
 from unclip_assets.settings import default_tracking_uri, read_environment
 from unclip_orchestration import (
     cli_data,
+    cli_datasets,
     cli_duplicates,
     cli_faces,
     cli_labels,
@@ -69,7 +70,19 @@ def demo(
     run(context.obj, size, port, Console())
 
 
-for room in (cli_data, cli_duplicates, cli_scores, cli_faces, cli_labels, cli_takedown, cli_search, cli_models, cli_pictures, cli_service):
+for room in (
+    cli_data,
+    cli_datasets,
+    cli_duplicates,
+    cli_scores,
+    cli_faces,
+    cli_labels,
+    cli_takedown,
+    cli_search,
+    cli_models,
+    cli_pictures,
+    cli_service,
+):
     room.add_to(app)
 
 

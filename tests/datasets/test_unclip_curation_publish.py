@@ -3,6 +3,9 @@
 import io
 import json
 import shutil
+import subprocess
+import sys
+import sysconfig
 import tarfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -18,18 +21,22 @@ from pyarrow.parquet import read_table
 from unclip_curation import checks
 from unclip_curation.agreement import score_agreement
 from unclip_curation.captions import score_captions
+from unclip_curation.card import data_card
+from unclip_curation.card_page import card_page
+from unclip_curation.description import PUBLISHED_SCHEMA
 from unclip_curation.duplicates import find_duplicates
 from unclip_curation.embed import embed_pairs
 from unclip_curation.explicit import score_safety
 from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import Policy, load_policy
-from unclip_curation.publish import PUBLISHED_SCHEMA, publish
+from unclip_curation.publish import publish
 from unclip_curation.retrieval import Asked, ExactEngine, search
 from unclip_curation.truth import LABEL_SCHEMA, hold_out, planted_report, starter_labels
 from unclip_curation.verdicts import decide
 from unclip_curation.visibility import Visibility
 from unclip_curation.withdrawal import meant_by, remaining_files, still_published
 from unclip_pairs.errors import UserError
+from unclip_pairs.images import decode
 from unclip_pairs.shards import read_shard, write_parquet
 from unclip_pairs.store import Store, open_store
 from unclip_pairs.takedowns import read_takedowns, record
@@ -200,3 +207,93 @@ def test_a_host_stands_for_its_pairs_and_a_wrong_name_is_one_sentence(curated: t
     for kind, value in (("url", "ftp://a/b"), ("key", "zz"), ("host", "http://a.test"), ("hash", "abc")):
         with pytest.raises(UserError, match=f"--{kind}"):
             meant_by(store, kind, value)
+
+
+def test_two_homes_with_the_same_pairs_publish_the_same_bytes(curated: tuple[Store, list[str], Policy], tmp_path: Path) -> None:
+    store, keys, policy = curated
+    shutil.copytree(store.root, tmp_path / "twin")
+    first = publish(store, policy, labels_of(keys[:10]), FOLDER)
+    second = publish(open_store(tmp_path / "twin"), policy, labels_of(keys[:10]), FOLDER)
+    assert first.files == second.files and first.digest == second.digest
+    stems = sorted(name.rpartition("/")[2] for name in first.files)
+    shards = [f"{split}-00000.{kind}" for split in ("held_out", "train") for kind in ("json", "parquet", "tar")]
+    assert stems == sorted([*shards, "card.html", "card.md", "croissant.json", "rows.parquet", "samples.png"])
+
+
+def test_the_card_says_what_is_in_it_and_is_a_page_too(curated: tuple[Store, list[str], Policy]) -> None:
+    store, keys, policy = curated
+    version = publish(store, policy, labels_of(keys[:10]), FOLDER).settings["version"]
+    card = store.read_bytes(f"datasets/{version}/card.md").decode()
+    for heading in ("Licences and attribution", "Sources", "Languages", "Filters", "Measured error", "Known gaps", "Samples", "Made from"):
+        assert f"\n## {heading}" in card
+    assert "no error was measured" in card and "| a.test | 10 |" in card and "| en | " in card
+    page = store.read_bytes(f"datasets/{version}/card.html").decode()
+    assert "<td>a.test</td><td>10</td>" in page and '<img src="samples.png"' in page and "<script" not in page
+    assert "<td>&lt;b&gt; | c</td>" in card_page("x", "| a |\n| --- |\n| <b> \\| c |")
+    assert decode(store.read_bytes(f"datasets/{version}/samples.png")).width > 64
+
+
+def test_the_card_gives_a_probe_its_recall_with_its_interval() -> None:
+    found = {"value": 0.2, "recall": 0.99, "recall_low": 0.95, "recall_high": 0.999, "yes": 180, "dropped": 0.031}
+    planted = {"blank": {"true": 4, "found": 4, "recall": 1.0, "precision": 0.8}}
+    row = dict.fromkeys(PUBLISHED_SCHEMA.names) | {"split": "train", "host": "a.test"}
+    probes = [{"category": "weapons", "version": "p-1", "threshold": found, "present": 0.15}]
+    card = data_card([row], "v-1", load_policy(), {"rows": 9, "kept": 1, "blank": 4}, planted, {}, {"en": 1}, probes)
+    assert "| weapons | p-1 | 0.15 | 0.2 | 180 | 0.990 (0.950 to 0.999) | 3.1% |" in card and "| blank | 4 | 4 | 1.000 | 0.800 |" in card
+    many = [row | {"host": f"{number}.test"} for number in range(80)]
+    assert "| 30 others | 30 |" in data_card(many, "v-1", load_policy(), {"rows": 80, "kept": 80}, {}, {}, {}, [])
+
+
+CROISSANT = """
+import io, json, sys
+import mlcroissant
+described = mlcroissant.Dataset(sys.argv[1])
+issues = described.metadata.ctx.issues
+rows = {row["pairs/key"].decode(): row["pairs/caption"].decode() for row in described.records("pairs")}
+sizes = {row["images/key"].decode(): row["images/picture"].size for row in described.records("images")}
+sys.stdout.write(json.dumps([sorted(issues.errors | issues.warnings), rows, sizes]))
+"""
+
+
+def test_croissant_is_valid_and_leads_to_rows_and_pictures(curated: tuple[Store, list[str], Policy], tmp_path: Path) -> None:
+    """With MLCommons' own reader, in a process of its own: it caches under the home folder and leaves files open."""
+    pytest.importorskip("mlcroissant")
+    store, keys, policy = curated
+    version = publish(store, policy, labels_of(keys[:10]), FOLDER).settings["version"]
+    command = [sys.executable, "-W", "ignore", "-c", CROISSANT, str(store.path(f"datasets/{version}/croissant.json"))]
+    answer = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=tmp_path, env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    )
+    assert answer.returncode == 0 and "not standard" not in answer.stderr and "Could not match" not in answer.stderr, answer.stderr
+    issues, rows, sizes = json.loads(answer.stdout)
+    assert issues == [] and sorted(rows) == sorted(keys[:10]) and all(caption.startswith("drawing") for caption in rows.values())
+    assert sizes == {key: [64, 64] for key in keys[:10]}
+
+
+OUTSIDE = """
+import importlib.util, sys
+sys.path.append(sys.argv[1])
+assert importlib.util.find_spec("unclip_pairs") is None
+import numpy, webdataset
+shard = sys.argv[2]
+plain = list(webdataset.WebDataset(shard, shardshuffle=False).decode("pil"))
+assert {one["png"].size for one in plain} == {(64, 64)} and all(one["clip_image.npy"].shape == (48,) for one in plain)
+assert all(one["json"]["weight"] == 1 and one["txt"] == one["json"]["caption"] for one in plain)
+from datasets import load_dataset
+loaded = load_dataset("webdataset", data_files={"train": shard}, split="train", cache_dir=sys.argv[3])
+assert sorted(loaded["__key__"]) == sorted(one["__key__"] for one in plain)
+assert loaded[0]["png"].size == (64, 64) and loaded[0]["json"]["weight"] == 1 and loaded[0]["txt"].startswith("drawing")
+sys.stdout.write(f"{len(plain)} {len(loaded)}")
+"""
+
+
+@pytest.mark.slow
+def test_a_version_loads_outside_the_project(curated: tuple[Store, list[str], Policy], tmp_path: Path) -> None:
+    """With plain webdataset and with Hugging Face datasets, offline, in a process that does not know our packages."""
+    store, _, policy = curated
+    version = publish(store, policy, None, FOLDER).settings["version"]
+    shard = store.path(f"datasets/{version}/train-00000.tar")
+    command = [sys.executable, "-S", "-W", "ignore", "-c", OUTSIDE, sysconfig.get_paths()["purelib"], str(shard), str(tmp_path / "cache")]
+    alone = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "HF_HUB_OFFLINE": "1", "PYTHONSAFEPATH": "1"}
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=alone)
+    assert (answer.returncode, answer.stdout) == (0, "10 10"), answer.stderr

@@ -1,6 +1,10 @@
 """This file is S3 servers for the tests: moto in this process, on loopback; Swift where `make test-s3` starts it."""
 
+import json
 import os
+import socket
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,6 +17,8 @@ from numpy.typing import NDArray
 from unclip_pairs.bucket import _client
 from unclip_pairs.store import Store, open_store
 
+SWIFT_SCRIPT = Path(__file__).with_name("swift_server.py")
+SWIFT_ENVIRONMENT = Path(__file__).parents[3] / ".venv-peers/swift"
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -25,6 +31,39 @@ def moto() -> Iterator[str]:
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
+    server.stop()
+
+
+class Swift:
+    """OpenStack Swift in a process of its own, over a folder that survives it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, at the same address each time."""
+        command = [sys.executable, str(SWIFT_SCRIPT), str(SWIFT_ENVIRONMENT), str(self.folder), str(self.port)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.process.stdout is not None
+        said = json.loads(self.process.stdout.readline())
+        self.url, self.key, self.secret = str(said["url"]), str(said["key"]), str(said["secret"])
+
+    def stop(self) -> None:
+        """Ends all its servers."""
+        self.process.communicate()
+
+
+@pytest.fixture(scope="session")
+def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swift]:
+    """A running Swift: persistent, and it checks signatures."""
+    if not (SWIFT_ENVIRONMENT / "bin/swift-proxy-server").exists():
+        pytest.fail("Swift is not installed; `make test-s3` installs and starts it")
+    server = Swift(tmp_path_factory.mktemp("swift"))
+    yield server
     server.stop()
 
 
