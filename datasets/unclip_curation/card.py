@@ -11,12 +11,9 @@ MOST_ROWS = 50
 GAPS = """- The explicit-picture networks were checked for speed and false positives only, never on explicit pictures; nothing is known
   here about what they miss. The planted stand-ins are abstract patterns found through a list of hashes: they prove that the list is
   wired in, no more.
-<<<<<<< HEAD
 - Faces are found by YuNet; those it misses are neither dropped nor blurred. What tells drawings from photographs errs too (docs/faces.md).
 - Violence and hate symbols are not filtered; watermarks only where the scorer `watermark` has run.
-=======
 - What the table of filters does not name was not filtered: a picture of that kind may be in the set.
->>>>>>> 56595f6 (Publish with card, page, samples and Croissant, the same bytes for the same input; copy versions to a bucket, manifest last; test the store on Swift)
 - Captions are judged by page: a single wrong caption on a page of right ones stays.
 - Language is judged from three words on, with a small model that is often wrong on short texts."""
 

@@ -101,6 +101,7 @@ def _rows(table: str, schema: pa.Schema) -> dict[str, Any]:
     fields = [
         _field("pairs", one.name, kind(one.type), f"column {one.name}", {"fileObject": {"@id": table}, "extract": {"column": one.name}})
         for one in schema
+        if not pa.types.is_nested(one.type)
     ]
     return {"@type": "cr:RecordSet", "@id": "pairs", "name": "pairs", "key": {"@id": "pairs/key"}, "field": fields}
 

@@ -5,24 +5,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+from PIL import Image
 from pyarrow.parquet import ParquetWriter, read_table
 
 from unclip_curation.card import GAPS, data_card
 from unclip_curation.card_page import card_page
+from unclip_curation.columns import VERDICT_SCHEMA
 from unclip_curation.croissant import croissant
 from unclip_curation.policy import Policy
-from unclip_curation.samples import sheet_of
+from unclip_curation.samples import COLUMNS, spread
 from unclip_curation.scoring import batches
 from unclip_curation.truth import LABEL_SCHEMA, planted_report
 from unclip_curation.verdicts import counts
-from unclip_pairs.images import encode_png
+from unclip_pairs.images import contact_sheet, decode, encode_png
 from unclip_pairs.manifest import file_digest
+from unclip_pairs.shards import read_shard
 from unclip_pairs.store import Store
 
 PUBLISHED_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("key", "url", "page_url", "caption", "licence", "host", "sha256")]
     + [("width", pa.int32()), ("height", pa.int32()), ("weight", pa.float32()), ("similarity", pa.float32())]
     + [(name, pa.string()) for name in LABEL_SCHEMA.names[1:]]
+    + [VERDICT_SCHEMA.field("blur")]
 )
 ROWS = "rows.parquet"
 Rows = list[dict[str, Any]]
@@ -40,9 +44,7 @@ def describe(store: Store, version: str, policy: Policy, rows: Rows, inputs: Map
     _write_rows(store, f"{folder}/{ROWS}", files)
     languages, probes = _languages(store, {row["key"] for row in rows}), _probes(store, policy)
     card = data_card(rows, version, policy, counts(store, "final"), planted_report(store, "final"), inputs, languages, probes)
-    sheet = sheet_of(store, [row["key"] for row in rows])
-    assert sheet is not None, "published rows have pictures"
-    store.write_bytes(f"{folder}/samples.png", encode_png(sheet))
+    store.write_bytes(f"{folder}/samples.png", encode_png(_sheet(store, rows, files)))
     store.write_bytes(f"{folder}/card.md", card.encode())
     store.write_bytes(f"{folder}/card.html", card_page(f"Dataset {version}", card).encode())
     data = [f"{folder}/{ROWS}", *(name for name in files if name.endswith((".tar", ".parquet")))]
@@ -60,6 +62,15 @@ def _write_rows(store: Store, name: str, files: Sequence[str]) -> None:
         for file in files:
             if file.endswith(".parquet"):
                 writer.write_table(read_table(store.path(file), schema=PUBLISHED_SCHEMA))
+
+
+def _sheet(store: Store, rows: Rows, files: Sequence[str]) -> Image.Image:
+    """Some of the pictures as they are published: what is blurred in the set is blurred here."""
+    keys, images = set(spread([row["key"] for row in rows], 48)), list[Image.Image]()
+    for shard in (name.removesuffix(".tar") for name in files if name.endswith(".tar")):
+        for sample in read_shard(store, shard, keys):
+            images.append(decode(sample[next(kind for kind in ("png", "jpg", "webp") if kind in sample)]))
+    return contact_sheet([images[start : start + COLUMNS] for start in range(0, len(images), COLUMNS)], tile=96)
 
 
 def _languages(store: Store, keys: set[str]) -> dict[str, int]:

@@ -10,13 +10,8 @@ import numpy as np
 import pyarrow as pa
 from pyarrow.parquet import read_table
 
-<<<<<<< HEAD
 from unclip_curation.blurring import Blurs, blurred_sample, read_blurs
-from unclip_curation.card import data_card
-from unclip_curation.columns import VERDICT_SCHEMA
-=======
 from unclip_curation.description import PUBLISHED_SCHEMA, Rows, describe, fetched_until
->>>>>>> 56595f6 (Publish with card, page, samples and Croissant, the same bytes for the same input; copy versions to a bucket, manifest last; test the store on Swift)
 from unclip_curation.embed import column_vectors
 from unclip_curation.policy import Policy
 from unclip_curation.scoring import batches, crawl_manifest, required
@@ -32,18 +27,7 @@ from unclip_pairs.takedowns import read_takedowns
 LAYOUT = 2
 SHARD_SIZE = 1_000
 SPLITS = ("train", "held_out")
-<<<<<<< HEAD
-_CRAWLED = ("key", "url", "page_url", "caption", "licence", "host", "sha256", "width", "height", "shard")
-PUBLISHED_SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("key", "url", "page_url", "caption", "licence", "host", "sha256")]
-    + [("width", pa.int32()), ("height", pa.int32()), ("weight", pa.float32()), ("similarity", pa.float32())]
-    + [(name, pa.string()) for name in LABEL_SCHEMA.names[1:]]
-    + [VERDICT_SCHEMA.field("blur")]
-)
-Rows = list[dict[str, Any]]
-=======
 _CRAWLED = ("key", "url", "page_url", "caption", "licence", "host", "sha256", "width", "height", "shard", "fetched_at")
->>>>>>> 56595f6 (Publish with card, page, samples and Croissant, the same bytes for the same input; copy versions to a bucket, manifest last; test the store on Swift)
 
 
 def publish(store: Store, policy: Policy, labels: pa.Table | None, embeddings: str) -> Manifest:
