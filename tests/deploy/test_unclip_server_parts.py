@@ -191,7 +191,7 @@ def test_the_same_picture_and_origin_are_the_same_bytes() -> None:
 
 
 def test_settings_come_from_the_environment_with_safe_defaults() -> None:
-    assert load_settings({}) == Settings(home=Path("var"))
+    assert load_settings({}) == Settings(home=Path("var").absolute())
     assert load_settings({}).host == "127.0.0.1"
     found = load_settings({"UNCLIP_HOME": "/x", "UNCLIP_PORT": "9", "MLFLOW_TRACKING_URI": "http://m", "UNCLIP_SAFETY_POLICY": "p.yaml"})
     assert found == Settings(home=Path("/x"), port=9, tracking_uri="http://m", policy=Path("p.yaml"))
