@@ -7,9 +7,11 @@ of quality 95 into tars of 1,000 and take the SHA-256 of what came. Times are th
 Ours obeys robots.txt and tdmrep.json (two more requests to each host), opt-out headers and all bounds in every run. `polite`: the
 default pace, one request a second to a host and at most two at once, so 20 pictures and two files take a host 22 seconds at least;
 `pace off`: delay 0. The peer has no pace and asks for no robots.txt; it runs with processes_count 2 and the best of the thread counts
-given (`--threads`), each tried on a third of the list first. Its area interpolation and our averaging are the same at a half.
+given (`--threads`), each tried on a third of the list first. It unpacks all and averages areas (its default); ours unpacks a JPEG at the
+half, quarter or eighth of its size that is still large enough and resamples what is left with Lanczos.
 
-`python benchmarks/fetch.py` takes about four minutes. The peer's newest release is installed from PyPI into `.venv-peers/img2dataset`.
+`python benchmarks/fetch.py` takes about two and a half minutes. The peer's newest release is installed from PyPI into
+`.venv-peers/img2dataset`.
 """
 
 import argparse

@@ -19,6 +19,7 @@ from unclip_pairs.store import Store
 
 EXTENSIONS = ("png", "jpg", "webp", "txt", "json", "clip_image.npy", "clip_text.npy")
 ROW_GROUP = 1 << 16  # rows that a reader must hold at once
+COPY_BYTES = 1 << 20  # written at once; 16 kB at a time cost the crawl 2 % of its processor time
 Sample = dict[str, Any]
 
 
@@ -32,7 +33,7 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 def _write_tar(path: Path, samples: Iterable[Mapping[str, Any]]) -> int:
     """The number of samples written."""
     seen = set[str]()
-    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with tarfile.TarFile(path, "w", format=tarfile.USTAR_FORMAT, copybufsize=COPY_BYTES) as tar:
         for sample in samples:
             key = sample["__key__"]
             assert key and key not in seen and not set("./\\") & set(key), f"bad or repeated key {key!r}"
