@@ -9,9 +9,9 @@ from PIL import Image
 
 from unclip_curation.columns import PICTURE_SCHEMA
 from unclip_curation.engine import Engine
-from unclip_curation.hashes import GRID, pdq, pdq_turns
+from unclip_curation.hashes import GRID, HASHED_SIDE, pdq, pdq_turns
 from unclip_curation.scoring import Progress, Score, Scorer, each, score_batch, silent
-from unclip_pairs.images import DecodeError, decode, to_array
+from unclip_pairs.images import DecodeError, decode, open_header, to_array, unpack
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.shards import Sample
 from unclip_pairs.store import Store
@@ -41,9 +41,13 @@ def measure(image: Image.Image) -> dict[str, Any]:
 def fingerprint(data: bytes, pixels: bool = True) -> dict[str, Any]:
     """What tells an encoded picture apart, as `likeness.as_pictures` reads it but for its key; `DecodeError` as in `decode`.
 
-    Without `pixels` the digest of the pixels is None, which saves a fifth of the time: equal pixels have equal hashes too.
+    Without `pixels` the digest of the pixels is None, for equal pixels have equal hashes too, and a JPEG is unpacked at a half, quarter or
+    eighth of its size that leaves twice the size hashed: half the time, and hashes 3 bits away on average (16 at most of 600 drawn ones).
     """
-    image = decode(data)
+    packed = open_header(data)
+    if not pixels:
+        packed.draft("RGB", (2 * HASHED_SIDE, 2 * HASHED_SIDE))
+    image = unpack(packed)
     turns, quality = pdq_turns(image)
     return {
         "sha256": hashlib.sha256(data).hexdigest(),
@@ -98,7 +102,7 @@ def load_pictures() -> Score:
 
 PICTURE = Scorer(
     name="picture",
-    version=3,
+    version=4,
     schema=PICTURE_SCHEMA,
     load=load_pictures,
     about="emptiness (entropy, contrast, flat share), digest of the pixels, PDQ hashes in eight orientations, colour grid",

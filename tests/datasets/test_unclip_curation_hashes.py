@@ -1,13 +1,15 @@
 """This file tests perceptual hashes: the banded index finds exactly what comparing all pairs finds."""
 
+import io
 from collections.abc import Callable
 
 import numpy as np
+import pdqhash
 import pytest
 from PIL import Image
 
 from unclip_curation.hashes import BITS, TURNS, bands_for, hamming, load_block_list, pdq, pdq_turns, stacked, turned, within
-from unclip_curation.pictures import measure
+from unclip_curation.pictures import fingerprint, measure
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import to_array
 from unclip_pairs.store import Store
@@ -58,10 +60,33 @@ def test_a_turned_picture_has_the_turned_hash(draw: Callable[..., Image.Image]) 
         assert np.abs(turned(grids[0], np.array([turn])).astype(int) - grids[1]).mean() < 2
 
 
+def test_eight_orientations_from_one_transform_are_those_of_the_pdqhash_library() -> None:
+    rng, order = np.random.default_rng(0), [0, 1, 2, 3, 5, 7, 4, 6]  # where the library puts each of our orientations
+    for _ in range(50):
+        cells = rng.integers(0, 256, (int(rng.integers(3, 30)), int(rng.integers(3, 30)))).astype(np.uint8)
+        image = Image.fromarray(cells).resize((200, 150), Image.Resampling.BICUBIC)
+        thumbnail = np.asarray(image.resize((64, 64), Image.Resampling.BILINEAR))
+        theirs, quality = pdqhash.compute_dihedral(np.repeat(thumbnail[:, :, None], 3, axis=2))
+        mine, my_quality = pdq_turns(image)
+        bits = np.unpackbits(stacked([mine]), axis=1)
+        assert (bits != np.asarray(theirs)[order]).sum(axis=1).max() <= 2, "float32 of theirs, at most a bit or two beside the median"
+        assert my_quality == quality
+
+
 def test_a_copy_of_half_the_size_has_nearly_the_same_hash(draw: Callable[..., Image.Image]) -> None:
     image = draw("cross", "blue", 3, side=250)
     hashes = stacked([pdq_turns(image)[0], pdq_turns(image.resize((125, 125), Image.Resampling.LANCZOS))[0]])
     assert hamming(hashes[:1], hashes[8:9])[0] <= 8
+
+
+def test_a_jpeg_unpacked_small_has_nearly_the_same_fingerprint(draw: Callable[..., Image.Image]) -> None:
+    buffer = io.BytesIO()
+    draw("triangle", "red", 3, side=400).save(buffer, "JPEG", quality=90)
+    whole, small = (fingerprint(buffer.getvalue(), pixels=pixels) for pixels in (True, False))
+    assert whole["pixels_sha256"] is not None and small["pixels_sha256"] is None
+    assert hamming(stacked([whole["pdq_turns"]]), stacked([small["pdq_turns"]])).max() <= 16
+    grids = [np.frombuffer(one["grid"], dtype=np.uint8).astype(int) for one in (whole, small)]
+    assert np.abs(grids[0] - grids[1]).mean() < 2
 
 
 def test_an_index_of_equal_hashes_gives_all_pairs() -> None:
