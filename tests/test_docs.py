@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import dagster as dg
@@ -76,6 +77,15 @@ def test_every_command_of_the_readme_exists() -> None:
     known = set(command_names())
     assert named
     assert [words for words in named if f"unclip {words[0]}" not in known and f"unclip {words[0]} {words[1]}" not in known] == []
+
+
+def test_every_library_is_named_with_its_licence() -> None:
+    project = tomllib.loads(page("pyproject.toml"))["project"]
+    wanted = project["dependencies"] + [one for extra in project["optional-dependencies"].values() for one in extra]
+    names = {re.split(r"[^A-Za-z0-9-]", one)[0].lower() for one in wanted}
+    assert len(names) > 40
+    notices = set(re.findall(r"[a-z0-9-]+", page("THIRD_PARTY.md").lower()))
+    assert sorted(names - notices) == []
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", ".ci/run"])

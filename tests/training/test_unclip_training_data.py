@@ -2,16 +2,20 @@
 
 import contextlib
 import io
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from webdataset import WebDataset
 
+from unclip_curation.blurring import area, blurred
+from unclip_curation.pictures import picture_bytes
 from unclip_pairs.errors import UserError
+from unclip_pairs.images import decode, to_array
 from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.shards import write_parquet
 from unclip_pairs.store import Store
@@ -19,7 +23,7 @@ from unclip_training.batches import MemoryBatches, Order, Turn, columns_of
 from unclip_training.decoded import decoded_pairs, shrink
 from unclip_training.optim import Ema, Optim, make_optimizer, rate_at
 from unclip_training.precision import bf16_is_fast, chosen
-from unclip_training.reading import pairs_source, read_vector, sample_weights
+from unclip_training.reading import PairSource, pairs_source, raw_samples, read_vector, sample_weights
 from unclip_training.streaming import Needs, check_shards, streamed
 
 
@@ -33,6 +37,12 @@ def opened(stream: WebDataset) -> Generator[dict[str, Tensor]]:
     found = iter(stream)
     assert isinstance(found, Generator)
     return found
+
+
+def raw_pictures(store: Store, source: PairSource) -> Iterator[tuple[str, Image.Image]]:
+    """Each key with its picture as it leaves for a training."""
+    for sample in raw_samples(store, source):
+        yield str(sample["__key__"]), decode(picture_bytes(sample))
 
 
 def test_a_published_version_is_read_without_its_held_out_pairs(shapes: Store) -> None:
@@ -66,6 +76,25 @@ def test_the_safe_set_is_the_crawl_less_what_was_refused_and_what_is_held_out(cr
     after = pairs_source(crawled, "safe")
     assert before.count == 30 and after.count == 27 and before.digest != after.digest
     assert set(decoded_pairs(crawled, after, 32).keys).isdisjoint(held)
+
+
+def test_clip_sees_faces_of_the_safe_set_blurred(crawled: Store) -> None:
+    clear = pairs_source(crawled, "safe")
+    keys, box = sorted(clear.keys or []), {"x": 0.3, "y": 0.3, "width": 0.4, "height": 0.4}
+    asked = pa.table({"key": keys, "keep": [True] * 30, "blur": [[box], *[None] * 29]})
+    write_parquet(crawled, "verdicts/safety.parquet", asked)
+    write_manifest(crawled, "verdicts/safety.json", make_manifest(crawled, "verdicts", ["verdicts/safety.parquet"]))
+    before, after = (decoded_pairs(crawled, source, 32) for source in (clear, pairs_source(crawled, "safe")))
+    assert before.keys == after.keys
+    changed = [key for key, a, b in zip(before.keys, before.pictures, after.pictures, strict=True) if (a != b).any()]
+    assert changed == keys[:1]
+    streams = (dict(raw_pictures(crawled, source)) for source in (clear, pairs_source(crawled, "safe")))
+    a, b = (stream[keys[0]] for stream in streams)
+    left, top, right, bottom = area(box, a.size)
+    outside = np.ones((a.height, a.width), dtype=bool)
+    outside[top:bottom, left:right] = False
+    assert (to_array(a)[outside] == to_array(b)[outside]).all() and (to_array(a) != to_array(b)).any()
+    assert (to_array(b) == to_array(blurred(a, [box]))).all()
 
 
 def test_a_new_verdict_is_a_new_source(crawled: Store) -> None:
