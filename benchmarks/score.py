@@ -6,8 +6,9 @@ would measure nothing. Then all of them run over a fresh copy of the corpus in o
 of pictures. There is no peer: no other project measures all of this.
 
 `python benchmarks/score.py` draws its pictures; `--home var` takes those of a home's first crawl batch (the starter corpus after `make
-demo`), with what the rule stage needs. `--rows 64` is a quick look, `--only quality caption` times some. A scorer that cannot run here
-says why and is left out.
+demo`), with what the rule stage needs. An identity and an aesthetic probe are brought by `corpus/stand_ins.py`; drawn pictures show no
+faces, so `identities` tells what looking for them costs, and `faces.py` what comparing one costs. `--rows 64` is a quick look, `--only
+quality caption` times some. A scorer that cannot run here says why and is left out.
 """
 
 import argparse
@@ -26,7 +27,11 @@ from unclip_curation.scoring import Derived, Scorer, score_together
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 
+sys.path.insert(0, str(Path(__file__).parent / "corpus"))
+import stand_ins  # pyright: ignore[reportMissingImports]  # found beside this script
+
 CAPTIONS = 20_000
+BROUGHT = ("identities", "aesthetic")  # they need what an operator brings
 
 
 def main() -> None:
@@ -41,7 +46,7 @@ def main() -> None:
         one, two = Path(folder, "each"), Path(folder, "together")
         rows = write_corpus(one, options.rows, options.home)
         write_corpus(two, options.rows, options.home)
-        ran = time_each(Store(one), chosen, rows, options.workers)
+        ran = time_each(Store(one), chosen, rows, options.workers, Path(folder, "identities.key"))
         time_together(Store(two), ran, rows, options.workers)
 
 
@@ -52,12 +57,14 @@ def write_corpus(folder: Path, rows: int, home: Path | None) -> int:
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
-def time_each(store: Store, chosen: Sequence[Scorer | Derived], rows: int, workers: int) -> list[Scorer]:
+def time_each(store: Store, chosen: Sequence[Scorer | Derived], rows: int, workers: int, key_file: Path) -> list[Scorer]:
     """Prints a figure per scorer; gives those that could run over pictures or captions."""
     ran: list[Scorer] = []
     chosen = sorted(chosen, key=lambda scorer: isinstance(scorer, Derived))  # they read what the others wrote
     for scorer in chosen:
         try:
+            if scorer.name in BROUGHT and not store.exists("verdicts/rule.json"):
+                stand_ins.bring(store, key_file)
             if isinstance(scorer, Scorer) and scorer.reads == "caption":
                 print(f"figure score_{scorer.name} {caption_rate(store, scorer):.0f} captions/s/core", flush=True)
             else:

@@ -27,6 +27,7 @@ import reference_pairs  # noqa: E402  # pyright: ignore[reportMissingImports]
 Pairs = set[tuple[str, str, str]]
 SDISTS = ("pywb==2.10.0", "Warcat==2.2.5")
 EXTRACT = "import sys; from unclip_crawl.extract import extract; extract(sys.argv[2:], sys.argv[1])"
+PEAK = "\nprint(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
 WARCIO = (
     "import sys; sys.path.insert(0, sys.argv[1]); import reference_pairs; from warcio.archiveiterator import ArchiveIterator\n"
     "for record in ArchiveIterator(open(sys.argv[2], 'rb')):\n"
@@ -35,13 +36,15 @@ WARCIO = (
 
 
 def run(*command: str) -> tuple[float, float]:
-    """CPU seconds and peak megabytes of a process of its own."""
-    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", *command])
+    """CPU seconds and peak megabytes of a process of its own. (`ru_maxrss` would count what this one held when it started the other.)"""
+    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", command[0] + PEAK, *command[1:]], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    told = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{command[0]} ended with {process.returncode}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return usage.ru_utime + usage.ru_stime, float(told.splitlines()[-1]) / 1024
 
 
 def extracted(out: Path, *files: Path) -> Pairs:
