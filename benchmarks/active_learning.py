@@ -20,13 +20,13 @@ category.
 """
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from active_learning_corpus import CATEGORIES, Corpus, build
 from numpy.typing import NDArray
 
 from unclip_curation.neighbours import normalised
@@ -35,6 +35,9 @@ from unclip_labels.charts import curves_chart, reliability_chart
 from unclip_labels.fitting import calibrate, cross_calibrated, fit
 from unclip_labels.sampling import choose
 from unclip_labels.thresholds import choose_threshold, reliability
+
+sys.path.insert(0, str(Path(__file__).parent / "corpus"))
+from categories import CATEGORIES, Corpus, build  # pyright: ignore[reportMissingImports]  # found beside this script
 
 ROUND, SEEDS_YES, SEEDS_NO = 42, 10, 50  # a round of 60 keeps 42 to learn from
 TARGET, DROPPED = 0.99, 0.05

@@ -7,15 +7,19 @@ such gradients. A hit is a mark at the default policy's `min_watermark_score`; w
 
 import argparse
 import random
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from unclip_crawl.starter import FULL, build_starter
 from unclip_curation.policy import load_policy
 from unclip_curation.watermark import load_watermark
 from unclip_pairs.images import decode, encode_png
+from unclip_pairs.store import Store
 
 TEXTS = ("shutterstock", "alamy stock photo", "gettyimages", "iStock")
 ALPHA = {"solid": 255, "half": 128, "tiled": 110}
@@ -24,13 +28,20 @@ SIDE = 256
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--home", type=Path, required=True, help="a home with the starter corpus (unclip starter build)")
+    parser.add_argument("--home", type=Path, help="a home with the starter corpus; built anew when left out (under a minute)")
     parser.add_argument("--count", type=int, default=60, help="marked pictures of each kind, and twice as many clean ones")
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if options.home is None:
+            build_starter(Store(Path(folder)), FULL)
+        read(sorted(((options.home or Path(folder)) / "starter/site/pictures/256").glob("*/*")), options.count)
+
+
+def read(paths: Sequence[Path], count: int) -> None:
+    """Marks so many of the pictures of each kind, reads them and prints the figures."""
     rng, score, least = random.Random(0), load_watermark(), float(load_policy().settings["min_watermark_score"])
-    paths = sorted((options.home / "starter/site/pictures/256").glob("*/*"))
-    pool = [ground(rng, path) for path in rng.sample(paths, 5 * options.count)]
-    sets = {kind: [marked(pool.pop(), kind, rng) for _ in range(options.count)] for kind in ALPHA} | {"clean": pool}
+    pool = [ground(rng, path) for path in rng.sample(paths, 5 * count)]
+    sets = {kind: [marked(pool.pop(), kind, rng) for _ in range(count)] for kind in ALPHA} | {"clean": pool}
     hits, began = dict[str, int](), time.perf_counter()
     shares = list[float]()
     for kind, pictures in sets.items():
@@ -42,7 +53,7 @@ def main() -> None:
     found = sum(hits[kind] for kind in ALPHA)
     print(f"figure watermark_cost {1000 * (time.perf_counter() - began) / total:.0f} ms/picture/core")
     print(f"figure clean_with_text_over_0.1 {float((np.array(shares) > 0.1).mean()):.3f} share")
-    print(f"ratio watermark_recall {found / (3 * options.count):.3f}")
+    print(f"ratio watermark_recall {found / (3 * count):.3f}")
     print(f"ratio watermark_precision {found / max(1, found + hits['clean']):.3f}")
 
 

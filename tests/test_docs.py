@@ -79,6 +79,13 @@ def test_every_command_of_the_readme_exists() -> None:
     assert [words for words in named if f"unclip {words[0]}" not in known and f"unclip {words[0]} {words[1]}" not in known] == []
 
 
+def test_every_benchmark_has_one_row_with_its_last_result() -> None:
+    scripts = sorted(path.name for path in (ROOT / "benchmarks").glob("*.py"))
+    rows = [line.split("|") for line in page("benchmarks/README.md").splitlines() if line.startswith("| `")]
+    assert len(scripts) > 10 and sorted(row[1].strip(" `") for row in rows) == scripts
+    assert [row[1] for row in rows if not re.match(r" 20\d\d-\d\d-\d\d\b", row[3])] == [], "when it was measured"
+
+
 def test_every_library_is_named_with_its_licence() -> None:
     project = tomllib.loads(page("pyproject.toml"))["project"]
     wanted = project["dependencies"] + [one for extra in project["optional-dependencies"].values() for one in extra]
