@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from unclip_pairs.store import Store
 
 Rows = Callable[..., list[Any]]
 Draw = Callable[..., Image.Image]
+needs_model = pytest.mark.skipif(find_spec("profanity_check") is None, reason="the extra toxicity is not installed")
 
 
 def grainy(side: int = 256) -> Image.Image:
@@ -89,8 +91,8 @@ def test_words_that_only_repeat_are_counted() -> None:
     assert repeated_share("bye bye bye") == 0
 
 
+@needs_model
 def test_toxic_words_stand_above_plain_ones() -> None:
-    pytest.importorskip("joblib")
     score = toxicity.load_toxicity()
     words = ["you are a stupid idiot", "a flat drawing of a grinning face", "a red double-decker bus in the rain"]
     rows = score([{"__key__": str(i), "txt": text.encode()} for i, text in enumerate(words)])
@@ -99,6 +101,7 @@ def test_toxic_words_stand_above_plain_ones() -> None:
     assert list(score([])) == []
 
 
+@needs_model
 def test_a_model_file_that_is_not_the_known_one_is_not_opened() -> None:
     with pytest.raises(UserError, match="not the file this version knows"):
         toxicity.known_file(toxicity.MODEL[0], "0" * 64)
