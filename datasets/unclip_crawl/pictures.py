@@ -90,14 +90,16 @@ def _prepared(data: bytes, bounds: Bounds, hash_list: HashList | None) -> Prepar
 def _small(packed: Image.Image, size: int, hash_list: HashList | None) -> tuple[Image.Image, bool]:
     """The picture within `size`, and whether EXIF turned it on its side; an upright JPEG is unpacked small if no list must see it."""
     before, part = packed.size, None
+    wanted = _within(before, size)
     if hash_list is None and packed.getexif().get(ExifTags.Base.Orientation, UPRIGHT) == UPRIGHT:
-        drafted = packed.draft("RGB", _within((before[0], before[1]), size))
+        drafted = packed.draft("RGB", wanted)
         part = drafted[1] if drafted is not None else None
     image = unpack(packed)
     if hash_list is not None and hash_list.lists_picture(image):
         raise DecodeError("listed_hash", LISTED)
     is_turned = before[0] != before[1] and image.size == before[::-1]
-    wanted = _within((before[1], before[0]) if is_turned else (before[0], before[1]), size)
+    if is_turned:
+        wanted = wanted[1], wanted[0]
     if image.size != wanted:
         image = image.resize(wanted, Image.Resampling.LANCZOS, box=part, reducing_gap=REDUCING_GAP)
     return image, is_turned
