@@ -19,9 +19,9 @@ import numpy as np
 from pyarrow.parquet import read_table
 
 from unclip_assets.current import present
-from unclip_crawl.fetch import crawl
-from unclip_crawl.orders import CrawlSettings
+from unclip_crawl.crawl import crawl
 from unclip_crawl.planted_web import PlantedWeb
+from unclip_crawl.settings import CrawlSettings
 from unclip_curation.checks import published
 from unclip_curation.policy import load_policy
 from unclip_curation.publish import publish

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
-from unclip_crawl.fetch import crawl
-from unclip_crawl.orders import CrawlSettings
+from unclip_crawl.crawl import crawl
+from unclip_crawl.settings import CrawlSettings
 from unclip_curation import embed, explicit, scorers, scoring
 from unclip_curation.agreement import score_agreement
 from unclip_curation.duplicates import find_duplicates

@@ -12,7 +12,7 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
-from unclip_crawl.orders import CrawlSettings, settings_from_json
+from unclip_crawl.settings import CrawlSettings, settings_from_json
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import open_store
 

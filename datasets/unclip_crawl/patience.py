@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from unclip_crawl.orders import CrawlSettings
+from unclip_crawl.settings import CrawlSettings
 
 BUSY = (429, 503)
 LONGEST_WAIT_S = 120.0

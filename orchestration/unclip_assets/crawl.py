@@ -10,7 +10,7 @@ from unclip_assets.acts import Acts
 from unclip_assets.partitions import crawl_batches
 from unclip_assets.resources import Home
 from unclip_crawl import fetch, starter
-from unclip_crawl.orders import PLACES
+from unclip_crawl.settings import PLACES
 from unclip_pairs.shards import shard_names
 
 OWNERS = ["team:data"]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from unclip_crawl.orders import PLACES, CrawlSettings
+from unclip_crawl.settings import PLACES, CrawlSettings
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 

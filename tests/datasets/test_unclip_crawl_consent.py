@@ -14,7 +14,7 @@ from unclip_crawl.consent import (
     read_robots,
     user_agent_header,
 )
-from unclip_crawl.orders import CrawlSettings
+from unclip_crawl.settings import CrawlSettings
 from unclip_pairs.errors import UserError
 
 TOKEN = "unclip-crawler"

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pyarrow.parquet import write_table
 
-from unclip_crawl.orders import CrawlSettings, settings_from_json
+from unclip_crawl.settings import CrawlSettings, settings_from_json
 from unclip_crawl.sources import pairs_from_folder, pairs_from_list
 from unclip_pairs.errors import UserError
 

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IAddress, IHostnameResolver, IHostResolu
 from zope.interface import implementer
 
 from unclip_crawl.addresses import why_refused
-from unclip_crawl.orders import CrawlSettings
+from unclip_crawl.settings import CrawlSettings
 
 # why the last look-up of a name was refused, by name; bounded, for it only explains a failure that has just happened
 refusals: dict[str, str] = {}

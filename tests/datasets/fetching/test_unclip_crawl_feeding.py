@@ -13,8 +13,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 from pyarrow.parquet import read_table, write_table
 
-from unclip_crawl.fetch import crawl
-from unclip_crawl.orders import CrawlSettings
+from unclip_crawl.crawl import crawl
+from unclip_crawl.settings import CrawlSettings
 from unclip_pairs.store import Store, open_store
 from unclip_pairs.takedowns import Takedown, record
 

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from pyarrow.parquet import read_table
 
-from unclip_crawl.fetch import crawl
-from unclip_crawl.orders import CrawlSettings
+from unclip_crawl.crawl import crawl
+from unclip_crawl.settings import CrawlSettings
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.shards import read_shard

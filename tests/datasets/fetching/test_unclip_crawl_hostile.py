@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pyarrow.parquet import read_table
 
-from unclip_crawl.orders import CrawlSettings
+from unclip_crawl.settings import CrawlSettings
 from unclip_pairs.errors import UserError
 
 SITE = Path(__file__).parents[3] / "benchmarks/sites/hostile_web.py"

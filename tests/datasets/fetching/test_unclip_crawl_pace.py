@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pyarrow.parquet import read_table
 
-from unclip_crawl.fetch import crawl
-from unclip_crawl.orders import CrawlSettings
+from unclip_crawl.crawl import crawl
 from unclip_crawl.patience import Patience
+from unclip_crawl.settings import CrawlSettings
 from unclip_pairs.store import open_store
 
 Answer = tuple[int, dict[str, str], bytes]

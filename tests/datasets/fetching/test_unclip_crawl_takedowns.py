@@ -8,8 +8,8 @@ from typing import Any
 from PIL import Image
 from pyarrow.parquet import read_table
 
-from unclip_crawl.fetch import crawl
-from unclip_crawl.orders import CrawlSettings
+from unclip_crawl.crawl import crawl
+from unclip_crawl.settings import CrawlSettings
 from unclip_curation.withdrawal import meant_by
 from unclip_pairs.store import open_store
 from unclip_pairs.takedowns import record

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unclip_crawl.fetch import crawl
-from unclip_crawl.orders import CrawlSettings
+from unclip_crawl.crawl import crawl
+from unclip_crawl.settings import CrawlSettings
 from unclip_curation.agreement import score_agreement
 from unclip_curation.duplicates import find_duplicates
 from unclip_curation.embed import embed_pairs

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from unclip_crawl.orders import CrawlSettings, check_sources, source_digests
+from unclip_crawl.settings import CrawlSettings, check_sources, source_digests
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, is_done, read_manifest
 from unclip_pairs.store import Store
