@@ -26,7 +26,7 @@ import reference_pairs  # noqa: E402  # pyright: ignore[reportMissingImports]
 
 Pairs = set[tuple[str, str, str]]
 SDISTS = ("pywb==2.10.0", "Warcat==2.2.5")
-EXTRACT = "import sys; from unclip_crawl.extract import extract; extract(sys.argv[2:], sys.argv[1])"
+EXTRACT = "import sys; from unclip_crawl.archives.extract import extract; extract(sys.argv[2:], sys.argv[1])"
 PEAK = "\nprint(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
 WARCIO = (
     "import sys; sys.path.insert(0, sys.argv[1]); import reference_pairs; from warcio.archiveiterator import ArchiveIterator\n"

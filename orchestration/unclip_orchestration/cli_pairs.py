@@ -38,7 +38,7 @@ def extract(
 
     Example: `unclip pairs extract CC-MAIN-20260101-00000.warc.wat.gz -o pairs.parquet`
     """
-    from unclip_crawl.extract import extract as extracted
+    from unclip_crawl.archives.extract import extract as extracted
     from unclip_crawl.streams import Access
 
     access = Access(user_agent=user_agent, s3_endpoint=s3_endpoint)

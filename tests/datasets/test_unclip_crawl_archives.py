@@ -12,9 +12,9 @@ import pytest
 from fastwarc.stream_io import BrotliWriter
 from pyarrow.parquet import read_table
 
-from unclip_crawl.archives import Tally, pages_of
+from unclip_crawl.archives.extract import extract
+from unclip_crawl.archives.read import Tally, pages_of
 from unclip_crawl.charsets import encoding_of, text_of
-from unclip_crawl.extract import extract
 from unclip_crawl.sources import pairs_from_list
 from unclip_crawl.streams import Source
 from unclip_pairs.errors import UserError

@@ -16,7 +16,7 @@ from scrapy import Request
 from scrapy.http import Response
 
 from unclip_crawl.addresses import site_of
-from unclip_crawl.archives import Tally, pages_of
+from unclip_crawl.archives.read import Tally, pages_of
 from unclip_crawl.journal import MAP
 from unclip_crawl.packed import Packed, Shard
 from unclip_crawl.rows import DETAIL_LENGTH

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
-from unclip_crawl.archives import Tally, pages_of
+from unclip_crawl.archives.read import Tally, pages_of
 from unclip_crawl.consent import MARKS
 from unclip_crawl.progress import Progress, no_progress
 from unclip_crawl.streams import Access, Unreadable, is_remote, opened

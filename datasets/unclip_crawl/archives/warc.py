@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from unclip_crawl.bodies import MAX_BODY
-from unclip_crawl.compression import Plain
+from unclip_crawl.archives.compression import Plain
+from unclip_crawl.archives.content_coding import MAX_BODY
+from unclip_crawl.archives.rewind import START, Tape
 from unclip_crawl.streams import Readable
-from unclip_crawl.tape import START, Tape
 
 _DAMAGE = (("gzip", "damaged_gzip"), ("header", "damaged_header"))
 
