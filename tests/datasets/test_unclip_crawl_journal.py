@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from unclip_crawl.journal import Commit, open_journal
+from unclip_crawl.journal.journal import Commit, open_journal
 from unclip_pairs.shards import read_shard, shard_names
 from unclip_pairs.store import Store
 

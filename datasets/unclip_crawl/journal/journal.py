@@ -16,9 +16,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow.parquet import read_table
 
+from unclip_crawl.journal.rows import Row, is_transient, page_of, page_record, pair_of, stored_row
 from unclip_crawl.pages import Page
 from unclip_crawl.pictures import Prepared
-from unclip_crawl.rows import Row, is_transient, page_of, page_record, pair_of, stored_row
 from unclip_pairs.manifest import Manifest, make_manifest, write_manifest
 from unclip_pairs.schema import CRAWL_SCHEMA, Pair
 from unclip_pairs.shards import Sample, read_shard, shard_names, write_parquet, write_shard
