@@ -14,7 +14,7 @@ from pyarrow.parquet import read_table
 
 from unclip_crawl.archives.extract import extract
 from unclip_crawl.archives.read import Tally, pages_of
-from unclip_crawl.charsets import encoding_of, text_of
+from unclip_crawl.pages.charsets import encoding_of, text_of
 from unclip_crawl.sources import pairs_from_list
 from unclip_crawl.streams import Source
 from unclip_pairs.errors import UserError

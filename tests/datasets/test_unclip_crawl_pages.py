@@ -3,7 +3,7 @@
 import pytest
 
 from unclip_crawl.licences import licence_name
-from unclip_crawl.pages import read_page
+from unclip_crawl.pages.html import read_page
 
 URL = "http://h.example/dir/page.html"
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from unclip_crawl.archives.content_coding import plain_body
 from unclip_crawl.archives.warc import Archive, Record
 from unclip_crawl.archives.wat import read_metadata
-from unclip_crawl.charsets import encoding_of
 from unclip_crawl.consent import MARKS, opt_out_in_headers, product_token
 from unclip_crawl.languages import tag_of
-from unclip_crawl.pages import Page, Said, read_pairs
+from unclip_crawl.pages.charsets import encoding_of
+from unclip_crawl.pages.html import Page, Said, read_pairs
 from unclip_crawl.streams import Source
 
 SNIFFED = 512

@@ -10,7 +10,7 @@ from typing import Any
 from unclip_crawl.consent import MARKS, opt_out_in_headers, opt_out_in_meta
 from unclip_crawl.languages import tag_of
 from unclip_crawl.licences import is_creative_commons, licence_name
-from unclip_crawl.pages import CAPTION_LENGTH, NOT_FETCHED, Page, joined, largest_of
+from unclip_crawl.pages.html import CAPTION_LENGTH, NOT_FETCHED, Page, joined, largest_of
 from unclip_pairs.schema import Context, Pair, make_pair
 
 Json = Mapping[str, Any]

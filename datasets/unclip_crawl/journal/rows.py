@@ -4,7 +4,7 @@ from dataclasses import astuple, replace
 from typing import Any
 
 from unclip_crawl.addresses import host_of
-from unclip_crawl.pages import Page
+from unclip_crawl.pages.html import Page
 from unclip_crawl.patience import FOR_NOW
 from unclip_crawl.pictures import Prepared
 from unclip_pairs.manifest import now

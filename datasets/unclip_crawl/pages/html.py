@@ -7,11 +7,11 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 
 import lxml.etree
 
-from unclip_crawl.charsets import text_of
 from unclip_crawl.consent import MARKS, follows_links, opt_out_in_meta
 from unclip_crawl.languages import detected, tag_of
 from unclip_crawl.licences import figure_licence, page_licence
-from unclip_crawl.surroundings import Surroundings
+from unclip_crawl.pages.charsets import text_of
+from unclip_crawl.pages.context import Surroundings
 from unclip_pairs.schema import Context, Pair, make_pair
 
 # what scripts load later comes first: beside it, src is a stand-in
