@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from unclip_crawl.packed import Shard
-from unclip_crawl.rights import Rights, read_rights
+from unclip_crawl.pictures.rights import Rights, read_rights
 from unclip_crawl.sitemaps import MAX_BYTES, MAX_ENTRIES, maps_in_robots, read_sitemap
 
 

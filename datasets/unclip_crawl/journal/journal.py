@@ -18,7 +18,7 @@ from pyarrow.parquet import read_table
 
 from unclip_crawl.journal.rows import Row, is_transient, page_of, page_record, pair_of, stored_row
 from unclip_crawl.pages.html import Page
-from unclip_crawl.pictures import Prepared
+from unclip_crawl.pictures.prepare import Prepared
 from unclip_pairs.manifest import Manifest, make_manifest, write_manifest
 from unclip_pairs.schema import CRAWL_SCHEMA, Pair
 from unclip_pairs.shards import Sample, read_shard, shard_names, write_parquet, write_shard

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pyarrow as pa
 from pyarrow.parquet import read_table
 
-from unclip_crawl.hash_list import HashList
 from unclip_crawl.journal.journal import number_after
 from unclip_crawl.journal.rows import Row, failed_row, pair_of
-from unclip_crawl.pictures import LISTED
+from unclip_crawl.pictures.hash_list import HashList
+from unclip_crawl.pictures.prepare import LISTED
 from unclip_pairs.images import decode
 from unclip_pairs.manifest import read_manifest, write_manifest
 from unclip_pairs.schema import CRAWL_SCHEMA

@@ -13,14 +13,14 @@ from twisted.python.failure import Failure
 
 from unclip_crawl.addresses import site_of, why_invalid
 from unclip_crawl.consent import DATA_MINING
-from unclip_crawl.hash_list import HashList
 from unclip_crawl.journal.journal import Journal
 from unclip_crawl.journal.rows import failed_row
 from unclip_crawl.languages import tag_of
 from unclip_crawl.packed import Packed
 from unclip_crawl.pages.charsets import encoding_of
 from unclip_crawl.pages.html import Page, Said, read_page
-from unclip_crawl.pictures import prepare
+from unclip_crawl.pictures.hash_list import HashList
+from unclip_crawl.pictures.prepare import prepare
 from unclip_crawl.settings import CrawlSettings
 from unclip_crawl.sources import pairs_from_folder, pairs_from_list
 from unclip_crawl.spiders.client import Answer, plain

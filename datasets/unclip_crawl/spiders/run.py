@@ -15,9 +15,9 @@ from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.logformatter import LogFormatter
 
 from unclip_crawl.crawl import Progress, was_finished
-from unclip_crawl.hash_list import HashList, read_hash_list
 from unclip_crawl.journal.journal import Journal, open_journal
 from unclip_crawl.journal.recheck import expel_listed
+from unclip_crawl.pictures.hash_list import HashList, read_hash_list
 from unclip_crawl.settings import CrawlSettings, check_sources, source_digests
 from unclip_crawl.spiders.manners import Manners
 from unclip_crawl.spiders.pairs import PairSpider

@@ -14,7 +14,7 @@ from PIL import Image
 from pyarrow.parquet import read_table
 
 from unclip_crawl.crawl import crawl
-from unclip_crawl.hash_list import read_hash_list
+from unclip_crawl.pictures.hash_list import read_hash_list
 from unclip_crawl.settings import CrawlSettings
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import read_manifest

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from PIL import ExifTags, Image
 
-from unclip_crawl.hash_list import HashList
-from unclip_crawl.rights import Rights, read_rights
+from unclip_crawl.pictures.hash_list import HashList
+from unclip_crawl.pictures.rights import Rights, read_rights
 from unclip_pairs.images import DecodeError, encode_png, open_header, unpack
 
 STORE_FORMATS = ("png", "jpeg", "source")

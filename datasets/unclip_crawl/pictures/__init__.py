@@ -1,0 +1,1 @@
+"""Fetched pictures: bounds, rights metadata and the list of known-illegal hashes."""
