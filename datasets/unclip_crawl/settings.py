@@ -8,11 +8,11 @@ from typing import Any
 
 from unclip_crawl.addresses import is_loopback, why_invalid
 from unclip_crawl.consent import MARKS, checked_marks, product_token, user_agent_header
-from unclip_crawl.packed import is_shard
 from unclip_crawl.pictures.hash_list import read_hash_list
 from unclip_crawl.pictures.prepare import STORE_FORMATS, Bounds
-from unclip_crawl.sources import pairs_from_folder, pairs_from_list
-from unclip_crawl.streams import Access, is_remote
+from unclip_crawl.sources.lists import pairs_from_folder, pairs_from_list
+from unclip_crawl.sources.streams import Access, is_remote
+from unclip_crawl.sources.tar_shards import is_shard
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import MAX_BYTES, MAX_PIXELS
 from unclip_pairs.manifest import file_digest, settings_digest

@@ -12,7 +12,7 @@ pairs = typer.Typer(help="Lists of image-text pairs, before anything is fetched.
 
 def place_of(address: str) -> str:
     """A path made absolute; http(s) and s3 addresses as they are."""
-    from unclip_crawl.streams import is_remote
+    from unclip_crawl.sources.streams import is_remote
 
     return address if is_remote(address) else str(Path(address).expanduser().absolute())
 
@@ -39,7 +39,7 @@ def extract(
     Example: `unclip pairs extract CC-MAIN-20260101-00000.warc.wat.gz -o pairs.parquet`
     """
     from unclip_crawl.archives.extract import extract as extracted
-    from unclip_crawl.streams import Access
+    from unclip_crawl.sources.streams import Access
 
     access = Access(user_agent=user_agent, s3_endpoint=s3_endpoint)
     with _bar() as (bar, task):

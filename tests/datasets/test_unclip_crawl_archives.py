@@ -15,8 +15,8 @@ from pyarrow.parquet import read_table
 from unclip_crawl.archives.extract import extract
 from unclip_crawl.archives.read import Tally, pages_of
 from unclip_crawl.pages.charsets import encoding_of, text_of
-from unclip_crawl.sources import pairs_from_list
-from unclip_crawl.streams import Source
+from unclip_crawl.sources.lists import pairs_from_list
+from unclip_crawl.sources.streams import Source
 from unclip_pairs.errors import UserError
 
 HTML = ("Content-Type", "text/html; charset=utf-8")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from unclip_crawl.packed import Shard
 from unclip_crawl.pictures.rights import Rights, read_rights
-from unclip_crawl.sitemaps import MAX_BYTES, MAX_ENTRIES, maps_in_robots, read_sitemap
+from unclip_crawl.sources.sitemaps import MAX_BYTES, MAX_ENTRIES, maps_in_robots, read_sitemap
+from unclip_crawl.sources.tar_shards import Shard
 
 
 def test_a_sitemap_gives_pages_with_their_pictures() -> None:

@@ -8,7 +8,7 @@ import pytest
 from pyarrow.parquet import write_table
 
 from unclip_crawl.settings import CrawlSettings, settings_from_json
-from unclip_crawl.sources import pairs_from_folder, pairs_from_list
+from unclip_crawl.sources.lists import pairs_from_folder, pairs_from_list
 from unclip_pairs.errors import UserError
 
 ROWS = [{"url": "http://h/a.png", "text": "a ball", "license": "MIT"}, {"url": "http://h/b.png", "text": 'a "big", cat', "license": None}]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from unclip_crawl.streams import Access, Unreadable, opened
+from unclip_crawl.sources.streams import Access, Unreadable, opened
 from unclip_pairs.errors import UserError
 
 BODY = bytes(range(256)) * 4000

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from unclip_crawl.streams import Readable, Unreadable
+from unclip_crawl.sources.streams import Readable, Unreadable
 
 PIECE = 256 * 1024
 GZIP = b"\x1f\x8b\x08"

@@ -17,7 +17,7 @@ from pyarrow.parquet import ParquetWriter
 from unclip_crawl.archives.read import Tally, pages_of
 from unclip_crawl.consent import MARKS
 from unclip_crawl.progress import Progress, no_progress
-from unclip_crawl.streams import Access, Unreadable, is_remote, opened
+from unclip_crawl.sources.streams import Access, Unreadable, is_remote, opened
 from unclip_pairs.errors import UserError
 from unclip_pairs.schema import Context, Pair
 from unclip_pairs.store import PART_PREFIX, explained

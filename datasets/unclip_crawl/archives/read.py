@@ -11,7 +11,7 @@ from unclip_crawl.consent import MARKS, opt_out_in_headers, product_token
 from unclip_crawl.languages import tag_of
 from unclip_crawl.pages.charsets import encoding_of
 from unclip_crawl.pages.html import Page, Said, read_pairs
-from unclip_crawl.streams import Source
+from unclip_crawl.sources.streams import Source
 
 SNIFFED = 512
 _PAGES = ("text/html", "application/xhtml+xml", "application/xhtml")

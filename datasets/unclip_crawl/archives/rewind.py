@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-from unclip_crawl.streams import Readable
+from unclip_crawl.sources.streams import Readable
 
 KEPT = 16 * 2**20
 PIECE = 256 * 1024

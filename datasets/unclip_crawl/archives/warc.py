@@ -12,7 +12,7 @@ from typing import Any
 from unclip_crawl.archives.compression import Plain
 from unclip_crawl.archives.content_coding import MAX_BODY
 from unclip_crawl.archives.rewind import START, Tape
-from unclip_crawl.streams import Readable
+from unclip_crawl.sources.streams import Readable
 
 _DAMAGE = (("gzip", "damaged_gzip"), ("header", "damaged_header"))
 

@@ -19,11 +19,11 @@ from unclip_crawl.addresses import site_of
 from unclip_crawl.archives.read import Tally, pages_of
 from unclip_crawl.journal.journal import MAP
 from unclip_crawl.journal.rows import DETAIL_LENGTH
-from unclip_crawl.packed import Packed, Shard
-from unclip_crawl.sitemaps import MAX_BYTES, MAX_DEPTH, Sitemap, maps_in_robots, read_sitemap
-from unclip_crawl.sources import pairs_from_list
+from unclip_crawl.sources.lists import pairs_from_list
+from unclip_crawl.sources.sitemaps import MAX_BYTES, MAX_DEPTH, Sitemap, maps_in_robots, read_sitemap
+from unclip_crawl.sources.streams import Unreadable, opened
+from unclip_crawl.sources.tar_shards import Packed, Shard
 from unclip_crawl.spiders.failures import ended, http_status
-from unclip_crawl.streams import Unreadable, opened
 from unclip_pairs.schema import STATUSES, Pair
 
 if TYPE_CHECKING:

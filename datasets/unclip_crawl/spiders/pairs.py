@@ -16,13 +16,13 @@ from unclip_crawl.consent import DATA_MINING
 from unclip_crawl.journal.journal import Journal
 from unclip_crawl.journal.rows import failed_row
 from unclip_crawl.languages import tag_of
-from unclip_crawl.packed import Packed
 from unclip_crawl.pages.charsets import encoding_of
 from unclip_crawl.pages.html import Page, Said, read_page
 from unclip_crawl.pictures.hash_list import HashList
 from unclip_crawl.pictures.prepare import prepare
 from unclip_crawl.settings import CrawlSettings
-from unclip_crawl.sources import pairs_from_folder, pairs_from_list
+from unclip_crawl.sources.lists import pairs_from_folder, pairs_from_list
+from unclip_crawl.sources.tar_shards import Packed
 from unclip_crawl.spiders.client import Answer, plain
 from unclip_crawl.spiders.failures import ended, failure_of, http_status
 from unclip_crawl.spiders.feeding import Feeder

@@ -20,8 +20,8 @@ import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
 from unclip_crawl.addresses import why_invalid
-from unclip_crawl.sources import COLUMNS
-from unclip_crawl.streams import Access, Unreadable, is_remote, opened
+from unclip_crawl.sources.lists import COLUMNS
+from unclip_crawl.sources.streams import Access, Unreadable, is_remote, opened
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import MAX_BYTES
 from unclip_pairs.schema import Pair, make_pair

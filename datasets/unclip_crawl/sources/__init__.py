@@ -1,0 +1,1 @@
+"""Where pairs come from: lists, folders, sitemaps, tar shards, remote streams."""
