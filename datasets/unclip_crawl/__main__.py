@@ -110,7 +110,7 @@ def main() -> int:
     """0 when the batch is finished, 2 for a user error (one sentence), 130 when stopped; progress goes to standard output as JSON lines."""
     sys.meta_path.insert(0, WithoutPandas())
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
-    from unclip_crawl.spiders.run import Interrupted, run  # Scrapy is heavy; --help does without it
+    from unclip_crawl.spider.run import Interrupted, run  # Scrapy is heavy; --help does without it
 
     try:
         arguments = _parser().parse_args()

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from unclip_crawl.journal.rows import failed_row, is_transient
-from unclip_crawl.patience import Patience, retry_after_s
 from unclip_crawl.settings import CrawlSettings
+from unclip_crawl.spider.circuit_breaker import Patience, retry_after_s
 from unclip_pairs.schema import make_pair
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from unclip_crawl.addresses import host_of
 from unclip_crawl.pages.html import Page
-from unclip_crawl.patience import FOR_NOW
 from unclip_crawl.pictures.prepare import Prepared
+from unclip_crawl.spider.circuit_breaker import FOR_NOW
 from unclip_pairs.manifest import now
 from unclip_pairs.schema import CRAWL_SCHEMA, NO_CONTEXT, STATUSES, Context, Pair, make_pair
 

@@ -173,7 +173,7 @@ class Web:
         raise AssertionError("the last attempt ends the loop")
 
     def _wait_s(self, answer: Any, attempt: int) -> float:
-        from unclip_crawl.patience import retry_after_s
+        from unclip_crawl.spider.circuit_breaker import retry_after_s
 
         asked = retry_after_s(answer.headers.get("Retry-After", ""))
         if asked is not None and asked > self.access.longest_wait_s:

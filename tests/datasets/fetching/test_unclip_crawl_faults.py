@@ -17,7 +17,7 @@ from pyarrow.parquet import read_table
 
 from unclip_crawl.crawl import crawl
 from unclip_crawl.settings import CrawlSettings
-from unclip_crawl.spiders.resolver import PublicAddresses, refusals
+from unclip_crawl.spider.resolver import PublicAddresses, refusals
 from unclip_pairs.errors import UserError
 from unclip_pairs.shards import read_shard, shard_names
 from unclip_pairs.store import Store, open_store

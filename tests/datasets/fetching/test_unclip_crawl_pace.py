@@ -11,8 +11,8 @@ import pytest
 from pyarrow.parquet import read_table
 
 from unclip_crawl.crawl import crawl
-from unclip_crawl.patience import Patience
 from unclip_crawl.settings import CrawlSettings
+from unclip_crawl.spider.circuit_breaker import Patience
 from unclip_pairs.store import open_store
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -85,7 +85,7 @@ def test_a_busy_host_is_left_alone_and_its_rows_alone_are_tried_again(serve: Cal
 
 @pytest.mark.parametrize(("host", "first"), [("pictures.example:80", 0.1), ("127.0.0.1:80", 0.0)])
 def test_a_slow_public_host_is_asked_more_slowly_and_crawl_delay_is_the_least(host: str, first: float) -> None:
-    from unclip_crawl.spiders.pace import Pace
+    from unclip_crawl.spider.throttle import Pace
 
     settings = CrawlSettings(batch="a", contact="a@example.org", folders=("f",), allow_loopback=True, delay_s=0.0, concurrency_per_host=64)
 

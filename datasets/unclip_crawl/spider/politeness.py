@@ -12,11 +12,11 @@ from scrapy.http import Response
 
 from unclip_crawl.addresses import address_in, host_of, port_of, why_invalid, why_refused
 from unclip_crawl.consent import ROBOTS_BYTES, TDM, Reservations, RobotsRules, opt_out_in_headers, read_reservations, read_robots
-from unclip_crawl.patience import Patience
 from unclip_crawl.settings import CrawlSettings
-from unclip_crawl.spiders.client import REDIRECTS, Answer, Client
-from unclip_crawl.spiders.failures import Refused, failure_of
-from unclip_crawl.spiders.pace import Pace, site_name
+from unclip_crawl.spider.circuit_breaker import Patience
+from unclip_crawl.spider.client import REDIRECTS, Answer, Client
+from unclip_crawl.spider.errors import Refused, failure_of
+from unclip_crawl.spider.throttle import Pace, site_name
 from unclip_pairs.takedowns import Takedowns
 
 RULES_LAST_S = 24 * 3600.0

@@ -10,8 +10,8 @@ from scrapy import Request
 from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler
 from scrapy.http import Response
 
-from unclip_crawl.spiders.failures import SILENT, failure_of
-from unclip_crawl.spiders.manners import Manners, header_values, opt_out_of
+from unclip_crawl.spider.errors import SILENT, failure_of
+from unclip_crawl.spider.politeness import Manners, header_values, opt_out_of
 
 
 class PacedHandler(HTTP11DownloadHandler):

@@ -23,11 +23,11 @@ from unclip_crawl.pictures.prepare import prepare
 from unclip_crawl.settings import CrawlSettings
 from unclip_crawl.sources.lists import pairs_from_folder, pairs_from_list
 from unclip_crawl.sources.tar_shards import Packed
-from unclip_crawl.spiders.client import Answer, plain
-from unclip_crawl.spiders.failures import ended, failure_of, http_status
-from unclip_crawl.spiders.feeding import Feeder
-from unclip_crawl.spiders.line import Line
-from unclip_crawl.spiders.manners import Manners, header_values
+from unclip_crawl.spider.client import Answer, plain
+from unclip_crawl.spider.errors import ended, failure_of, http_status
+from unclip_crawl.spider.host_queues import Line
+from unclip_crawl.spider.politeness import Manners, header_values
+from unclip_crawl.spider.source_reader import Feeder
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import DecodeError
 from unclip_pairs.schema import Pair

@@ -23,11 +23,11 @@ from unclip_crawl.sources.lists import pairs_from_list
 from unclip_crawl.sources.sitemaps import MAX_BYTES, MAX_DEPTH, Sitemap, maps_in_robots, read_sitemap
 from unclip_crawl.sources.streams import Unreadable, opened
 from unclip_crawl.sources.tar_shards import Packed, Shard
-from unclip_crawl.spiders.failures import ended, http_status
+from unclip_crawl.spider.errors import ended, http_status
 from unclip_pairs.schema import STATUSES, Pair
 
 if TYPE_CHECKING:
-    from unclip_crawl.spiders.pairs import PairSpider
+    from unclip_crawl.spider.spider import PairSpider
 
 PORTION = 256
 PORTION_S = 0.5

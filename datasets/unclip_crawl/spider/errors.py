@@ -17,7 +17,7 @@ from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.python.failure import Failure
 
 from unclip_crawl.addresses import host_of
-from unclip_crawl.spiders.resolver import refusals
+from unclip_crawl.spider.resolver import refusals
 
 SILENT = ("timeout", "connection_error")
 

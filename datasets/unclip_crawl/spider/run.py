@@ -19,8 +19,8 @@ from unclip_crawl.journal.journal import Journal, open_journal
 from unclip_crawl.journal.recheck import expel_listed
 from unclip_crawl.pictures.hash_list import HashList, read_hash_list
 from unclip_crawl.settings import CrawlSettings, check_sources, source_digests
-from unclip_crawl.spiders.manners import Manners
-from unclip_crawl.spiders.pairs import PairSpider
+from unclip_crawl.spider.politeness import Manners
+from unclip_crawl.spider.spider import PairSpider
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
@@ -51,30 +51,30 @@ _MANNERS = "scrapy.downloadermiddlewares"
 # Scrapy with what a polite picture crawl needs and nothing else: no cookies, no proxy, no console, no statistics
 LEAN: dict[str, Any] = {
     "DEFAULT_REQUEST_HEADERS": {"Accept": "*/*"},
-    "TWISTED_DNS_RESOLVER": "unclip_crawl.spiders.resolver.GuardedResolver",
+    "TWISTED_DNS_RESOLVER": "unclip_crawl.spider.resolver.GuardedResolver",
     "DNSCACHE_ENABLED": False,
-    "DOWNLOAD_HANDLERS_BASE": dict.fromkeys(("http", "https"), "unclip_crawl.spiders.handler.PacedHandler"),
+    "DOWNLOAD_HANDLERS_BASE": dict.fromkeys(("http", "https"), "unclip_crawl.spider.handler.PacedHandler"),
     "DOWNLOADER_MIDDLEWARES_BASE": {
-        "unclip_crawl.spiders.manners.PageManners": 100,
+        "unclip_crawl.spider.politeness.PageManners": 100,
         f"{_MANNERS}.downloadtimeout.DownloadTimeoutMiddleware": 350,
         f"{_MANNERS}.defaultheaders.DefaultHeadersMiddleware": 400,
         f"{_MANNERS}.useragent.UserAgentMiddleware": 500,
         f"{_MANNERS}.retry.RetryMiddleware": 550,
-        "unclip_crawl.spiders.manners.QuietRedirects": 600,
+        "unclip_crawl.spider.politeness.QuietRedirects": 600,
     },
     "SPIDER_MIDDLEWARES_BASE": {"scrapy.spidermiddlewares.start.StartSpiderMiddleware": 25},
     "EXTENSIONS_BASE": {},
     "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
     "STATS_CLASS": "scrapy.statscollectors.DummyStatsCollector",
     "WARN_ON_GENERATOR_RETURN_VALUE": False,
-    "LOG_FORMATTER": "unclip_crawl.spiders.run.NoLines",
+    "LOG_FORMATTER": "unclip_crawl.spider.run.NoLines",
     "LOG_INSTALL_ROOT_HANDLER": False,
     "LOG_LEVEL": "ERROR",
     "LOG_VERSIONS": [],
     "TELNETCONSOLE_ENABLED": False,
     "COOKIES_ENABLED": False,
     "CONCURRENT_ITEMS": 1,
-    # the pace is kept by unclip_crawl.spiders.pace, for pages and pictures together
+    # the pace is kept by unclip_crawl.spider.throttle, for pages and pictures together
     "DOWNLOAD_DELAY": 0,
     "CONCURRENT_REQUESTS": 64,
     "CONCURRENT_REQUESTS_PER_DOMAIN": 64,

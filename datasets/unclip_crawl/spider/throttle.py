@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 from unclip_crawl.addresses import host_of, is_loopback
-from unclip_crawl.patience import Patience
 from unclip_crawl.settings import PUBLIC_CONCURRENCY, PUBLIC_DELAY_S, CrawlSettings
-from unclip_crawl.spiders.failures import Refused
+from unclip_crawl.spider.circuit_breaker import Patience
+from unclip_crawl.spider.errors import Refused
 
 MAX_DELAY_S = 60.0
 

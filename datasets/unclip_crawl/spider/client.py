@@ -20,10 +20,10 @@ from yarl import URL
 
 from unclip_crawl.addresses import why_refused
 from unclip_crawl.consent import TDM, opt_out_in_headers
-from unclip_crawl.patience import Patience
 from unclip_crawl.settings import CrawlSettings
-from unclip_crawl.spiders.failures import SILENT, Refused, failure_of
-from unclip_crawl.spiders.pace import Pace
+from unclip_crawl.spider.circuit_breaker import Patience
+from unclip_crawl.spider.errors import SILENT, Refused, failure_of
+from unclip_crawl.spider.throttle import Pace
 
 AT_ONCE = 64
 REDIRECTS = 5

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 
-from unclip_crawl.spiders.pace import site_name
+from unclip_crawl.spider.throttle import site_name
 from unclip_pairs.schema import Pair
 
 
