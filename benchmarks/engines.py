@@ -26,9 +26,9 @@ import psutil
 from numpy.typing import NDArray
 
 from unclip_curation import scorers, scoring
-from unclip_curation.curation import curate
 from unclip_curation.embed import squares
 from unclip_curation.engine import Engine, Processes
+from unclip_curation.pipeline import curate
 from unclip_curation.policy import load_policy
 from unclip_curation.ray_engine import RayCluster
 from unclip_pairs.manifest import file_digest

@@ -84,7 +84,7 @@ class Searchable:
 
     def decide(self, stage: str, refused: Mapping[str, str]) -> None:
         """Writes verdicts of a stage: everything is kept but the keys of `refused`, each for its reason."""
-        from unclip_curation.columns import VERDICT_SCHEMA
+        from unclip_curation.schemas import VERDICT_SCHEMA
         from unclip_pairs.manifest import make_manifest, write_manifest
         from unclip_pairs.shards import write_parquet
 

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from pyarrow.parquet import read_table
 
-from unclip_curation.columns import BLOCK_SCHEMA, SAFETY_SCHEMA
 from unclip_curation.engine import Engine
 from unclip_curation.faces import FACES
 from unclip_curation.hashes import MAX_RADIUS, BlockList, load_block_list, stacked, within
 from unclip_curation.pictures import picture
+from unclip_curation.schemas import BLOCK_SCHEMA, SAFETY_SCHEMA
 from unclip_curation.scoring import Derived, Progress, Score, Scorer, each, kept_keys, required, score_together, silent, write_features
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import DecodeError

@@ -12,13 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
-from unclip_curation.columns import LEAK_SCHEMA
 from unclip_curation.duplicates import MIN_COSINE, read_fingerprints, read_vectors
 from unclip_curation.evaluation_sets import FOLDER, read_set, set_names, set_vectors
 from unclip_curation.hashes import ROTATED, UPRIGHT
 from unclip_curation.likeness import NO_PAIRS, Pictures, Rows, as_pictures, compared, near_hashes
 from unclip_curation.neighbours import normalised
 from unclip_curation.policy import Policy
+from unclip_curation.schemas import LEAK_SCHEMA
 from unclip_curation.scoring import kept_keys, required, write_features
 from unclip_curation.tables import add_policy, embedding_files, open_tables
 from unclip_pairs.errors import UserError

@@ -15,8 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
-from unclip_curation.columns import PROBE_SCHEMA
 from unclip_curation.embed import column_vectors
+from unclip_curation.schemas import PROBE_SCHEMA
 from unclip_curation.scoring import write_features
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, is_done, read_manifest

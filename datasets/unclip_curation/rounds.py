@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow.parquet import read_table
 
-from unclip_curation.columns import CANDIDATE_SCHEMA, SEARCHED_SCHEMA
+from unclip_curation.schemas import CANDIDATE_SCHEMA, SEARCHED_SCHEMA
 from unclip_pairs.manifest import make_manifest, read_manifest, settings_digest, write_manifest
 from unclip_pairs.shards import write_parquet
 from unclip_pairs.store import Store

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from unclip_curation.columns import (
+from unclip_curation.policy import Policy
+from unclip_curation.schemas import (
     AESTHETIC_SCHEMA,
     AGREEMENT_SCHEMA,
     BLOCK_SCHEMA,
@@ -26,7 +27,6 @@ from unclip_curation.columns import (
     WEIGHT_SCHEMA,
     WORDING_SCHEMA,
 )
-from unclip_curation.policy import Policy
 from unclip_curation.scoring import batches
 from unclip_pairs.catalog import connect, parquet
 from unclip_pairs.errors import UserError

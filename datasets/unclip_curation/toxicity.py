@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from unclip_curation.captions import normalised
-from unclip_curation.columns import TOXICITY_SCHEMA
+from unclip_curation.schemas import TOXICITY_SCHEMA
 from unclip_curation.scoring import Row, Score, Scorer
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import file_digest

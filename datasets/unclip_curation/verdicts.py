@@ -4,11 +4,11 @@ import duckdb
 import pyarrow as pa
 from pyarrow.parquet import read_table
 
-from unclip_curation.columns import VERDICT_SCHEMA
 from unclip_curation.findings import STAGES, find
 from unclip_curation.identities import gallery_digest, is_current
 from unclip_curation.leaks import must_be_compared
 from unclip_curation.policy import Policy
+from unclip_curation.schemas import VERDICT_SCHEMA
 from unclip_curation.scoring import batches, required
 from unclip_curation.tables import PER_BATCH, PER_STORE, add_policy, embedding_files, open_tables
 from unclip_pairs.errors import UserError

@@ -10,7 +10,7 @@ from typing import Any
 from phonenumbers import Leniency, PhoneNumberMatcher
 
 from unclip_curation.captions import EMAIL
-from unclip_curation.columns import WORDING_SCHEMA
+from unclip_curation.schemas import WORDING_SCHEMA
 from unclip_curation.scoring import Score, Scorer, each
 
 # Numbers without a country code are read as one of these countries'.

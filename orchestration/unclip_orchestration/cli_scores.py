@@ -113,7 +113,7 @@ def curate(
 
     from rich.console import Console
 
-    from unclip_curation.curation import curate as run
+    from unclip_curation.pipeline import curate as run
     from unclip_curation.policy import load_policy
     from unclip_orchestration.progress import steps
     from unclip_orchestration.running import alone

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from unclip_curation.columns import PICTURE_SCHEMA
 from unclip_curation.groups import redundant
 from unclip_curation.likeness import as_pictures, candidates
 from unclip_curation.neighbours import cells_of, close_pairs, nearest, normalised
 from unclip_curation.pictures import measure
 from unclip_curation.policy import load_policy
+from unclip_curation.schemas import PICTURE_SCHEMA
 
 LIMITS = load_policy().settings
 FINGERPRINTS = PICTURE_SCHEMA.append(pa.field("sha256", pa.string()))

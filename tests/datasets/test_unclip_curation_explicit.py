@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from pyarrow.parquet import read_table
 
-from unclip_curation.columns import SAFETY_SCHEMA
 from unclip_curation.explicit import OPEN_NSFW, SAFETY, load_explicit, match_block_list, weights
 from unclip_curation.pictures import PICTURE, score_picture, score_pictures
+from unclip_curation.schemas import SAFETY_SCHEMA
 from unclip_curation.scoring import score_batch
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import encode_png

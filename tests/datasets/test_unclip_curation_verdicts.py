@@ -11,7 +11,6 @@ from pyarrow.parquet import read_table, write_table
 from unclip_curation import checks
 from unclip_curation.agreement import score_agreement
 from unclip_curation.captions import CAPTION, score_captions
-from unclip_curation.columns import VERDICT_SCHEMA
 from unclip_curation.differences import policy_diff
 from unclip_curation.duplicates import find_duplicates
 from unclip_curation.explain import explain
@@ -19,6 +18,7 @@ from unclip_curation.explicit import score_safety
 from unclip_curation.pictures import PICTURE, score_pictures
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.reproduction import reproduce
+from unclip_curation.schemas import VERDICT_SCHEMA
 from unclip_curation.verdicts import counts, decide, decided
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import make_manifest, write_manifest
