@@ -1,7 +1,7 @@
 """How fast is the whole default policy over millions of rows, beside the same rules written in pandas?
 
 Rows are synthetic columns in a store of the usual layout: crawl, picture, caption, safety, faces, block list, agreement, duplicates, in
-shares that let every rule find something. Ours is `unclip_curation.verdicts.decide` up to the final stage, from Parquet files to a Parquet
+shares that let every rule find something. Ours is `unclip_curation.decisions.verdicts.decide` up to the final stage, from Parquet files to a Parquet
 file; the peer reads the same files and ends in verdicts of its own, which must be the same for every key. Each side runs in a process
 of its own.
 
@@ -21,8 +21,8 @@ from typing import Any
 
 import duckdb
 
+from unclip_curation.decisions.verdicts import counts, decide
 from unclip_curation.policy import load_policy
-from unclip_curation.verdicts import counts, decide
 from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.store import Store, open_store
 

@@ -22,12 +22,12 @@ from unclip_assets.current import present
 from unclip_crawl.crawl import crawl
 from unclip_crawl.planted_web import PlantedWeb
 from unclip_crawl.settings import CrawlSettings
-from unclip_curation.checks import published
+from unclip_curation.decisions.checks import published
+from unclip_curation.decisions.ground_truth import starter_labels
+from unclip_curation.decisions.verdicts import decide
 from unclip_curation.policy import load_policy
 from unclip_curation.publish import publish
 from unclip_curation.retrieval import Asked, search
-from unclip_curation.truth import starter_labels
-from unclip_curation.verdicts import decide
 from unclip_curation.visibility import Visibility
 from unclip_pairs.store import Store, open_store
 from unclip_pairs.takedowns import read_takedowns

@@ -11,12 +11,12 @@ from pyarrow.parquet import ParquetWriter, read_table
 from unclip_curation.card import GAPS, data_card
 from unclip_curation.card_page import card_page
 from unclip_curation.croissant import croissant
+from unclip_curation.decisions.ground_truth import LABEL_SCHEMA, planted_report
+from unclip_curation.decisions.verdicts import counts
 from unclip_curation.policy import Policy
 from unclip_curation.samples import COLUMNS, spread
 from unclip_curation.schemas import VERDICT_SCHEMA
 from unclip_curation.scoring import batches
-from unclip_curation.truth import LABEL_SCHEMA, planted_report
-from unclip_curation.verdicts import counts
 from unclip_pairs.images import contact_sheet, decode, encode_png
 from unclip_pairs.manifest import file_digest
 from unclip_pairs.shards import read_shard

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from unclip_curation.findings import find
+from unclip_curation.decisions.rules import find
 from unclip_curation.policy import Policy
 from unclip_curation.reports import page
 from unclip_curation.samples import data_address, pictures_of

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from unclip_curation import agreement, scorers
+from unclip_curation.decisions.verdicts import decide
 from unclip_curation.duplicates import find_duplicates
 from unclip_curation.embed import LoadEmbedder, embed_on, embedding_folder
 from unclip_curation.engine import Engine
@@ -10,7 +11,6 @@ from unclip_curation.policy import Policy
 from unclip_curation.probes import score_probes
 from unclip_curation.scoring import Progress, batches, silent
 from unclip_curation.tables import PER_BATCH
-from unclip_curation.verdicts import decide
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store

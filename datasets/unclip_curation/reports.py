@@ -5,8 +5,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from unclip_curation.differences import Diff, Step, frequent_words, telling
-from unclip_curation.reweighting import mix_report
+from unclip_curation.decisions.policy_diff import Diff, Step, frequent_words, telling
+from unclip_curation.decisions.reweighting import mix_report
 from unclip_curation.samples import data_address, sheet_of
 from unclip_curation.scoring import required
 from unclip_pairs.store import Store

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from unclip_curation.withdrawal import holders
+from unclip_curation.decisions.takedown_effects import holders
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
 from unclip_release.lineage import by_weights, manifests

@@ -16,8 +16,8 @@ from unclip_assets.release import release_candidate
 from unclip_assets.resources import Home
 from unclip_assets.train import decoder_model, judge_model, prior_model, upsampler_256_model, upsampler_1024_model
 from unclip_curation import checks
+from unclip_curation.decisions.takedown_effects import still_published
 from unclip_curation.policy import load_policy
-from unclip_curation.withdrawal import still_published
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.store import Store
 from unclip_pairs.takedowns import read_takedowns

@@ -107,8 +107,8 @@ def verdicts(
     check: Annotated[bool, typer.Option("--check", help="Make every verdict again from what its manifest names, and compare.")] = False,
 ) -> None:
     """Count what was kept and what was not, by reason; explain one pair with --why KEY; or prove them all with --check."""
-    from unclip_curation.explain import explain
-    from unclip_curation.verdicts import counts
+    from unclip_curation.decisions.explain import explain
+    from unclip_curation.decisions.verdicts import counts
     from unclip_pairs.store import open_store
 
     store = open_store(context.obj.home)
@@ -124,7 +124,7 @@ def verdicts(
 
 def _prove(store: "Store", stage: str) -> None:
     """Prints whether all verdicts came out the same; exit code 1 when not."""
-    from unclip_curation.reproduction import reproduce
+    from unclip_curation.decisions.reproduce import reproduce
 
     found = reproduce(store, stage)
     for objection in found.objections:

@@ -15,10 +15,10 @@ def pack(
     It becomes the present set, the one that `unclip train` learns from. The same verdicts give the same version.
     """
     from unclip_assets.current import point
+    from unclip_curation.decisions.ground_truth import starter_labels
     from unclip_curation.policy import load_policy
     from unclip_curation.publish import publish
     from unclip_curation.scoring import required
-    from unclip_curation.truth import starter_labels
     from unclip_orchestration.running import alone
     from unclip_pairs.errors import UserError
     from unclip_pairs.store import open_store

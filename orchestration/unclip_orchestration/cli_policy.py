@@ -24,7 +24,7 @@ def diff(
 
     A page with their words and some of their pictures is written to HOME/reports.
     """
-    from unclip_curation.differences import policy_diff
+    from unclip_curation.decisions.policy_diff import policy_diff
     from unclip_curation.policy import load_policy
     from unclip_curation.reports import diff_page
     from unclip_pairs.store import open_store
@@ -52,7 +52,7 @@ def sweep(
     from rich.console import Console
     from rich.progress import track
 
-    from unclip_curation.differences import policy_sweep, telling
+    from unclip_curation.decisions.policy_diff import policy_sweep, telling
     from unclip_curation.policy import load_policy
     from unclip_curation.reports import sweep_page
     from unclip_pairs.store import open_store
@@ -99,7 +99,7 @@ def _file(path: Path) -> Path | None:
 
 def _embeddings(store: "Store", stage: str) -> str | None:
     """The folder of embeddings that the final stage last read."""
-    from unclip_curation.verdicts import embeddings_of
+    from unclip_curation.decisions.verdicts import embeddings_of
     from unclip_pairs.manifest import read_manifest
 
     manifest = read_manifest(store, "verdicts/final.json") if stage == "final" else None

@@ -31,7 +31,7 @@ def takedown(
 
     Says which datasets, networks and registered models learned from them. Each option may be given several times.
     """
-    from unclip_curation.withdrawal import meant_by
+    from unclip_curation.decisions.takedown_effects import meant_by
     from unclip_pairs.errors import UserError
     from unclip_pairs.store import open_store
     from unclip_pairs.takedowns import read_takedowns
@@ -50,7 +50,7 @@ def takedown(
 
 def _carried_out(context: typer.Context, requests: "list[Takedown]", dry_run: bool) -> list[str]:
     """Records the requests unless it is a trial; gives what there is to say."""
-    from unclip_curation.withdrawal import remaining_files
+    from unclip_curation.decisions.takedown_effects import remaining_files
     from unclip_pairs.store import open_store
     from unclip_pairs.takedowns import record
     from unclip_release.learned import learned_from

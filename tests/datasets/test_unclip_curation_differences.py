@@ -9,7 +9,7 @@ from PIL import Image
 from pyarrow.parquet import write_table
 
 from unclip_curation.captions import score_captions
-from unclip_curation.differences import frequent_words, policy_diff, policy_sweep, telling
+from unclip_curation.decisions.policy_diff import frequent_words, policy_diff, policy_sweep, telling
 from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.reports import diff_page, sweep_page

@@ -11,13 +11,13 @@ import pytest
 from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
+from unclip_curation.decisions.verdicts import read_verdicts
 from unclip_curation.embed import embed_on, embed_pairs, squares
 from unclip_curation.engine import Processes, Work
 from unclip_curation.pipeline import curate, measured_for
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.ray_engine import RayCluster, open_engine, pool_size
 from unclip_curation.scoring import score_batch
-from unclip_curation.verdicts import read_verdicts
 from unclip_curation.wording import WORDING
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store

@@ -12,12 +12,12 @@ from pyarrow.parquet import read_table
 
 from unclip_curation import face_networks, scorers
 from unclip_curation.blurring import area, blurred, read_blurs
+from unclip_curation.decisions.verdicts import decide, read_verdicts
 from unclip_curation.embed import embed_pairs
 from unclip_curation.faces import load_detector, measure_faces
 from unclip_curation.photographs import photo_score
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.publish import publish
-from unclip_curation.verdicts import decide, read_verdicts
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import decode, to_array
 from unclip_pairs.shards import read_shard, shard_names

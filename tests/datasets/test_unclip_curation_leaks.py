@@ -15,6 +15,7 @@ from unclip_assets.checks import nothing_leaks
 from unclip_assets.current import point
 from unclip_assets.resources import Home
 from unclip_curation.captions import score_captions
+from unclip_curation.decisions.verdicts import decide, read_verdicts
 from unclip_curation.duplicates import find_duplicates
 from unclip_curation.embed import embed_pairs
 from unclip_curation.evaluation_sets import add_dataset, add_folder, embed_set, set_names
@@ -22,7 +23,6 @@ from unclip_curation.leaks import find_leaks, published_leaks
 from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.publish import PUBLISHED_SCHEMA
-from unclip_curation.verdicts import decide, read_verdicts
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.shards import read_shard, write_shard

@@ -7,11 +7,11 @@ import pyarrow as pa
 import pytest
 from pyarrow.parquet import read_table
 
-from unclip_curation.findings import STAGES
+from unclip_curation.decisions.rules import STAGES
+from unclip_curation.decisions.verdicts import decided
 from unclip_curation.policy import load_policy
 from unclip_curation.probes import load_probe, score_probes
 from unclip_curation.tables import PER_BATCH, PER_STORE
-from unclip_curation.verdicts import decided
 from unclip_labels.book import HELD_OUT, TRAIN, LabelBook, open_labels
 from unclip_labels.pool import is_held_out, read_pool
 from unclip_labels.rounds import Ask, next_round, standing, train

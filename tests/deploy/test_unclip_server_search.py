@@ -11,9 +11,9 @@ import httpx
 import pytest
 import uvicorn
 
+from unclip_curation.decisions.takedown_effects import meant_by
 from unclip_curation.retrieval import ExactEngine
 from unclip_curation.visibility import Visibility
-from unclip_curation.withdrawal import meant_by
 from unclip_pairs.takedowns import record
 from unclip_server.clip_retrieval_engine import ClipRetrievalEngine
 from unclip_server.finder import Finder

@@ -10,7 +10,7 @@ from pyarrow.parquet import read_table
 
 from unclip_crawl.crawl import crawl
 from unclip_crawl.settings import CrawlSettings
-from unclip_curation.withdrawal import meant_by
+from unclip_curation.decisions.takedown_effects import meant_by
 from unclip_pairs.store import open_store
 from unclip_pairs.takedowns import record
 

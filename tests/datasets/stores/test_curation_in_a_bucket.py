@@ -13,6 +13,7 @@ import pytest
 from unclip_crawl.crawl import crawl
 from unclip_crawl.settings import CrawlSettings
 from unclip_curation.agreement import score_agreement
+from unclip_curation.decisions.verdicts import decide
 from unclip_curation.duplicates import find_duplicates
 from unclip_curation.embed import embed_pairs
 from unclip_curation.explicit import score_safety
@@ -21,7 +22,6 @@ from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import load_policy
 from unclip_curation.publish import publish
 from unclip_curation.scorers import score
-from unclip_curation.verdicts import decide
 from unclip_pairs.manifest import is_done, read_manifest
 from unclip_pairs.object_store import ObjectStore
 from unclip_pairs.shards import read_shard, shard_names

@@ -4,11 +4,11 @@ import itertools
 
 from pyarrow.parquet import read_table
 
-from unclip_curation.findings import STAGES, judge
+from unclip_curation.decisions.rules import STAGES, judge
+from unclip_curation.decisions.verdicts import read_verdicts
 from unclip_curation.policy import Policy
 from unclip_curation.scoring import kept_keys
 from unclip_curation.tables import add_policy, open_tables
-from unclip_curation.verdicts import read_verdicts
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.shards import shard_names
 from unclip_pairs.store import Store

@@ -7,10 +7,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from unclip_curation.decisions.ground_truth import planted_in
+from unclip_curation.decisions.verdicts import decided
 from unclip_curation.policy import Policy
 from unclip_curation.tables import open_tables
-from unclip_curation.truth import planted_in
-from unclip_curation.verdicts import decided
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 from pyarrow.parquet import read_table
 
+from unclip_curation.decisions.verdicts import latest_stage, read_verdicts
 from unclip_curation.scoring import batches
-from unclip_curation.verdicts import latest_stage, read_verdicts
 from unclip_pairs.manifest import Manifest, is_done, make_manifest, read_manifest, settings_digest, write_manifest
 from unclip_pairs.shards import write_parquet
 from unclip_pairs.store import Store

@@ -4,7 +4,7 @@ import duckdb
 import pyarrow as pa
 from pyarrow.parquet import read_table
 
-from unclip_curation.findings import STAGES, find
+from unclip_curation.decisions.rules import STAGES, find
 from unclip_curation.identities import gallery_digest, is_current
 from unclip_curation.leaks import must_be_compared
 from unclip_curation.policy import Policy

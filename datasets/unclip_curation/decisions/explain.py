@@ -5,8 +5,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from unclip_curation.decisions.verdicts import latest_stage, read_verdicts
 from unclip_curation.tables import PER_BATCH, PER_STORE, open_tables
-from unclip_curation.verdicts import latest_stage, read_verdicts
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 
