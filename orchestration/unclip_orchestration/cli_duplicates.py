@@ -26,7 +26,7 @@ def duplicates(
     A page with the pictures is written to HOME/reports/duplicates.html.
     """
     from unclip_assets.current import find
-    from unclip_curation.duplicates import find_duplicates
+    from unclip_curation.duplicates.search import find_duplicates
     from unclip_curation.group_pages import duplicates_page, find_groups
     from unclip_curation.policy import load_policy
     from unclip_orchestration.running import alone
@@ -55,7 +55,7 @@ def add(
     split: Annotated[str, typer.Option(help="The split of the dataset that is the set.")] = "held_out",
 ) -> None:
     """Name pictures that no training may see. From then on, what shows one of them is dropped as `evaluation_leak`."""
-    from unclip_curation.evaluation_sets import add_dataset, add_folder
+    from unclip_curation.duplicates.evaluation_sets import add_dataset, add_folder
     from unclip_pairs.errors import UserError
     from unclip_pairs.store import open_store
 
@@ -69,7 +69,7 @@ def add(
 @leaks.command("list")
 def show(context: typer.Context) -> None:
     """Name the evaluation sets and how many pictures each has."""
-    from unclip_curation.evaluation_sets import set_manifest, set_names
+    from unclip_curation.duplicates.evaluation_sets import set_manifest, set_names
     from unclip_pairs.store import open_store
 
     store = open_store(context.obj.home)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from unclip_curation.groups import redundant
+from unclip_curation.duplicates.union_find import redundant
 from unclip_curation.likeness import as_pictures, candidates
 from unclip_curation.neighbours import cells_of, close_pairs, nearest, normalised
 from unclip_curation.pictures import measure

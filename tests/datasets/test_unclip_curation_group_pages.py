@@ -6,7 +6,7 @@ import pytest
 
 from unclip_curation.captions import score_captions
 from unclip_curation.decisions.verdicts import decide
-from unclip_curation.duplicates import find_duplicates
+from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.group_pages import borderline, duplicates_page, find_groups
 from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import Policy, load_policy

@@ -16,10 +16,10 @@ from unclip_assets.current import point
 from unclip_assets.resources import Home
 from unclip_curation.captions import score_captions
 from unclip_curation.decisions.verdicts import decide, read_verdicts
-from unclip_curation.duplicates import find_duplicates
+from unclip_curation.duplicates.evaluation_sets import add_dataset, add_folder, embed_set, set_names
+from unclip_curation.duplicates.leaks import find_leaks, published_leaks
+from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.embed import embed_pairs
-from unclip_curation.evaluation_sets import add_dataset, add_folder, embed_set, set_names
-from unclip_curation.leaks import find_leaks, published_leaks
 from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.publish import PUBLISHED_SCHEMA

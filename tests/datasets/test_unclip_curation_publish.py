@@ -27,7 +27,7 @@ from unclip_curation.decisions.ground_truth import LABEL_SCHEMA, hold_out, plant
 from unclip_curation.decisions.takedown_effects import meant_by, remaining_files, still_published
 from unclip_curation.decisions.verdicts import decide
 from unclip_curation.description import PUBLISHED_SCHEMA
-from unclip_curation.duplicates import find_duplicates
+from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.embed import embed_pairs
 from unclip_curation.explicit import score_safety
 from unclip_curation.pictures import score_pictures

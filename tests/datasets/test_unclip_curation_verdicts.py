@@ -15,7 +15,7 @@ from unclip_curation.decisions.explain import explain
 from unclip_curation.decisions.policy_diff import policy_diff
 from unclip_curation.decisions.reproduce import reproduce
 from unclip_curation.decisions.verdicts import counts, decide, decided
-from unclip_curation.duplicates import find_duplicates
+from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.explicit import score_safety
 from unclip_curation.pictures import PICTURE, score_pictures
 from unclip_curation.policy import Policy, load_policy

@@ -3,7 +3,7 @@
 import duckdb
 import pyarrow as pa
 
-from unclip_curation.groups import redundant
+from unclip_curation.duplicates.union_find import redundant
 from unclip_curation.identities import gallery_digest
 from unclip_curation.policy import Policy
 from unclip_curation.scoring import batches

@@ -5,8 +5,8 @@ import pyarrow as pa
 from pyarrow.parquet import read_table
 
 from unclip_curation.decisions.rules import STAGES, find
+from unclip_curation.duplicates.leaks import must_be_compared
 from unclip_curation.identities import gallery_digest, is_current
-from unclip_curation.leaks import must_be_compared
 from unclip_curation.policy import Policy
 from unclip_curation.schemas import VERDICT_SCHEMA
 from unclip_curation.scoring import batches, required

@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
+from unclip_curation.duplicates.rounds import Round, all_candidates, begin, finish, last_round
 from unclip_curation.embed import column_vectors
 from unclip_curation.likeness import FINGERPRINT, as_pictures, candidates
 from unclip_curation.neighbours import close_pairs
-from unclip_curation.rounds import Round, all_candidates, begin, finish, last_round
 from unclip_curation.schemas import SEARCHED_SCHEMA
 from unclip_curation.scoring import batches, kept_keys, required, write_features
 from unclip_curation.tables import embedding_files

@@ -12,8 +12,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
-from unclip_curation.duplicates import MIN_COSINE, read_fingerprints, read_vectors
-from unclip_curation.evaluation_sets import FOLDER, read_set, set_names, set_vectors
+from unclip_curation.duplicates.evaluation_sets import FOLDER, read_set, set_names, set_vectors
+from unclip_curation.duplicates.search import MIN_COSINE, read_fingerprints, read_vectors
 from unclip_curation.hashes import ROTATED, UPRIGHT
 from unclip_curation.likeness import NO_PAIRS, Pictures, Rows, as_pictures, compared, near_hashes
 from unclip_curation.neighbours import normalised

@@ -1,0 +1,1 @@
+"""Duplicates inside a home, and leaks of evaluation sets."""
