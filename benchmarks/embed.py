@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
-from unclip_curation.embed import embed_pairs
+from unclip_curation.embeddings.embedding import embed_pairs
 from unclip_pairs.store import Store
 from unclip_training.open_clip_embedder import OpenClipEmbedder
 from unclip_training.precision import Precision, resolved

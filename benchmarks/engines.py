@@ -26,7 +26,7 @@ import psutil
 from numpy.typing import NDArray
 
 from unclip_curation import scorers, scoring
-from unclip_curation.embed import squares
+from unclip_curation.embeddings.embedding import squares
 from unclip_curation.engine import Engine, Processes
 from unclip_curation.pipeline import curate
 from unclip_curation.policy import load_policy

@@ -96,7 +96,7 @@ class Searchable:
     def picture(self, data: bytes) -> Any:
         """The vector of an encoded picture; `UserError` when it is none."""
         from unclip_assets.search import Space
-        from unclip_curation.embed import squares
+        from unclip_curation.embeddings.embedding import squares
 
         return Space(self.embedder, squares(64), self.folder).picture(data)
 
@@ -108,7 +108,7 @@ class Searchable:
 @pytest.fixture
 def searchable(tmp_path: Path) -> Searchable:
     """Circles and squares in four colours, every one a little different."""
-    from unclip_curation.embed import embed_pairs, embedding_folder
+    from unclip_curation.embeddings.embedding import embed_pairs, embedding_folder
     from unclip_pairs.manifest import make_manifest, write_manifest
     from unclip_pairs.schema import CRAWL_SCHEMA, pair_key
     from unclip_pairs.shards import write_parquet, write_shard

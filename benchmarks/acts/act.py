@@ -16,7 +16,7 @@ from unclip_curation import embed, explicit, scorers, scoring
 from unclip_curation.agreement import score_agreement
 from unclip_curation.decisions.verdicts import decide
 from unclip_curation.duplicates.search import find_duplicates
-from unclip_curation.embed import embed_pairs, squares
+from unclip_curation.embeddings.embedding import embed_pairs, squares
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.publish import publish
 from unclip_pairs.store import Store, open_store

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from unclip_curation.aesthetic import PROBE
 from unclip_curation.decisions.verdicts import decide
-from unclip_curation.embed import embed_pairs
+from unclip_curation.embeddings.embedding import embed_pairs
 from unclip_curation.identities import Identity, write_gallery
 from unclip_curation.policy import load_policy
 from unclip_curation.scorers import score

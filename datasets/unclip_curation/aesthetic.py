@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 from safetensors import SafetensorError, safe_open
 
-from unclip_curation.embed import column_vectors
+from unclip_curation.embeddings.embedding import column_vectors
 from unclip_curation.schemas import AESTHETIC_SCHEMA
 from unclip_curation.scoring import Derived, required, write_features
 from unclip_pairs.errors import UserError

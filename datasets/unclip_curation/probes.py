@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
-from unclip_curation.embed import column_vectors
+from unclip_curation.embeddings.embedding import column_vectors
 from unclip_curation.schemas import PROBE_SCHEMA
 from unclip_curation.scoring import write_features
 from unclip_pairs.errors import UserError

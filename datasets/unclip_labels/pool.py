@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
-from unclip_curation.embed import column_vectors
+from unclip_curation.embeddings.embedding import column_vectors
 from unclip_curation.neighbours import normalised
 from unclip_curation.probes import embedded_batches
 from unclip_pairs.store import Store

@@ -74,7 +74,7 @@ def embed(
     """Embed what the safety stage keeps by another CLIP; the vectors lie beside those the trainings use, which stay as they are."""
     from functools import partial
 
-    from unclip_curation.embed import embed_on, embed_pairs, embedding_folder
+    from unclip_curation.embeddings.embedding import embed_on, embed_pairs, embedding_folder
     from unclip_curation.scoring import batches
     from unclip_orchestration.running import alone
     from unclip_pairs.store import open_store

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
 from unclip_curation.decisions.verdicts import read_verdicts
-from unclip_curation.embed import embed_on, embed_pairs, squares
+from unclip_curation.embeddings.embedding import embed_on, embed_pairs, squares
 from unclip_curation.engine import Processes, Work
 from unclip_curation.pipeline import curate, measured_for
 from unclip_curation.policy import Policy, load_policy
@@ -106,7 +106,7 @@ def test_a_policy_says_what_the_job_measures_and_what_it_needs(store: Store, cra
 def test_embedding_goes_on_where_it_was_stopped_and_gives_the_same_bytes(
     store: Store, crawl_batch: Callable[..., Any], shapes: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unclip_curation.embed.PIECE_SIZE", 4)
+    monkeypatch.setattr("unclip_curation.embeddings.embedding.PIECE_SIZE", 4)
     keys = set(crawl_batch(shapes(10)))
     whole = embed_pairs(store, "a", Grid(), keys, prepare=squares(64))
     store.path("embeddings/99999999/a.json").unlink()

@@ -11,9 +11,9 @@ from PIL import Image
 from pyarrow.parquet import read_table
 
 from unclip_curation import face_networks, scorers
-from unclip_curation.blurring import area, blurred, read_blurs
 from unclip_curation.decisions.verdicts import decide, read_verdicts
-from unclip_curation.embed import embed_pairs
+from unclip_curation.embeddings.blurring import area, blurred, read_blurs
+from unclip_curation.embeddings.embedding import embed_pairs
 from unclip_curation.faces import load_detector, measure_faces
 from unclip_curation.photographs import photo_score
 from unclip_curation.policy import Policy, load_policy

@@ -19,7 +19,7 @@ from unclip_curation.decisions.verdicts import decide, read_verdicts
 from unclip_curation.duplicates.evaluation_sets import add_dataset, add_folder, embed_set, set_names
 from unclip_curation.duplicates.leaks import find_leaks, published_leaks
 from unclip_curation.duplicates.search import find_duplicates
-from unclip_curation.embed import embed_pairs
+from unclip_curation.embeddings.embedding import embed_pairs
 from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.publish import PUBLISHED_SCHEMA

@@ -28,7 +28,7 @@ from unclip_curation.decisions.takedown_effects import meant_by, remaining_files
 from unclip_curation.decisions.verdicts import decide
 from unclip_curation.description import PUBLISHED_SCHEMA
 from unclip_curation.duplicates.search import find_duplicates
-from unclip_curation.embed import embed_pairs
+from unclip_curation.embeddings.embedding import embed_pairs
 from unclip_curation.explicit import score_safety
 from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import Policy, load_policy

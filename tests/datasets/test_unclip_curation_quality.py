@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from unclip_curation import scorers, toxicity
 from unclip_curation.decisions.verdicts import decided
-from unclip_curation.embed import embed_pairs
+from unclip_curation.embeddings.embedding import embed_pairs
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.quality import jpeg_quality, measure_quality, score_quality
 from unclip_curation.wording import personal, repeated_share

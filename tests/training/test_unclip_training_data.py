@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from webdataset import WebDataset
 
-from unclip_curation.blurring import area, blurred
+from unclip_curation.embeddings.blurring import area, blurred
 from unclip_curation.pictures import picture_bytes
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import decode, to_array

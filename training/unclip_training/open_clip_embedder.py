@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from unclip_curation.embed import SIDE, Embedder, Prepare, squares
+from unclip_curation.embeddings.embedding import SIDE, Embedder, Prepare, squares
 from unclip_models import towers
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import file_digest, settings_digest

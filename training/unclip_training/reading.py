@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from unclip_curation.blurring import Blurs, blurred_where_asked, read_blurs
+from unclip_curation.embeddings.blurring import Blurs, blurred_where_asked, read_blurs
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import decode, fit_square, to_array
 from unclip_pairs.manifest import read_manifest, settings_digest

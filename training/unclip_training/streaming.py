@@ -9,7 +9,7 @@ import torch
 import webdataset
 from torch import Tensor
 
-from unclip_curation.blurring import blurred_where_asked
+from unclip_curation.embeddings.blurring import blurred_where_asked
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 from unclip_training.reading import PairSource, sample_weights, unpack

@@ -21,7 +21,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from unclip_curation.decisions.ground_truth import starter_labels
-from unclip_curation.embed import column_vectors
+from unclip_curation.embeddings.embedding import column_vectors
 from unclip_curation.schemas import WEIGHT_SCHEMA
 from unclip_curation.scoring import kept_keys, required, write_features
 from unclip_curation.tables import embedding_files, open_tables

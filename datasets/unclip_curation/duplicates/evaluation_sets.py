@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pyarrow.parquet import read_table
 
-from unclip_curation.embed import Embedder, column_vectors, squares
+from unclip_curation.embeddings.embedding import Embedder, column_vectors, squares
 from unclip_curation.likeness import FINGERPRINT_SCHEMA
 from unclip_curation.neighbours import normalised
 from unclip_curation.pictures import fingerprint, picture_bytes

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
 from unclip_curation.duplicates.rounds import Round, all_candidates, begin, finish, last_round
-from unclip_curation.embed import column_vectors
+from unclip_curation.embeddings.embedding import column_vectors
 from unclip_curation.likeness import FINGERPRINT, as_pictures, candidates
 from unclip_curation.neighbours import close_pairs
 from unclip_curation.schemas import SEARCHED_SCHEMA

@@ -15,7 +15,7 @@ from unclip_crawl.settings import CrawlSettings
 from unclip_curation.agreement import score_agreement
 from unclip_curation.decisions.verdicts import decide
 from unclip_curation.duplicates.search import find_duplicates
-from unclip_curation.embed import embed_pairs
+from unclip_curation.embeddings.embedding import embed_pairs
 from unclip_curation.explicit import score_safety
 from unclip_curation.neighbours import nearest
 from unclip_curation.pictures import score_pictures
