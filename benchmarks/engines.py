@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 
 from unclip_curation import scorers, scoring
 from unclip_curation.embeddings.embedding import squares
-from unclip_curation.engine import Engine, Processes
+from unclip_curation.engines.processes import Engine, Processes
+from unclip_curation.engines.ray import RayCluster
 from unclip_curation.pipeline import curate
 from unclip_curation.policy import load_policy
-from unclip_curation.ray_engine import RayCluster
 from unclip_pairs.manifest import file_digest
 from unclip_pairs.store import Store, open_store
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pyarrow.parquet import read_table
 
-from unclip_curation.engine import Engine
+from unclip_curation.engines.processes import Engine
 from unclip_curation.faces import FACES
 from unclip_curation.hashes import MAX_RADIUS, BlockList, load_block_list, stacked, within
 from unclip_curation.pictures import picture

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unclip_curation.engine import Engine
+from unclip_curation.engines.processes import Engine
 from unclip_curation.hashes import GRID, HASHED_SIDE, pdq, pdq_turns
 from unclip_curation.schemas import PICTURE_SCHEMA
 from unclip_curation.scoring import Progress, Score, Scorer, each, score_batch, silent

@@ -6,7 +6,7 @@ from unclip_curation import agreement, scorers
 from unclip_curation.decisions.verdicts import decide
 from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.embeddings.embedding import LoadEmbedder, embed_on, embedding_folder
-from unclip_curation.engine import Engine
+from unclip_curation.engines.processes import Engine
 from unclip_curation.policy import Policy
 from unclip_curation.probes import score_probes
 from unclip_curation.scoring import Progress, batches, silent

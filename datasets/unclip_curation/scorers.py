@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from unclip_curation.aesthetic import AESTHETIC
 from unclip_curation.captions import CAPTION
-from unclip_curation.engine import Engine
+from unclip_curation.engines.processes import Engine
 from unclip_curation.explicit import BLOCKLIST, SAFETY
 from unclip_curation.faces import FACES
 from unclip_curation.identities import IDENTITIES

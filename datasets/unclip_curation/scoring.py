@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from pyarrow.parquet import read_table
 
-from unclip_curation.engine import Engine, Work, engine_of
+from unclip_curation.engines.processes import Engine, Work, engine_of
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, make_manifest, read_manifest, settings_digest, write_manifest
 from unclip_pairs.shards import Sample, read_shard, shard_names, write_parquet

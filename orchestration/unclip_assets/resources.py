@@ -7,8 +7,8 @@ import dagster as dg
 from unclip_assets.acts import Acts, Listener, Silence
 from unclip_assets.settings import Environment
 from unclip_assets.trainer import Trainer
-from unclip_curation.engine import Engine
-from unclip_curation.ray_engine import open_engine
+from unclip_curation.engines.processes import Engine
+from unclip_curation.engines.ray import open_engine
 from unclip_pairs.store import Store, open_store
 
 

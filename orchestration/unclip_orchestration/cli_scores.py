@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from unclip_curation.engine import Engine
+    from unclip_curation.engines.processes import Engine
 
 PANEL = "Data"
 EngineName = Annotated[str | None, typer.Option(help="local: processes on this machine; ray: a Ray cluster. $UNCLIP_ENGINE, else local.")]
@@ -25,7 +25,7 @@ def add_to(app: typer.Typer) -> None:
 
 def _engine(context: typer.Context, name: str | None, address: str | None, workers: int | None) -> "Engine":
     """The engine that the options name, or the environment."""
-    from unclip_curation.ray_engine import open_engine
+    from unclip_curation.engines.ray import open_engine
 
     return open_engine(name or context.obj.engine, workers, address or context.obj.ray_address)
 

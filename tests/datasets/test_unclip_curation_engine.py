@@ -13,10 +13,10 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.decisions.verdicts import read_verdicts
 from unclip_curation.embeddings.embedding import embed_on, embed_pairs, squares
-from unclip_curation.engine import Processes, Work
+from unclip_curation.engines.processes import Processes, Work
+from unclip_curation.engines.ray import RayCluster, open_engine, pool_size
 from unclip_curation.pipeline import curate, measured_for
 from unclip_curation.policy import Policy, load_policy
-from unclip_curation.ray_engine import RayCluster, open_engine, pool_size
 from unclip_curation.scoring import score_batch
 from unclip_curation.wording import WORDING
 from unclip_pairs.errors import UserError

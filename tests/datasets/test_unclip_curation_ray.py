@@ -12,10 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from unclip_curation import embed, scoring
-from unclip_curation.engine import Processes, Work
+from unclip_curation.engines.processes import Processes, Work
+from unclip_curation.engines.ray import RayCluster
 from unclip_curation.pipeline import curate
 from unclip_curation.policy import load_policy
-from unclip_curation.ray_engine import RayCluster
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store, open_store
 

@@ -17,7 +17,7 @@ from PIL import Image
 from pyarrow.parquet import read_table
 
 from unclip_curation.embeddings.blurring import Blurs, blurred_where_asked, read_blurs
-from unclip_curation.engine import Engine, Work
+from unclip_curation.engines.processes import Engine, Work
 from unclip_curation.neighbours import normalised
 from unclip_curation.pictures import picture_bytes
 from unclip_curation.scoring import Progress, crawl_manifest, kept_keys, silent

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from unclip_curation.engine import Engine, Load, Processes
+from unclip_curation.engines.processes import Engine, Load, Processes
 from unclip_pairs.errors import UserError
 
 LOCAL = "local"

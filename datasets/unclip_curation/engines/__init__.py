@@ -1,0 +1,1 @@
+"""Engines that map a function over shards: local processes, Ray Data."""
