@@ -26,7 +26,7 @@ from unclip_curation.decisions.checks import published
 from unclip_curation.decisions.ground_truth import starter_labels
 from unclip_curation.decisions.verdicts import decide
 from unclip_curation.policy import load_policy
-from unclip_curation.publish import publish
+from unclip_curation.publishing.publish import publish
 from unclip_curation.retrieval import Asked, search
 from unclip_curation.visibility import Visibility
 from unclip_pairs.store import Store, open_store

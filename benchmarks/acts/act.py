@@ -18,7 +18,7 @@ from unclip_curation.decisions.verdicts import decide
 from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.embeddings.embedding import embed_pairs, squares
 from unclip_curation.policy import Policy, load_policy
-from unclip_curation.publish import publish
+from unclip_curation.publishing.publish import publish
 from unclip_pairs.store import Store, open_store
 
 BATCH = "kills"

@@ -18,7 +18,7 @@ def datasets(
     at: Annotated[str, typer.Option(help="Another place than the home: a folder, or s3://BUCKET/PREFIX.")] = "",
 ) -> None:
     """List the published versions, oldest first: name, time, pairs by split, digest of the manifest."""
-    from unclip_curation.versions import latest, versions
+    from unclip_curation.publishing.versions import latest, versions
     from unclip_pairs.store import open_store
 
     store = open_store(at or context.obj.home)
@@ -38,7 +38,7 @@ def publish(
     version: Annotated[str, typer.Argument(help="The version; the newest unless said.")] = "",
 ) -> None:
     """Copy a dataset version elsewhere: readers there see it whole or not at all. Run it again to go on after a stop."""
-    from unclip_curation.versions import copy_version, latest
+    from unclip_curation.publishing.versions import copy_version, latest
     from unclip_pairs.store import open_store
 
     target = open_store(to)

@@ -22,7 +22,7 @@ from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.embeddings.embedding import embed_pairs
 from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import Policy, load_policy
-from unclip_curation.publish import PUBLISHED_SCHEMA
+from unclip_curation.publishing.publish import PUBLISHED_SCHEMA
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.shards import read_shard, write_shard

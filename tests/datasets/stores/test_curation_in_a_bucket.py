@@ -20,7 +20,7 @@ from unclip_curation.explicit import score_safety
 from unclip_curation.neighbours import nearest
 from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import load_policy
-from unclip_curation.publish import publish
+from unclip_curation.publishing.publish import publish
 from unclip_curation.scorers import score
 from unclip_pairs.manifest import is_done, read_manifest
 from unclip_pairs.object_store import ObjectStore

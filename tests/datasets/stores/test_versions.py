@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from unclip_curation.versions import LATEST, copy_version, latest, manifest_name, versions
+from unclip_curation.publishing.versions import LATEST, copy_version, latest, manifest_name, versions
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import file_digest, make_manifest, write_manifest
 from unclip_pairs.object_store import ObjectStore
@@ -20,7 +20,7 @@ from unclip_pairs.store import Store, open_store
 Opened = Callable[..., ObjectStore]
 COPYING = """
 import sys
-from unclip_curation.versions import copy_version
+from unclip_curation.publishing.versions import copy_version
 from unclip_pairs.store import open_store
 
 copy_version(open_store(sys.argv[1]), sys.argv[2], open_store(sys.argv[3]))

@@ -8,12 +8,12 @@ import pyarrow as pa
 from PIL import Image
 from pyarrow.parquet import ParquetWriter, read_table
 
-from unclip_curation.card import GAPS, data_card
-from unclip_curation.card_page import card_page
-from unclip_curation.croissant import croissant
 from unclip_curation.decisions.ground_truth import LABEL_SCHEMA, planted_report
 from unclip_curation.decisions.verdicts import counts
 from unclip_curation.policy import Policy
+from unclip_curation.publishing.croissant import croissant
+from unclip_curation.publishing.data_card import GAPS, data_card
+from unclip_curation.publishing.data_card_page import card_page
 from unclip_curation.samples import COLUMNS, spread
 from unclip_curation.schemas import VERDICT_SCHEMA
 from unclip_curation.scoring import batches

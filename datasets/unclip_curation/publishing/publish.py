@@ -12,10 +12,10 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.decisions.ground_truth import LABEL_SCHEMA
 from unclip_curation.decisions.verdicts import read_verdicts
-from unclip_curation.description import PUBLISHED_SCHEMA, Rows, describe, fetched_until
 from unclip_curation.embeddings.blurring import Blurs, blurred_sample, read_blurs
 from unclip_curation.embeddings.embedding import column_vectors
 from unclip_curation.policy import Policy
+from unclip_curation.publishing.documents import PUBLISHED_SCHEMA, Rows, describe, fetched_until
 from unclip_curation.scoring import batches, crawl_manifest, required
 from unclip_curation.tables import embedding_files
 from unclip_pairs.errors import UserError

@@ -1,0 +1,1 @@
+"""Dataset versions: shards, data card, Croissant, copies in a bucket."""
