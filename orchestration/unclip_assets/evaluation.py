@@ -7,8 +7,8 @@ from unclip_assets import previews
 from unclip_assets.current import find, present
 from unclip_curation import checks, leaks
 from unclip_curation.duplicates.evaluation_sets import embed_set, set_names
-from unclip_curation.leak_pages import leak_sheet, sentence
 from unclip_curation.policy import load_policy
+from unclip_curation.reports.leak_pages import leak_sheet, sentence
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
 

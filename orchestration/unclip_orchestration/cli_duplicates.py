@@ -27,8 +27,8 @@ def duplicates(
     """
     from unclip_assets.current import find
     from unclip_curation.duplicates.search import find_duplicates
-    from unclip_curation.group_pages import duplicates_page, find_groups
     from unclip_curation.policy import load_policy
+    from unclip_curation.reports.duplicate_pages import duplicates_page, find_groups
     from unclip_orchestration.running import alone
     from unclip_pairs.store import open_store
 
@@ -108,7 +108,7 @@ def check(
     """
     from unclip_assets import evaluation
     from unclip_assets.current import present
-    from unclip_curation.leak_pages import leak_sheet
+    from unclip_curation.reports.leak_pages import leak_sheet
     from unclip_pairs.store import open_store
 
     store = open_store(context.obj.home)

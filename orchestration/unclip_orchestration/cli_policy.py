@@ -26,7 +26,7 @@ def diff(
     """
     from unclip_curation.decisions.policy_diff import policy_diff
     from unclip_curation.policy import load_policy
-    from unclip_curation.reports import diff_page
+    from unclip_curation.reports.policy_pages import diff_page
     from unclip_pairs.store import open_store
 
     store, policies = open_store(context.obj.home), [load_policy(_file(path)) for path in (before, after)]
@@ -54,7 +54,7 @@ def sweep(
 
     from unclip_curation.decisions.policy_diff import policy_sweep, telling
     from unclip_curation.policy import load_policy
-    from unclip_curation.reports import sweep_page
+    from unclip_curation.reports.policy_pages import sweep_page
     from unclip_pairs.store import open_store
 
     store, chosen = open_store(context.obj.home), load_policy(_file(of))
@@ -80,7 +80,7 @@ def reweight(
     A page with words and concepts before the filter, after it and reweighted is written to HOME/reports.
     """
     from unclip_curation import reweighting
-    from unclip_curation.reports import mix_page
+    from unclip_curation.reports.policy_pages import mix_page
     from unclip_pairs.store import open_store
 
     store = open_store(context.obj.home)

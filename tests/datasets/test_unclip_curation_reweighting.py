@@ -11,7 +11,7 @@ from unclip_curation.decisions.reweighting import described, effective_size, mix
 from unclip_curation.decisions.verdicts import decide, decided
 from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import Policy, load_policy
-from unclip_curation.reports import mix_page
+from unclip_curation.reports.policy_pages import mix_page
 from unclip_pairs.errors import UserError
 from unclip_pairs.shards import write_parquet
 from unclip_pairs.store import Store

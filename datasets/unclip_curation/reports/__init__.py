@@ -1,0 +1,1 @@
+"""HTML pages about policies, duplicates and leaks."""
