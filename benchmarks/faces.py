@@ -21,10 +21,10 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from unclip_crawl.starter import FULL, build_starter
-from unclip_curation.faces import Detect, load_detector, measure_faces
-from unclip_curation.identities import load_recogniser
-from unclip_curation.photographs import SIDE, texture
 from unclip_curation.policy import load_policy
+from unclip_curation.scorers.faces import Detect, load_detector, measure_faces
+from unclip_curation.scorers.identities import load_recogniser
+from unclip_curation.scorers.photographs import SIDE, texture
 from unclip_pairs.images import decode
 from unclip_pairs.store import Store
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from pyarrow.parquet import read_table
 
 from unclip_curation import scorers
-from unclip_curation.scoring import Derived, Scorer, score_together
+from unclip_curation.scorers.runner import Derived, Scorer, score_together
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from unclip_crawl.starter import FULL, build_starter
 from unclip_curation.policy import load_policy
-from unclip_curation.watermark import load_watermark
+from unclip_curation.scorers.watermark import load_watermark
 from unclip_pairs.images import decode, encode_png
 from unclip_pairs.store import Store
 

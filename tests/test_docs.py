@@ -11,7 +11,7 @@ import pytest
 import typer.main
 import yaml
 
-from unclip_curation.scorers import SCORERS
+from unclip_curation.scorers.registry import SCORERS
 from unclip_orchestration.cli import app
 from unclip_orchestration.definitions import defs
 from unclip_pairs.schema import CRAWL_SCHEMA, REASONS, STATUSES

@@ -13,12 +13,12 @@ from pyarrow.parquet import read_table
 from unclip_crawl.crawl import crawl
 from unclip_crawl.settings import CrawlSettings
 from unclip_curation import embed, explicit, scorers, scoring
-from unclip_curation.agreement import score_agreement
 from unclip_curation.decisions.verdicts import decide
 from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.embeddings.embedding import embed_pairs, squares
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.publishing.publish import publish
+from unclip_curation.scorers.caption_agreement import score_agreement
 from unclip_pairs.store import Store, open_store
 
 BATCH = "kills"

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 from safetensors.numpy import save_file
 
-from unclip_curation.aesthetic import PROBE
 from unclip_curation.decisions.verdicts import decide
 from unclip_curation.embeddings.embedding import embed_pairs
-from unclip_curation.identities import Identity, write_gallery
 from unclip_curation.policy import load_policy
-from unclip_curation.scorers import score
+from unclip_curation.scorers.aesthetic import PROBE
+from unclip_curation.scorers.identities import Identity, write_gallery
+from unclip_curation.scorers.registry import score
 from unclip_pairs.store import Store
 
 

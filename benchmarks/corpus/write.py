@@ -16,7 +16,7 @@ import pyarrow as pa
 from PIL import Image, ImageDraw, ImageFilter
 from pyarrow.parquet import read_table
 
-from unclip_curation.scoring import batches
+from unclip_curation.scorers.runner import batches
 from unclip_pairs.images import encode_png
 from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.schema import CRAWL_SCHEMA, pair_key

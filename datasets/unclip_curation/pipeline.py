@@ -8,8 +8,8 @@ from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.embeddings.embedding import LoadEmbedder, embed_on, embedding_folder
 from unclip_curation.engines.processes import Engine
 from unclip_curation.policy import Policy
-from unclip_curation.probes import score_probes
-from unclip_curation.scoring import Progress, batches, silent
+from unclip_curation.scorers.probes import score_probes
+from unclip_curation.scorers.runner import Progress, batches, silent
 from unclip_curation.tables import PER_BATCH
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest

@@ -27,7 +27,7 @@ from unclip_curation.schemas import (
     WEIGHT_SCHEMA,
     WORDING_SCHEMA,
 )
-from unclip_curation.scoring import batches
+from unclip_curation.scorers.runner import batches
 from unclip_pairs.catalog import connect, parquet
 from unclip_pairs.errors import UserError
 from unclip_pairs.schema import CRAWL_SCHEMA

@@ -5,7 +5,7 @@ from typing import Any
 
 from pyarrow.parquet import read_table
 
-from unclip_curation.scoring import kept_keys, required
+from unclip_curation.scorers.runner import kept_keys, required
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.store import Store
 from unclip_pairs.takedowns import FOLDER, Takedowns, read_takedowns

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unclip_curation.probes import KINDS, LOGISTIC, RBF, Array, Probe
+from unclip_curation.scorers.probes import KINDS, LOGISTIC, RBF, Array, Probe
 from unclip_pairs.errors import UserError
 
 MIN_OF_EACH = 2

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unclip_curation.probes import LOGISTIC, Array, Probe
+from unclip_curation.scorers.probes import LOGISTIC, Array, Probe
 from unclip_labels.book import DISPUTED, HELD_OUT, NO, TRAIN, YES, Item, LabelBook
 from unclip_labels.charts import reliability_chart
 from unclip_labels.fitting import MIN_OF_EACH, calibrate, cross_calibrated, fit

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from unclip_curation.probes import Array
+from unclip_curation.scorers.probes import Array
 
 SHORTLIST = 5  # so many times as many candidates as are asked about
 LIKELY, RANDOM = 0.4, 0.1

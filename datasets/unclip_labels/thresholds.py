@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from unclip_curation.probes import Array
+from unclip_curation.scorers.probes import Array
 from unclip_pairs.errors import UserError
 
 CONFIDENCE = 0.95

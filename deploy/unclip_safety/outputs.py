@@ -37,7 +37,7 @@ def curation_limits() -> Limits:
 
 def load_score() -> Score:
     """The scorer of the curation; the networks are loaded now. `UserError` when their weight files are missing or altered."""
-    from unclip_curation.explicit import load_explicit
+    from unclip_curation.scorers.explicit import load_explicit
 
     score = load_explicit()
     return lambda sample: score([sample])[0]

@@ -22,7 +22,7 @@ def enrol(
     key_file: Annotated[Path | None, typer.Option(help="Where the key of a first gallery is made; ~/.config/unclip otherwise.")] = None,
 ) -> None:
     """Exclude an identity: its face's embeddings are stored, the pictures are not. Then run `unclip score identities`."""
-    from unclip_curation.identities import enrol as add
+    from unclip_curation.scorers.identities import enrol as add
     from unclip_orchestration.running import alone
     from unclip_pairs.errors import UserError
     from unclip_pairs.images import DecodeError, decode
@@ -40,7 +40,7 @@ def enrol(
 @faces.command("list")
 def show(context: typer.Context) -> None:
     """Name the enrolled identities, with the number that feature files know each by."""
-    from unclip_curation.identities import read_gallery
+    from unclip_curation.scorers.identities import read_gallery
     from unclip_pairs.store import open_store
 
     for one in read_gallery(open_store(context.obj.home)):
@@ -50,7 +50,7 @@ def show(context: typer.Context) -> None:
 @faces.command()
 def remove(context: typer.Context, name: Annotated[str, typer.Argument(help="As `unclip faces list` shows it.")]) -> None:
     """Take an identity and its embeddings out of the gallery."""
-    from unclip_curation.identities import remove as take_out
+    from unclip_curation.scorers.identities import remove as take_out
     from unclip_orchestration.running import alone
     from unclip_pairs.store import open_store
 

@@ -108,7 +108,7 @@ def train_probe(
 ) -> None:
     """Learn a probe, choose its threshold on held-out labels, register it, and say what a policy must name."""
     from unclip_assets.current import present
-    from unclip_curation.probes import score_probes
+    from unclip_curation.scorers.probes import score_probes
     from unclip_labels.book import open_labels
     from unclip_labels.rounds import train
     from unclip_pairs.store import open_store
@@ -129,7 +129,7 @@ def train_probe(
 def score_pairs(context: typer.Context) -> None:
     """Let every known probe judge the present embeddings; needed after new pictures or a new CLIP."""
     from unclip_assets.current import present
-    from unclip_curation.probes import score_probes
+    from unclip_curation.scorers.probes import score_probes
     from unclip_pairs.store import open_store
 
     store = open_store(context.obj.home)

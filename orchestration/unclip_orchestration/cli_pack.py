@@ -18,7 +18,7 @@ def pack(
     from unclip_curation.decisions.ground_truth import starter_labels
     from unclip_curation.policy import load_policy
     from unclip_curation.publishing.publish import publish
-    from unclip_curation.scoring import required
+    from unclip_curation.scorers.runner import required
     from unclip_orchestration.running import alone
     from unclip_pairs.errors import UserError
     from unclip_pairs.store import open_store

@@ -41,7 +41,7 @@ def score(
 ) -> None:
     """Measure pairs by the named scorers; rows that the same version has measured are not measured twice."""
     from unclip_curation import scorers
-    from unclip_curation.scoring import batches
+    from unclip_curation.scorers.runner import batches
     from unclip_orchestration.running import alone
     from unclip_pairs.errors import UserError
     from unclip_pairs.store import open_store
@@ -75,7 +75,7 @@ def embed(
     from functools import partial
 
     from unclip_curation.embeddings.embedding import embed_on, embed_pairs, embedding_folder
-    from unclip_curation.scoring import batches
+    from unclip_curation.scorers.runner import batches
     from unclip_orchestration.running import alone
     from unclip_pairs.store import open_store
     from unclip_training.open_clip_embedder import OpenClipEmbedder, load_embedder

@@ -7,11 +7,11 @@ import numpy as np
 from PIL import Image
 from pyarrow.parquet import read_table
 
-from unclip_curation.agreement import page_fits, score_agreement, standardised, weighted_words
-from unclip_curation.captions import score_captions
 from unclip_curation.decisions.verdicts import decide
-from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import load_policy
+from unclip_curation.scorers.caption_agreement import page_fits, score_agreement, standardised, weighted_words
+from unclip_curation.scorers.captions import score_captions
+from unclip_curation.scorers.pictures import score_pictures
 from unclip_pairs.store import Store
 
 

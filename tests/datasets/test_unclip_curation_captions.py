@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from pyarrow.parquet import read_table
 
-from unclip_curation.captions import boilerplate, describe, language_detector, latin_share, score_captions
+from unclip_curation.scorers.captions import boilerplate, describe, language_detector, latin_share, score_captions
 from unclip_pairs.store import Store
 
 

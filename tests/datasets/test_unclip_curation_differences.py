@@ -8,12 +8,12 @@ import pytest
 from PIL import Image
 from pyarrow.parquet import write_table
 
-from unclip_curation.captions import score_captions
 from unclip_curation.decisions.policy_diff import frequent_words, policy_diff, policy_sweep, telling
-from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.reports.policy_pages import diff_page, sweep_page
 from unclip_curation.samples import pictures_of, spread
+from unclip_curation.scorers.captions import score_captions
+from unclip_curation.scorers.pictures import score_pictures
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 

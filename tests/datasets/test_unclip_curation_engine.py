@@ -17,8 +17,8 @@ from unclip_curation.engines.processes import Processes, Work
 from unclip_curation.engines.ray import RayCluster, open_engine, pool_size
 from unclip_curation.pipeline import curate, measured_for
 from unclip_curation.policy import Policy, load_policy
-from unclip_curation.scoring import score_batch
-from unclip_curation.wording import WORDING
+from unclip_curation.scorers.runner import score_batch
+from unclip_curation.scorers.wording import WORDING
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 
@@ -128,7 +128,7 @@ def test_embedding_goes_on_where_it_was_stopped_and_gives_the_same_bytes(
 def test_a_piece_of_captions_is_read_without_the_rest(
     store: Store, crawl_batch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unclip_curation.scoring.CAPTION_PIECE", 3)
+    monkeypatch.setattr("unclip_curation.scorers.runner.CAPTION_PIECE", 3)
     keys = crawl_batch([{"caption": f"word {number}", "status": "timeout"} for number in range(8)])
     score_batch(store, "a", WORDING, workers=1)
     assert read_table(store.path("features/a/wording.parquet"))["key"].to_pylist() == sorted(keys)

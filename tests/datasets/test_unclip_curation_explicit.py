@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 from pyarrow.parquet import read_table
 
-from unclip_curation.explicit import OPEN_NSFW, SAFETY, load_explicit, match_block_list, weights
-from unclip_curation.pictures import PICTURE, score_picture, score_pictures
 from unclip_curation.schemas import SAFETY_SCHEMA
-from unclip_curation.scoring import score_batch
+from unclip_curation.scorers.explicit import OPEN_NSFW, SAFETY, load_explicit, match_block_list, weights
+from unclip_curation.scorers.pictures import PICTURE, score_picture, score_pictures
+from unclip_curation.scorers.runner import score_batch
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import encode_png
 from unclip_pairs.store import Store
@@ -64,7 +64,7 @@ def test_pieces_that_a_killed_run_left_are_taken_up(
     store: Store, crawl_batch: Callable[..., Any], shapes: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crawl_batch(shapes(20))
-    monkeypatch.setattr("unclip_curation.scoring.PIECE_SIZE", 8)
+    monkeypatch.setattr("unclip_curation.scorers.runner.PIECE_SIZE", 8)
 
     def stop(done: int, total: int) -> None:
         if done >= 16:
@@ -84,7 +84,7 @@ def test_two_workers_give_what_one_gives(
 ) -> None:
     crawl_batch(shapes(12))
     crawl_batch(shapes(12), batch="b")
-    monkeypatch.setattr("unclip_curation.scoring.PIECE_SIZE", 4)
+    monkeypatch.setattr("unclip_curation.scorers.runner.PIECE_SIZE", 4)
     score_pictures(store, "a", workers=1)
     score_pictures(store, "b", workers=2)
     one, two = (read_table(store.path(f"features/{batch}/picture.parquet")).drop_columns(["key"]).to_pylist() for batch in "ab")

@@ -14,10 +14,10 @@ from unclip_curation import face_networks, scorers
 from unclip_curation.decisions.verdicts import decide, read_verdicts
 from unclip_curation.embeddings.blurring import area, blurred, read_blurs
 from unclip_curation.embeddings.embedding import embed_pairs
-from unclip_curation.faces import load_detector, measure_faces
-from unclip_curation.photographs import photo_score
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.publishing.publish import publish
+from unclip_curation.scorers.faces import load_detector, measure_faces
+from unclip_curation.scorers.photographs import photo_score
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import decode, to_array
 from unclip_pairs.shards import read_shard, shard_names

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from pyarrow.parquet import read_table
 
-from unclip_curation.pictures import score_pictures
+from unclip_curation.scorers.pictures import score_pictures
 from unclip_pairs.store import Store
 
 SCORING = """
 import sys
 from pathlib import Path
 from unclip_curation import scoring
-from unclip_curation.pictures import score_pictures
+from unclip_curation.scorers.pictures import score_pictures
 from unclip_pairs.store import Store
 
 if __name__ == "__main__":

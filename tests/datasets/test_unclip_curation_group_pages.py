@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from unclip_curation.captions import score_captions
 from unclip_curation.decisions.verdicts import decide
 from unclip_curation.duplicates.search import find_duplicates
-from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.reports.duplicate_pages import borderline, duplicates_page, find_groups
+from unclip_curation.scorers.captions import score_captions
+from unclip_curation.scorers.pictures import score_pictures
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 

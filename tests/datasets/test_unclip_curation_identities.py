@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from unclip_curation import face_networks, identities, scorers
 from unclip_curation.decisions.verdicts import decide, read_verdicts
 from unclip_curation.policy import Policy, load_policy
-from unclip_curation.watermark import find_mark, load_watermark
+from unclip_curation.scorers.watermark import find_mark, load_watermark
 from unclip_orchestration.cli import app
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import encode_png

@@ -14,15 +14,15 @@ from pyarrow.parquet import read_table
 from unclip_assets.checks import nothing_leaks
 from unclip_assets.current import point
 from unclip_assets.resources import Home
-from unclip_curation.captions import score_captions
 from unclip_curation.decisions.verdicts import decide, read_verdicts
 from unclip_curation.duplicates.evaluation_sets import add_dataset, add_folder, embed_set, set_names
 from unclip_curation.duplicates.leaks import find_leaks, published_leaks
 from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.embeddings.embedding import embed_pairs
-from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.publishing.publish import PUBLISHED_SCHEMA
+from unclip_curation.scorers.captions import score_captions
+from unclip_curation.scorers.pictures import score_pictures
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.shards import read_shard, write_shard

@@ -19,21 +19,21 @@ from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
 from unclip_curation import checks
-from unclip_curation.agreement import score_agreement
-from unclip_curation.captions import score_captions
 from unclip_curation.decisions.ground_truth import LABEL_SCHEMA, hold_out, planted_report, starter_labels
 from unclip_curation.decisions.takedown_effects import meant_by, remaining_files, still_published
 from unclip_curation.decisions.verdicts import decide
 from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.embeddings.embedding import embed_pairs
-from unclip_curation.explicit import score_safety
-from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.publishing.data_card import data_card
 from unclip_curation.publishing.data_card_page import card_page
 from unclip_curation.publishing.documents import PUBLISHED_SCHEMA
 from unclip_curation.publishing.publish import publish
 from unclip_curation.retrieval import Asked, ExactEngine, search
+from unclip_curation.scorers.caption_agreement import score_agreement
+from unclip_curation.scorers.captions import score_captions
+from unclip_curation.scorers.explicit import score_safety
+from unclip_curation.scorers.pictures import score_pictures
 from unclip_curation.visibility import Visibility
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import decode

@@ -17,8 +17,8 @@ from unclip_curation import scorers, toxicity
 from unclip_curation.decisions.verdicts import decided
 from unclip_curation.embeddings.embedding import embed_pairs
 from unclip_curation.policy import Policy, load_policy
-from unclip_curation.quality import jpeg_quality, measure_quality, score_quality
-from unclip_curation.wording import personal, repeated_share
+from unclip_curation.scorers.quality import jpeg_quality, measure_quality, score_quality
+from unclip_curation.scorers.wording import personal, repeated_share
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import to_array
 from unclip_pairs.store import Store

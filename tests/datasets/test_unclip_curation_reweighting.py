@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from pyarrow.parquet import read_table
 
-from unclip_curation.captions import score_captions
 from unclip_curation.decisions.reweighting import described, effective_size, mix_report, restore_mix, reweight, shares
 from unclip_curation.decisions.verdicts import decide, decided
-from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.reports.policy_pages import mix_page
+from unclip_curation.scorers.captions import score_captions
+from unclip_curation.scorers.pictures import score_pictures
 from unclip_pairs.errors import UserError
 from unclip_pairs.shards import write_parquet
 from unclip_pairs.store import Store

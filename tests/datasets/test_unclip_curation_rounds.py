@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from pyarrow.parquet import read_table
 
-from unclip_curation.captions import score_captions
 from unclip_curation.decisions.verdicts import decide
 from unclip_curation.duplicates.search import find_duplicates
-from unclip_curation.pictures import score_pictures
 from unclip_curation.policy import Policy, load_policy
+from unclip_curation.scorers.captions import score_captions
+from unclip_curation.scorers.pictures import score_pictures
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.store import Store, open_store
 

@@ -7,7 +7,7 @@ import pytest
 from pyarrow.parquet import read_table
 
 from unclip_curation import pictures, scorers
-from unclip_curation.scoring import Derived
+from unclip_curation.scorers.runner import Derived
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 

@@ -9,17 +9,17 @@ from PIL import Image
 from pyarrow.parquet import read_table, write_table
 
 from unclip_curation import checks
-from unclip_curation.agreement import score_agreement
-from unclip_curation.captions import CAPTION, score_captions
 from unclip_curation.decisions.explain import explain
 from unclip_curation.decisions.policy_diff import policy_diff
 from unclip_curation.decisions.reproduce import reproduce
 from unclip_curation.decisions.verdicts import counts, decide, decided
 from unclip_curation.duplicates.search import find_duplicates
-from unclip_curation.explicit import score_safety
-from unclip_curation.pictures import PICTURE, score_pictures
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.schemas import VERDICT_SCHEMA
+from unclip_curation.scorers.caption_agreement import score_agreement
+from unclip_curation.scorers.captions import CAPTION, score_captions
+from unclip_curation.scorers.explicit import score_safety
+from unclip_curation.scorers.pictures import PICTURE, score_pictures
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.store import Store

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from unclip_curation.probes import KINDS, read_probe
+from unclip_curation.scorers.probes import KINDS, read_probe
 from unclip_labels.charts import curves_chart, reliability_chart
 from unclip_labels.fitting import _model, calibrate, cross_calibrated, fit
 from unclip_labels.sampling import choose, spread

@@ -10,7 +10,7 @@ from pyarrow.parquet import read_table
 from unclip_curation.decisions.rules import STAGES
 from unclip_curation.decisions.verdicts import decided
 from unclip_curation.policy import load_policy
-from unclip_curation.probes import load_probe, score_probes
+from unclip_curation.scorers.probes import load_probe, score_probes
 from unclip_curation.tables import PER_BATCH, PER_STORE
 from unclip_labels.book import HELD_OUT, TRAIN, LabelBook, open_labels
 from unclip_labels.pool import is_held_out, read_pool

@@ -13,7 +13,7 @@ from torch import Tensor
 from webdataset import WebDataset
 
 from unclip_curation.embeddings.blurring import area, blurred
-from unclip_curation.pictures import picture_bytes
+from unclip_curation.scorers.pictures import picture_bytes
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import decode, to_array
 from unclip_pairs.manifest import make_manifest, write_manifest

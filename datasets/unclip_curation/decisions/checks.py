@@ -7,7 +7,7 @@ from pyarrow.parquet import read_table
 from unclip_curation.decisions.rules import STAGES, judge
 from unclip_curation.decisions.verdicts import read_verdicts
 from unclip_curation.policy import Policy
-from unclip_curation.scoring import kept_keys
+from unclip_curation.scorers.runner import kept_keys
 from unclip_curation.tables import add_policy, open_tables
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.shards import shard_names

@@ -7,7 +7,7 @@ import pyarrow as pa
 from pyarrow.parquet import read_table
 
 from unclip_curation.decisions.verdicts import latest_stage, read_verdicts
-from unclip_curation.scoring import batches
+from unclip_curation.scorers.runner import batches
 from unclip_pairs.manifest import Manifest, is_done, make_manifest, read_manifest, settings_digest, write_manifest
 from unclip_pairs.shards import write_parquet
 from unclip_pairs.store import Store

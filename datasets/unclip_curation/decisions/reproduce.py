@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from unclip_curation.decisions.verdicts import decided, embeddings_of, inputs_of, read_verdicts
 from unclip_curation.policy import Policy
-from unclip_curation.scoring import required
+from unclip_curation.scorers.runner import required
 from unclip_pairs.manifest import Manifest, file_digest, read_manifest
 from unclip_pairs.store import Store
 

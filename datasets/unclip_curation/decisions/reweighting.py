@@ -23,7 +23,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from unclip_curation.decisions.ground_truth import starter_labels
 from unclip_curation.embeddings.embedding import column_vectors
 from unclip_curation.schemas import WEIGHT_SCHEMA
-from unclip_curation.scoring import kept_keys, required, write_features
+from unclip_curation.scorers.runner import kept_keys, required, write_features
 from unclip_curation.tables import embedding_files, open_tables
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, is_done

@@ -4,9 +4,9 @@ import duckdb
 import pyarrow as pa
 
 from unclip_curation.duplicates.union_find import redundant
-from unclip_curation.identities import gallery_digest
 from unclip_curation.policy import Policy
-from unclip_curation.scoring import batches
+from unclip_curation.scorers.identities import gallery_digest
+from unclip_curation.scorers.runner import batches
 from unclip_curation.tables import PER_BATCH, WIDE, open_batch
 from unclip_pairs.errors import UserError
 from unclip_pairs.schema import REASONS

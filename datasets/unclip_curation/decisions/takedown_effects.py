@@ -3,7 +3,7 @@
 import pyarrow as pa
 from pyarrow.parquet import read_table
 
-from unclip_curation.scoring import batches
+from unclip_curation.scorers.runner import batches
 from unclip_curation.tables import open_tables
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.shards import shard_names

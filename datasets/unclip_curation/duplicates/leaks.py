@@ -19,7 +19,7 @@ from unclip_curation.likeness import NO_PAIRS, Pictures, Rows, as_pictures, comp
 from unclip_curation.neighbours import normalised
 from unclip_curation.policy import Policy
 from unclip_curation.schemas import LEAK_SCHEMA
-from unclip_curation.scoring import kept_keys, required, write_features
+from unclip_curation.scorers.runner import kept_keys, required, write_features
 from unclip_curation.tables import add_policy, embedding_files, open_tables
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, is_done, read_manifest

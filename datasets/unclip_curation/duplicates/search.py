@@ -22,7 +22,7 @@ from unclip_curation.embeddings.embedding import column_vectors
 from unclip_curation.likeness import FINGERPRINT, as_pictures, candidates
 from unclip_curation.neighbours import close_pairs
 from unclip_curation.schemas import SEARCHED_SCHEMA
-from unclip_curation.scoring import batches, kept_keys, required, write_features
+from unclip_curation.scorers.runner import batches, kept_keys, required, write_features
 from unclip_curation.tables import embedding_files
 from unclip_pairs.manifest import Manifest, is_done, read_manifest
 from unclip_pairs.store import Store

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from PIL import Image
 from pyarrow.parquet import read_schema, read_table
 
-from unclip_curation.pictures import picture_bytes
+from unclip_curation.scorers.pictures import picture_bytes
 from unclip_pairs.images import decode, encode_png
 from unclip_pairs.shards import Sample
 from unclip_pairs.store import Store

@@ -16,7 +16,7 @@ from unclip_curation.publishing.data_card import GAPS, data_card
 from unclip_curation.publishing.data_card_page import card_page
 from unclip_curation.samples import COLUMNS, spread
 from unclip_curation.schemas import VERDICT_SCHEMA
-from unclip_curation.scoring import batches
+from unclip_curation.scorers.runner import batches
 from unclip_pairs.images import contact_sheet, decode, encode_png
 from unclip_pairs.manifest import file_digest
 from unclip_pairs.shards import read_shard

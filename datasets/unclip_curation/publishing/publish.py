@@ -16,7 +16,7 @@ from unclip_curation.embeddings.blurring import Blurs, blurred_sample, read_blur
 from unclip_curation.embeddings.embedding import column_vectors
 from unclip_curation.policy import Policy
 from unclip_curation.publishing.documents import PUBLISHED_SCHEMA, Rows, describe, fetched_until
-from unclip_curation.scoring import batches, crawl_manifest, required
+from unclip_curation.scorers.runner import batches, crawl_manifest, required
 from unclip_curation.tables import embedding_files
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, is_done, make_manifest, read_manifest, settings_digest, write_manifest

@@ -10,7 +10,7 @@ from unclip_curation.decisions.rules import find
 from unclip_curation.policy import Policy
 from unclip_curation.reports.policy_pages import page
 from unclip_curation.samples import data_address, pictures_of
-from unclip_curation.scoring import required
+from unclip_curation.scorers.runner import required
 from unclip_curation.tables import add_policy, open_tables
 from unclip_pairs.store import Store
 

@@ -6,7 +6,7 @@ from typing import Any
 from PIL import Image
 
 from unclip_curation.duplicates.evaluation_sets import set_names, set_pictures
-from unclip_curation.pictures import picture_bytes
+from unclip_curation.scorers.pictures import picture_bytes
 from unclip_pairs.images import contact_sheet, decode
 from unclip_pairs.shards import read_shard, shard_names
 from unclip_pairs.store import Store

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader
 from unclip_curation.decisions.policy_diff import Diff, Step, frequent_words, telling
 from unclip_curation.decisions.reweighting import mix_report
 from unclip_curation.samples import data_address, sheet_of
-from unclip_curation.scoring import required
+from unclip_curation.scorers.runner import required
 from unclip_pairs.store import Store
 
 COLOURS = ("#3b6ea8", "#c2571a", "#3f8f4f", "#8a4fa3", "#b08a1e", "#a83b4f", "#2e8c8c", "#6b6b6b")

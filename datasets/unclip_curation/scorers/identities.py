@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unclip_curation.face_networks import SFACE, network
-from unclip_curation.faces import Detect, found_in, load_detector, to_bgr
-from unclip_curation.pictures import picture
 from unclip_curation.schemas import IDENTITY_SCHEMA
-from unclip_curation.scoring import Derived, Score, Scorer, each, kept_keys, score_batch
+from unclip_curation.scorers.face_networks import SFACE, network
+from unclip_curation.scorers.faces import Detect, found_in, load_detector, to_bgr
+from unclip_curation.scorers.pictures import picture
+from unclip_curation.scorers.runner import Derived, Score, Scorer, each, kept_keys, score_batch
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import DecodeError
 from unclip_pairs.manifest import Manifest, file_digest, read_manifest

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from unclip_curation.embeddings.embedding import column_vectors
 from unclip_curation.schemas import AESTHETIC_SCHEMA
-from unclip_curation.scoring import Derived, required, write_features
+from unclip_curation.scorers.runner import Derived, required, write_features
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, file_digest, is_done
 from unclip_pairs.store import Store

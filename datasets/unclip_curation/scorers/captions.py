@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from unclip_curation.schemas import CAPTION_SCHEMA
-from unclip_curation.scoring import Progress, Score, Scorer, each, score_batch, silent
+from unclip_curation.scorers.runner import Progress, Score, Scorer, each, score_batch, silent
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
 

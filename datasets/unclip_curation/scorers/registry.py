@@ -6,18 +6,18 @@ one more name in `SCORERS`, its table in `tables.py` and its columns in `docs/sc
 
 from collections.abc import Sequence
 
-from unclip_curation.aesthetic import AESTHETIC
-from unclip_curation.captions import CAPTION
 from unclip_curation.engines.processes import Engine
-from unclip_curation.explicit import BLOCKLIST, SAFETY
-from unclip_curation.faces import FACES
-from unclip_curation.identities import IDENTITIES
-from unclip_curation.pictures import PICTURE
-from unclip_curation.quality import QUALITY
-from unclip_curation.scoring import Derived, Progress, Scorer, batches, kept_keys, score_together, silent
-from unclip_curation.toxicity import TOXICITY
-from unclip_curation.watermark import WATERMARK
-from unclip_curation.wording import WORDING
+from unclip_curation.scorers.aesthetic import AESTHETIC
+from unclip_curation.scorers.captions import CAPTION
+from unclip_curation.scorers.explicit import BLOCKLIST, SAFETY
+from unclip_curation.scorers.faces import FACES
+from unclip_curation.scorers.identities import IDENTITIES
+from unclip_curation.scorers.pictures import PICTURE
+from unclip_curation.scorers.quality import QUALITY
+from unclip_curation.scorers.runner import Derived, Progress, Scorer, batches, kept_keys, score_together, silent
+from unclip_curation.scorers.toxicity import TOXICITY
+from unclip_curation.scorers.watermark import WATERMARK
+from unclip_curation.scorers.wording import WORDING
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unclip_curation.face_networks import YUNET, network
-from unclip_curation.photographs import photo_score
-from unclip_curation.pictures import picture
 from unclip_curation.schemas import FACES_SCHEMA
-from unclip_curation.scoring import Score, Scorer, each
+from unclip_curation.scorers.face_networks import YUNET, network
+from unclip_curation.scorers.photographs import photo_score
+from unclip_curation.scorers.pictures import picture
+from unclip_curation.scorers.runner import Score, Scorer, each
 from unclip_pairs.images import DecodeError
 from unclip_pairs.shards import Sample
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from unclip_curation.faces import to_bgr
-from unclip_curation.pictures import picture
 from unclip_curation.schemas import WATERMARK_SCHEMA
-from unclip_curation.scoring import Score, Scorer, each
+from unclip_curation.scorers.faces import to_bgr
+from unclip_curation.scorers.pictures import picture
+from unclip_curation.scorers.runner import Score, Scorer, each
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import DecodeError
 from unclip_pairs.shards import Sample

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
-from unclip_curation.pictures import picture, picture_bytes
 from unclip_curation.schemas import QUALITY_SCHEMA
-from unclip_curation.scoring import Score, Scorer, each
+from unclip_curation.scorers.pictures import picture, picture_bytes
+from unclip_curation.scorers.runner import Score, Scorer, each
 from unclip_pairs.images import DecodeError
 from unclip_pairs.shards import Sample
 

@@ -17,7 +17,7 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.embeddings.embedding import column_vectors
 from unclip_curation.schemas import PROBE_SCHEMA
-from unclip_curation.scoring import write_features
+from unclip_curation.scorers.runner import write_features
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, is_done, read_manifest
 from unclip_pairs.store import Store

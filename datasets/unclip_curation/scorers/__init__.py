@@ -1,0 +1,1 @@
+"""Scorers: columns measured from pictures and captions."""
