@@ -27,8 +27,8 @@ from unclip_curation.decisions.ground_truth import starter_labels
 from unclip_curation.decisions.verdicts import decide
 from unclip_curation.policy import load_policy
 from unclip_curation.publishing.publish import publish
-from unclip_curation.retrieval import Asked, search
-from unclip_curation.visibility import Visibility
+from unclip_curation.search.retrieval import Asked, search
+from unclip_curation.search.visibility import Visibility
 from unclip_pairs.store import Store, open_store
 from unclip_pairs.takedowns import read_takedowns
 from unclip_server.clip_retrieval_engine import best_engine

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from unclip_curation.index import build_index
-from unclip_curation.retrieval import Engine, ExactEngine, Vector, check_width, indices_of
-from unclip_curation.visibility import Row
+from unclip_curation.search.faiss_index import build_index
+from unclip_curation.search.retrieval import Engine, ExactEngine, Vector, check_width, indices_of
+from unclip_curation.search.visibility import Row
 from unclip_pairs.store import Store
 
 COLUMNS = ["key", "url", "caption"]

@@ -8,8 +8,8 @@ from typing import Any
 
 from fastapi import Request
 
-from unclip_curation.retrieval import Asked, Engine, Vector, search
-from unclip_curation.visibility import Row, Visibility
+from unclip_curation.search.retrieval import Asked, Engine, Vector, search
+from unclip_curation.search.visibility import Row, Visibility
 from unclip_pairs.errors import UserError
 from unclip_server.stored_pictures import StoredPictures
 

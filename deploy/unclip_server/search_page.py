@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 
-from unclip_curation.retrieval import Asked, Vector
+from unclip_curation.search.retrieval import Asked, Vector
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import MAX_BYTES
 from unclip_server import labelling

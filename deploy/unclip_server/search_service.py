@@ -10,8 +10,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from unclip_curation.retrieval import Asked, Vector
-from unclip_curation.visibility import Row
+from unclip_curation.search.retrieval import Asked, Vector
+from unclip_curation.search.visibility import Row
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import MAX_BYTES
 from unclip_server.finder import Finder, number, read_body

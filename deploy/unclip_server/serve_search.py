@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from unclip_curation.retrieval import Vector
-from unclip_curation.visibility import Visibility
+from unclip_curation.search.retrieval import Vector
+from unclip_curation.search.visibility import Visibility
 from unclip_pairs.store import Store
 from unclip_server.clip_retrieval_engine import best_engine
 from unclip_server.finder import Finder

@@ -13,7 +13,7 @@ from unclip_pairs.images import MAX_BYTES, DecodeError, decode
 from unclip_pairs.store import Store
 
 if TYPE_CHECKING:
-    from unclip_curation.visibility import Row
+    from unclip_curation.search.visibility import Row
 
 SIDE = 256
 
@@ -59,8 +59,8 @@ def found_by(store: Store, query: str, count: int, clip: str | None = None, safe
 
     `UserError` when there is no CLIP or no embedding yet, or the file is no picture.
     """
-    from unclip_curation.retrieval import Asked, ExactEngine, search
-    from unclip_curation.visibility import Visibility
+    from unclip_curation.search.retrieval import Asked, ExactEngine, search
+    from unclip_curation.search.visibility import Visibility
 
     space, path = open_space(store, clip), Path(query)
     vector = space.picture(path.read_bytes()) if path.is_file() else space.words(query)

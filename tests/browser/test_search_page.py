@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from unclip_curation.decisions.takedown_effects import meant_by
-from unclip_curation.visibility import Visibility
+from unclip_curation.search.visibility import Visibility
 from unclip_pairs.takedowns import record
 from unclip_server.clip_retrieval_engine import best_engine
 from unclip_server.finder import Finder

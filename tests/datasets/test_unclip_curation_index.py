@@ -6,7 +6,7 @@ import faiss
 import numpy as np
 import pytest
 
-from unclip_curation.index import build_index
+from unclip_curation.search.faiss_index import build_index
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.store import Store, open_store

@@ -29,12 +29,12 @@ from unclip_curation.publishing.data_card import data_card
 from unclip_curation.publishing.data_card_page import card_page
 from unclip_curation.publishing.documents import PUBLISHED_SCHEMA
 from unclip_curation.publishing.publish import publish
-from unclip_curation.retrieval import Asked, ExactEngine, search
 from unclip_curation.scorers.caption_agreement import score_agreement
 from unclip_curation.scorers.captions import score_captions
 from unclip_curation.scorers.explicit import score_safety
 from unclip_curation.scorers.pictures import score_pictures
-from unclip_curation.visibility import Visibility
+from unclip_curation.search.retrieval import Asked, ExactEngine, search
+from unclip_curation.search.visibility import Visibility
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import decode
 from unclip_pairs.shards import read_shard, write_parquet

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from unclip_curation.decisions.takedown_effects import meant_by
-from unclip_curation.retrieval import Asked, ExactEngine, search
-from unclip_curation.visibility import Visibility
+from unclip_curation.search.retrieval import Asked, ExactEngine, search
+from unclip_curation.search.visibility import Visibility
 from unclip_pairs.errors import UserError
 from unclip_pairs.takedowns import Takedown, record
 

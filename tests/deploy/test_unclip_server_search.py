@@ -12,8 +12,8 @@ import pytest
 import uvicorn
 
 from unclip_curation.decisions.takedown_effects import meant_by
-from unclip_curation.retrieval import ExactEngine
-from unclip_curation.visibility import Visibility
+from unclip_curation.search.retrieval import ExactEngine
+from unclip_curation.search.visibility import Visibility
 from unclip_pairs.takedowns import record
 from unclip_server.clip_retrieval_engine import ClipRetrievalEngine
 from unclip_server.finder import Finder

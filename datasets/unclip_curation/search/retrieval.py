@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
-from unclip_curation.visibility import Row, Visibility
+from unclip_curation.search.visibility import Row, Visibility
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 

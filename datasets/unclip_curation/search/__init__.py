@@ -1,0 +1,1 @@
+"""Search over embeddings: the faiss index and clip-retrieval's layout."""
