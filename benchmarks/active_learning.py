@@ -29,8 +29,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unclip_curation.neighbours import normalised
 from unclip_curation.scorers.probes import RBF, Probe
+from unclip_curation.similarity.neighbours import normalised
 from unclip_labels.charts import curves_chart, reliability_chart
 from unclip_labels.fitting import calibrate, cross_calibrated, fit
 from unclip_labels.sampling import choose

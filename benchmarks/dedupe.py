@@ -32,8 +32,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from unclip_curation.hashes import MAX_RADIUS, within
-from unclip_curation.neighbours import close_pairs, normalised
+from unclip_curation.similarity.hashes import MAX_RADIUS, within
+from unclip_curation.similarity.neighbours import close_pairs, normalised
 
 DIM = 512
 COSINE = 0.95

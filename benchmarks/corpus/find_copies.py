@@ -15,9 +15,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from unclip_curation.likeness import FINGERPRINT_SCHEMA, as_pictures, candidates
 from unclip_curation.policy import load_policy
 from unclip_curation.scorers.pictures import fingerprint
+from unclip_curation.similarity.likeness import FINGERPRINT_SCHEMA, as_pictures, candidates
 
 ALIKE = """
     SELECT DISTINCT a, b FROM found WHERE same_bytes OR same_pixels OR pdq_distance <= $duplicate_pdq AND pdq_quality >= $duplicate_quality

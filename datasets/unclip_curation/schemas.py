@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from unclip_curation.hashes import BITS, GRID, TURNS
+from unclip_curation.similarity.hashes import BITS, GRID, TURNS
 
 PICTURE_SCHEMA = pa.schema(
     [

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
 from unclip_curation.embeddings.embedding import column_vectors
-from unclip_curation.neighbours import normalised
 from unclip_curation.scorers.probes import embedded_batches
+from unclip_curation.similarity.neighbours import normalised
 from unclip_pairs.store import Store
 
 HELD_OUT_SHARE = 30  # of a hundred pairs

@@ -9,11 +9,11 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
 from unclip_curation.duplicates.union_find import redundant
-from unclip_curation.likeness import as_pictures, candidates
-from unclip_curation.neighbours import cells_of, close_pairs, nearest, normalised
 from unclip_curation.policy import load_policy
 from unclip_curation.schemas import PICTURE_SCHEMA
 from unclip_curation.scorers.pictures import measure
+from unclip_curation.similarity.likeness import as_pictures, candidates
+from unclip_curation.similarity.neighbours import cells_of, close_pairs, nearest, normalised
 
 LIMITS = load_policy().settings
 FINGERPRINTS = PICTURE_SCHEMA.append(pa.field("sha256", pa.string()))

@@ -16,10 +16,10 @@ from PIL import Image
 from pyarrow.parquet import read_table
 
 from unclip_curation.embeddings.embedding import Embedder, column_vectors, squares
-from unclip_curation.likeness import FINGERPRINT_SCHEMA
-from unclip_curation.neighbours import normalised
 from unclip_curation.scorers.pictures import fingerprint, picture_bytes
 from unclip_curation.scorers.runner import required
+from unclip_curation.similarity.likeness import FINGERPRINT_SCHEMA
+from unclip_curation.similarity.neighbours import normalised
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import MAX_BYTES, DecodeError, decode, encode_png
 from unclip_pairs.manifest import Manifest, make_manifest, read_manifest, settings_digest, write_manifest

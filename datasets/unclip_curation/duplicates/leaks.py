@@ -14,12 +14,12 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.duplicates.evaluation_sets import FOLDER, read_set, set_names, set_vectors
 from unclip_curation.duplicates.search import MIN_COSINE, read_fingerprints, read_vectors
-from unclip_curation.hashes import ROTATED, UPRIGHT
-from unclip_curation.likeness import NO_PAIRS, Pictures, Rows, as_pictures, compared, near_hashes
-from unclip_curation.neighbours import normalised
 from unclip_curation.policy import Policy
 from unclip_curation.schemas import LEAK_SCHEMA
 from unclip_curation.scorers.runner import kept_keys, required, write_features
+from unclip_curation.similarity.hashes import ROTATED, UPRIGHT
+from unclip_curation.similarity.likeness import NO_PAIRS, Pictures, Rows, as_pictures, compared, near_hashes
+from unclip_curation.similarity.neighbours import normalised
 from unclip_curation.tables import add_policy, embedding_files, open_tables
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, is_done, read_manifest

@@ -19,10 +19,10 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.duplicates.rounds import Round, all_candidates, begin, finish, last_round
 from unclip_curation.embeddings.embedding import column_vectors
-from unclip_curation.likeness import FINGERPRINT, as_pictures, candidates
-from unclip_curation.neighbours import close_pairs
 from unclip_curation.schemas import SEARCHED_SCHEMA
 from unclip_curation.scorers.runner import batches, kept_keys, required, write_features
+from unclip_curation.similarity.likeness import FINGERPRINT, as_pictures, candidates
+from unclip_curation.similarity.neighbours import close_pairs
 from unclip_curation.tables import embedding_files
 from unclip_pairs.manifest import Manifest, is_done, read_manifest
 from unclip_pairs.store import Store

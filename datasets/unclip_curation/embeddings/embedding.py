@@ -18,9 +18,9 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.embeddings.blurring import Blurs, blurred_where_asked, read_blurs
 from unclip_curation.engines.processes import Engine, Work
-from unclip_curation.neighbours import normalised
 from unclip_curation.scorers.pictures import picture_bytes
 from unclip_curation.scorers.runner import Progress, crawl_manifest, kept_keys, silent
+from unclip_curation.similarity.neighbours import normalised
 from unclip_pairs.images import decode, fit_square, to_array
 from unclip_pairs.manifest import Manifest, is_done, make_manifest, read_manifest, settings_digest, write_manifest
 from unclip_pairs.shards import Sample, read_shard, shard_names, write_parquet

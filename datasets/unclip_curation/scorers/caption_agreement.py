@@ -19,10 +19,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
-from unclip_curation.hashes import GRID
 from unclip_curation.schemas import AGREEMENT_SCHEMA
 from unclip_curation.scorers.captions import normalised
 from unclip_curation.scorers.runner import batches, kept_keys, required, write_features
+from unclip_curation.similarity.hashes import GRID
 from unclip_pairs.manifest import Manifest, is_done
 from unclip_pairs.store import Store
 

@@ -17,7 +17,6 @@ from PIL import Image
 from pyarrow.parquet import read_table
 
 from unclip_curation.engines.processes import Engine
-from unclip_curation.hashes import MAX_RADIUS, BlockList, load_block_list, stacked, within
 from unclip_curation.schemas import BLOCK_SCHEMA, SAFETY_SCHEMA
 from unclip_curation.scorers.faces import FACES
 from unclip_curation.scorers.pictures import picture
@@ -33,6 +32,7 @@ from unclip_curation.scorers.runner import (
     silent,
     write_features,
 )
+from unclip_curation.similarity.hashes import MAX_RADIUS, BlockList, load_block_list, stacked, within
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import DecodeError
 from unclip_pairs.manifest import Manifest, file_digest, is_done, read_manifest

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unclip_curation.engines.processes import Engine
-from unclip_curation.hashes import GRID, HASHED_SIDE, pdq, pdq_turns
 from unclip_curation.schemas import PICTURE_SCHEMA
 from unclip_curation.scorers.runner import Progress, Score, Scorer, each, score_batch, silent
+from unclip_curation.similarity.hashes import GRID, HASHED_SIDE, pdq, pdq_turns
 from unclip_pairs.images import DecodeError, decode, open_header, to_array, unpack
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.shards import Sample

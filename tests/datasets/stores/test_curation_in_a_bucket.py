@@ -15,13 +15,13 @@ from unclip_crawl.settings import CrawlSettings
 from unclip_curation.decisions.verdicts import decide
 from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.embeddings.embedding import embed_pairs
-from unclip_curation.neighbours import nearest
 from unclip_curation.policy import load_policy
 from unclip_curation.publishing.publish import publish
 from unclip_curation.scorers.caption_agreement import score_agreement
 from unclip_curation.scorers.explicit import score_safety
 from unclip_curation.scorers.pictures import score_pictures
 from unclip_curation.scorers.registry import score
+from unclip_curation.similarity.neighbours import nearest
 from unclip_pairs.manifest import is_done, read_manifest
 from unclip_pairs.object_store import ObjectStore
 from unclip_pairs.shards import read_shard, shard_names

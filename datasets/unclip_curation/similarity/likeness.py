@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from unclip_curation.hashes import BITS, GRID, MAX_RADIUS, ROTATED, TURNS, UPRIGHT, hamming, turned, within
 from unclip_curation.schemas import CANDIDATE_SCHEMA, PICTURE_SCHEMA
+from unclip_curation.similarity.hashes import BITS, GRID, MAX_RADIUS, ROTATED, TURNS, UPRIGHT, hamming, turned, within
 
 MAX_SEMANTIC_PDQ = 112  # bits; two unrelated pictures are about 128 apart
 _BLOCK = 50_000

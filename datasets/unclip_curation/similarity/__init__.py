@@ -1,0 +1,1 @@
+"""Similarity of pictures: perceptual hashes, nearest neighbours, pixel comparison."""
