@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import combinations
 
-from unclip_labels.book import DISPUTED, NO, UNSURE, YES, Item
+from unclip_labels.label_store import DISPUTED, NO, UNSURE, YES, Item
 
 PAUSE = timedelta(minutes=5)
 

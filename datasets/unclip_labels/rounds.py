@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unclip_curation.scorers.probes import LOGISTIC, Array, Probe
-from unclip_labels.book import DISPUTED, HELD_OUT, NO, TRAIN, YES, Item, LabelBook
 from unclip_labels.charts import reliability_chart
 from unclip_labels.fitting import MIN_OF_EACH, calibrate, cross_calibrated, fit
+from unclip_labels.label_store import DISPUTED, HELD_OUT, NO, TRAIN, YES, Item, LabelBook
 from unclip_labels.pool import Pool, is_held_out, read_pool
 from unclip_labels.raters import agreements
 from unclip_labels.sampling import choose, spread

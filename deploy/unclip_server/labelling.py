@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 from jinja2 import Environment, PackageLoader
 from starlette.concurrency import run_in_threadpool
 
-from unclip_labels.book import LabelBook, check_rater, now
+from unclip_labels.label_store import LabelBook, check_rater, now
 from unclip_labels.raters import Pace, agreements, disputed, progress
 from unclip_labels.specifications import SECTIONS, sections
 from unclip_pairs.errors import UserError

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable
 
-from unclip_labels.book import open_labels
+from unclip_labels.label_store import open_labels
 from unclip_labels.raters import Pace
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store

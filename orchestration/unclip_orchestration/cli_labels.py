@@ -21,7 +21,7 @@ def define(
     context: typer.Context, page: Annotated[Path, typer.Argument(help="The specification page (Markdown); its name is the category's.")]
 ) -> None:
     """Make a category, or change its wording; labels remember by which wording they were given."""
-    from unclip_labels.book import open_labels
+    from unclip_labels.label_store import open_labels
     from unclip_labels.specifications import read_specification
     from unclip_pairs.store import open_store
 
@@ -37,8 +37,8 @@ def import_seeds(
     file: Annotated[Path, typer.Argument(help='JSON lines: {"key": "...", "label": "yes"}, with "rater" when one is known.')],
 ) -> None:
     """Take in labels that are known already."""
-    from unclip_labels.book import open_labels
-    from unclip_labels.exchange import read_seeds
+    from unclip_labels.import_export import read_seeds
+    from unclip_labels.label_store import open_labels
     from unclip_pairs.errors import UserError
     from unclip_pairs.store import open_store
 
@@ -52,8 +52,8 @@ def import_seeds(
 @label.command("export")
 def export_labels(context: typer.Context, category: Category) -> None:
     """Print every label ever given, the withdrawn ones included, as JSON lines."""
-    from unclip_labels.book import open_labels
-    from unclip_labels.exchange import written
+    from unclip_labels.import_export import written
+    from unclip_labels.label_store import open_labels
     from unclip_pairs.store import open_store
 
     book = open_labels(open_store(context.obj.home))
@@ -89,7 +89,7 @@ def next_pictures(
 ) -> None:
     """Ask about the pictures that teach most: seeds at first, then what a probe of the labels so far is unsure of."""
     from unclip_assets.current import present
-    from unclip_labels.book import open_labels
+    from unclip_labels.label_store import open_labels
     from unclip_labels.rounds import Ask, next_round
     from unclip_pairs.store import open_store
 
@@ -109,7 +109,7 @@ def train_probe(
     """Learn a probe, choose its threshold on held-out labels, register it, and say what a policy must name."""
     from unclip_assets.current import present
     from unclip_curation.scorers.probes import score_probes
-    from unclip_labels.book import open_labels
+    from unclip_labels.label_store import open_labels
     from unclip_labels.rounds import train
     from unclip_pairs.store import open_store
     from unclip_release.probes import register_probe
@@ -139,7 +139,7 @@ def score_pairs(context: typer.Context) -> None:
 @label.command("report")
 def report_category(context: typer.Context, category: Category) -> None:
     """Say how far a category is: answers, agreement, disputes, and its probes with their thresholds."""
-    from unclip_labels.book import open_labels
+    from unclip_labels.label_store import open_labels
     from unclip_labels.rounds import standing
     from unclip_pairs.store import open_store
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw
 
-from unclip_labels.book import TRAIN, LabelBook, open_labels
+from unclip_labels.label_store import TRAIN, LabelBook, open_labels
 from unclip_labels.raters import Pace
 from unclip_labels.specifications import read_specification
 from unclip_pairs.store import open_store

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from unclip_labels.book import DISPUTED, HELD_OUT, TRAIN, LabelBook, open_labels
-from unclip_labels.exchange import read_seeds, written
+from unclip_labels.import_export import read_seeds, written
+from unclip_labels.label_store import DISPUTED, HELD_OUT, TRAIN, LabelBook, open_labels
 from unclip_labels.raters import Pace, agreements, cohen_kappa, disputed, progress
 from unclip_labels.specifications import parse, read_specification
 from unclip_pairs.errors import UserError

@@ -12,7 +12,7 @@ from unclip_curation.decisions.verdicts import decided
 from unclip_curation.policy import load_policy
 from unclip_curation.scorers.probes import load_probe, score_probes
 from unclip_curation.tables import PER_BATCH, PER_STORE
-from unclip_labels.book import HELD_OUT, TRAIN, LabelBook, open_labels
+from unclip_labels.label_store import HELD_OUT, TRAIN, LabelBook, open_labels
 from unclip_labels.pool import is_held_out, read_pool
 from unclip_labels.rounds import Ask, next_round, standing, train
 from unclip_labels.specifications import read_specification

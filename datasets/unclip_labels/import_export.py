@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from unclip_labels.book import SEEDS_RATER, TRAIN, VALUES, LabelBook, check_rater
+from unclip_labels.label_store import SEEDS_RATER, TRAIN, VALUES, LabelBook, check_rater
 from unclip_pairs.errors import UserError
 
 
