@@ -20,13 +20,13 @@ import numpy as np
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
-from unclip_crawl.starter import FULL, build_starter
 from unclip_curation.policy import load_policy
 from unclip_curation.scorers.faces import Detect, load_detector, measure_faces
 from unclip_curation.scorers.identities import load_recogniser
 from unclip_curation.scorers.photographs import SIDE, texture
 from unclip_pairs.images import decode
 from unclip_pairs.store import Store
+from unclip_starter.build import FULL, build_starter
 
 PHOTOGRAPHED = (
     *("animals/birds", "food/fruit", "plants/flowers", "food/vegetables", "animals/mammals/bovines", "animals/mammals/rodents"),

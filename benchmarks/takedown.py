@@ -20,7 +20,6 @@ from pyarrow.parquet import read_table
 
 from unclip_assets.current import present
 from unclip_crawl.crawl import crawl
-from unclip_crawl.planted_web import PlantedWeb
 from unclip_crawl.settings import CrawlSettings
 from unclip_curation.decisions.checks import published
 from unclip_curation.decisions.ground_truth import starter_labels
@@ -32,6 +31,7 @@ from unclip_curation.search.visibility import Visibility
 from unclip_pairs.store import Store, open_store
 from unclip_pairs.takedowns import read_takedowns
 from unclip_server.clip_retrieval_engine import best_engine
+from unclip_starter.web import PlantedWeb
 
 PORT = 8761
 WANTED = 100

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from unclip_crawl.starter import FULL, build_starter
 from unclip_curation.policy import load_policy
 from unclip_curation.scorers.watermark import load_watermark
 from unclip_pairs.images import decode, encode_png
 from unclip_pairs.store import Store
+from unclip_starter.build import FULL, build_starter
 
 TEXTS = ("shutterstock", "alamy stock photo", "gettyimages", "iStock")
 ALPHA = {"solid": 255, "half": 128, "tiled": 110}

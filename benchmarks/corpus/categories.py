@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
-from unclip_crawl.starter_concepts import Concept, order, read_names
-from unclip_crawl.starter_packages import EMOJIBASE, STYLE_PACKAGES, drawings, fetch_packages
 from unclip_pairs.images import decode, fit_square, to_array
 from unclip_pairs.store import Store, open_store
+from unclip_starter.concepts import Concept, order, read_names
+from unclip_starter.packages import EMOJIBASE, STYLE_PACKAGES, drawings, fetch_packages
 
 SIDE = 128
 TAKES = 3

@@ -49,8 +49,8 @@ def build(
 @starter.command()
 def serve(context: typer.Context, port: Annotated[int, typer.Option(help="The port on this machine; 0 takes any.")] = 8741) -> None:
     """Publish the starter site on this machine until you press Ctrl-C."""
-    from unclip_crawl.planted_web import serve_planted_web
     from unclip_pairs.store import open_store
+    from unclip_starter.web import serve_planted_web
 
     serve_planted_web(
         open_store(context.obj.home), port, lambda seeds: typer.echo(f"the planted web is at {' and '.join(seeds)} (stop with Ctrl-C)")

@@ -10,7 +10,6 @@ from typing import Any
 from rich.console import Console
 
 from unclip_assets.settings import Environment
-from unclip_crawl.planted_web import PlantedWeb
 from unclip_orchestration import summary
 from unclip_orchestration.memory import gauged
 from unclip_orchestration.progress import Lines, lines
@@ -18,6 +17,7 @@ from unclip_orchestration.running import alone, bury, instance_at, run_job
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.store import Store, open_store
+from unclip_starter.web import PlantedWeb
 
 BATCH = "starter"
 STORY = "demo/story.json"

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from unclip_crawl.planted_web import PlantedWeb, serve_planted_web
-from unclip_crawl.planted_web_server import HUGE_BYTES
-from unclip_crawl.starter_concepts import Concept
-from unclip_crawl.starter_pages import ANNEX, MAIN, ROBOTS, Page, galleries, index, page_of_its_own, render, routes, truth
-from unclip_crawl.starter_planting import Figure, Picture, Route, figure, misaligned, redirected
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store, open_store
+from unclip_starter.concepts import Concept
+from unclip_starter.pages import ANNEX, MAIN, ROBOTS, Page, galleries, index, page_of_its_own, render, routes, truth
+from unclip_starter.planting import Figure, Picture, Route, figure, misaligned, redirected
+from unclip_starter.web import PlantedWeb, serve_planted_web
+from unclip_starter.web_server import HUGE_BYTES
 
 
 def picture(number: int) -> Picture:
@@ -167,7 +167,7 @@ def test_a_busy_port_and_a_site_that_is_not_built_are_explained(store: Store, we
 
 
 def test_the_server_ends_when_its_parent_is_killed(store: Store) -> None:
-    code = "import sys, time; from unclip_crawl.planted_web import PlantedWeb; from unclip_pairs.store import open_store\n"
+    code = "import sys, time; from unclip_starter.web import PlantedWeb; from unclip_pairs.store import open_store\n"
     code += "with PlantedWeb(open_store(sys.argv[1])) as web: print(web.url, web._process.pid, flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code, str(store.root)], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None

@@ -16,15 +16,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
-from unclip_crawl.starter import FULL, SMOKE, StarterSize, build_starter
-from unclip_crawl.starter_captions import SENTENCES, STYLE_WORDS, caption, email_caption, foreign_caption, noun
-from unclip_crawl.starter_concepts import TONES, Concept, in_order
-from unclip_crawl.starter_defects import PATTERNS, blank_picture, block_list, bomb_picture, broken_picture, near_copy, stand_in
-from unclip_crawl.starter_packages import Package, code_point, fetch_packages, find_npm, integrity, members
-from unclip_crawl.starter_pictures import Drawing, choose, draw, look
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import DecodeError, decode, encode_png, to_array
 from unclip_pairs.store import Store, open_store
+from unclip_starter.build import FULL, SMOKE, StarterSize, build_starter
+from unclip_starter.captions import SENTENCES, STYLE_WORDS, caption, email_caption, foreign_caption, noun
+from unclip_starter.concepts import TONES, Concept, in_order
+from unclip_starter.defects import PATTERNS, blank_picture, block_list, bomb_picture, broken_picture, near_copy, stand_in
+from unclip_starter.packages import Package, code_point, fetch_packages, find_npm, integrity, members
+from unclip_starter.pictures import Drawing, choose, draw, look
 
 
 @pytest.fixture
@@ -249,7 +249,7 @@ def test_every_planted_class_is_in_the_truth_and_held_out_ones_are_untouched(bui
 
 BUILD = """
 import sys
-from unclip_crawl.starter import SMOKE, build_starter
+from unclip_starter.build import SMOKE, build_starter
 from unclip_pairs.store import open_store
 import dataclasses
 if __name__ == "__main__":

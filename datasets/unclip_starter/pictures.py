@@ -23,9 +23,9 @@ import resvg_py
 from numpy.typing import NDArray
 from PIL import Image
 
-from unclip_crawl.starter_concepts import Concept, order
 from unclip_pairs.images import decode, to_array
 from unclip_pairs.store import PART_PREFIX, explained
+from unclip_starter.concepts import Concept, order
 
 TWIN_BITS = 40  # of PDQ's 256; a policy that calls 31 a duplicate keeps its distance from it
 TWIN_CORRELATION = 0.975

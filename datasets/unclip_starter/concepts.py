@@ -6,8 +6,8 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Any
 
-from unclip_crawl.starter_packages import EMOJIBASE, code_point, members
 from unclip_pairs.store import Store
+from unclip_starter.packages import EMOJIBASE, code_point, members
 
 LANGUAGES = ("fr", "de", "es", "it", "ru", "pt", "pl", "nl")
 TONES = ("light", "medium-light", "medium", "medium-dark", "dark")

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from unclip_crawl.planted_web_server import serve
-from unclip_crawl.starter_pages import ANNEX, MAIN
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
+from unclip_starter.pages import ANNEX, MAIN
+from unclip_starter.web_server import serve
 
 START_TIMEOUT_S = 30.0
 
@@ -77,7 +77,7 @@ class PlantedWeb:
         return self.seeds[0]
 
     def __enter__(self) -> "PlantedWeb":
-        command = [sys.executable, "-m", "unclip_crawl.planted_web", str(self._folder), *map(str, self._wanted.values())]
+        command = [sys.executable, "-m", "unclip_starter.web", str(self._folder), *map(str, self._wanted.values())]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         watch = threading.Timer(START_TIMEOUT_S, self._process.kill)
@@ -121,7 +121,7 @@ async def _serve_until_left(folder: Path, ports: dict[str, int]) -> None:
 
 
 def main() -> None:
-    """`python -m unclip_crawl.planted_web FOLDER PORT ANNEX_PORT`; says its ports, or what is wrong, as one line of JSON."""
+    """`python -m unclip_starter.web FOLDER PORT ANNEX_PORT`; says its ports, or what is wrong, as one line of JSON."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("ports", type=int, nargs=2)

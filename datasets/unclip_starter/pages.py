@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from unclip_crawl.starter_concepts import order
-from unclip_crawl.starter_planting import PER_PAGE, Figure, Route
+from unclip_starter.concepts import order
+from unclip_starter.planting import PER_PAGE, Figure, Route
 
 PAGES_PER_GALLERY = 5
 MAIN, ANNEX = "main", "annex"

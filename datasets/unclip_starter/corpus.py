@@ -4,13 +4,13 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from unclip_crawl.starter_captions import caption
-from unclip_crawl.starter_concepts import Concept, in_order
-from unclip_crawl.starter_packages import drawings
-from unclip_crawl.starter_pictures import Chosen, Drawing, Look, choose, drawing_pool, file_name
-from unclip_crawl.starter_planting import Picture
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store, explained
+from unclip_starter.captions import caption
+from unclip_starter.concepts import Concept, in_order
+from unclip_starter.packages import drawings
+from unclip_starter.pictures import Chosen, Drawing, Look, choose, drawing_pool, file_name
+from unclip_starter.planting import Picture
 
 Pool = Callable[[Sequence[Drawing]], Iterator[Look]]
 

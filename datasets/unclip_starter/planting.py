@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from unclip_crawl.starter_captions import boilerplate_caption, caption, email_caption, foreign_caption
-from unclip_crawl.starter_concepts import Concept, order
-from unclip_crawl.starter_defects import blank_picture, bomb_picture, broken_picture, near_copy, stand_in
-from unclip_crawl.starter_packages import STYLE_PACKAGES
 from unclip_pairs.store import Store, explained
+from unclip_starter.captions import boilerplate_caption, caption, email_caption, foreign_caption
+from unclip_starter.concepts import Concept, order
+from unclip_starter.defects import blank_picture, bomb_picture, broken_picture, near_copy, stand_in
+from unclip_starter.packages import STYLE_PACKAGES
 
 PER_PAGE = 20
 CONTENT_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}

@@ -11,12 +11,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from unclip_crawl.starter_concepts import Names, order, read_names
-from unclip_crawl.starter_corpus import Wanted, draw_corpus, open_studio
-from unclip_crawl.starter_defects import block_list
-from unclip_crawl.starter_packages import EMOJIBASE, STYLE_PACKAGES, fetch_packages
-from unclip_crawl.starter_pages import ANNEX, MAIN, ROBOTS, Page, galleries, index, page_of_its_own, render, routes, truth
-from unclip_crawl.starter_planting import (
+from unclip_pairs.errors import UserError
+from unclip_pairs.manifest import Manifest, is_done, make_manifest, read_manifest, write_manifest
+from unclip_pairs.shards import write_parquet
+from unclip_pairs.store import Store
+from unclip_starter.concepts import Names, order, read_names
+from unclip_starter.corpus import Wanted, draw_corpus, open_studio
+from unclip_starter.defects import block_list
+from unclip_starter.packages import EMOJIBASE, STYLE_PACKAGES, fetch_packages
+from unclip_starter.pages import ANNEX, MAIN, ROBOTS, Page, galleries, index, page_of_its_own, render, routes, truth
+from unclip_starter.planting import (
     DENIED_LICENCES,
     PER_PAGE,
     Figure,
@@ -34,10 +38,6 @@ from unclip_crawl.starter_planting import (
     synthetic,
     unfetchable,
 )
-from unclip_pairs.errors import UserError
-from unclip_pairs.manifest import Manifest, is_done, make_manifest, read_manifest, write_manifest
-from unclip_pairs.shards import write_parquet
-from unclip_pairs.store import Store
 
 STYLES = ("noto", "fluent-flat", "fluent-3d", "twemoji", "openmoji")
 LAYOUT = 3  # raised when the same size gives another site

@@ -3,7 +3,7 @@
 Vendors do not agree on colours (curly hair is brown here and ginger there), so nothing is said about them beyond the concept's own name.
 """
 
-from unclip_crawl.starter_concepts import Concept, order
+from unclip_starter.concepts import Concept, order
 
 STYLE_WORDS = {
     "noto": ("softly shaded cartoon", "shaded cartoon"),

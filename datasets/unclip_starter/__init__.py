@@ -1,0 +1,1 @@
+"""The starter corpus and the planted web site that publishes it on loopback."""
