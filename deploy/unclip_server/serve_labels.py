@@ -7,8 +7,8 @@ from unclip_labels.label_store import open_labels
 from unclip_labels.raters import Pace
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
+from unclip_server.api.serve import bound_socket
 from unclip_server.labelling import Desk, create_label_app
-from unclip_server.serve import bound_socket
 from unclip_server.stored_pictures import StoredPictures
 
 Say = Callable[[str], None]

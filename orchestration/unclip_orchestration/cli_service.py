@@ -21,8 +21,8 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen on; other machines reach it only if you say so.")] = "127.0.0.1",
 ) -> None:
     """Serve the Images API with the champion until you press Ctrl-C."""
-    from unclip_server.serve import serve as serve_forever
-    from unclip_server.settings import read_settings
+    from unclip_server.api.serve import serve as serve_forever
+    from unclip_server.api.settings import read_settings
 
     settings = replace(read_settings(), home=context.obj.home, tracking_uri=context.obj.tracking_uri, host=host, port=port)
     serve_forever(settings, typer.echo)
@@ -32,7 +32,7 @@ def serve(
 def create(context: typer.Context, name: Annotated[str, typer.Argument(help="Whose key it is.")]) -> None:
     """Make a key and show it, this once."""
     from unclip_pairs.store import open_store
-    from unclip_server.access import open_access
+    from unclip_server.api.access import open_access
 
     typer.echo(open_access(open_store(context.obj.home)).create(name))
 
@@ -41,7 +41,7 @@ def create(context: typer.Context, name: Annotated[str, typer.Argument(help="Who
 def listed(context: typer.Context) -> None:
     """Whose keys there are."""
     from unclip_pairs.store import open_store
-    from unclip_server.access import open_access
+    from unclip_server.api.access import open_access
 
     known = open_access(open_store(context.obj.home)).all_keys()
     for key in known:
@@ -54,7 +54,7 @@ def listed(context: typer.Context) -> None:
 def revoke(context: typer.Context, name: Annotated[str, typer.Argument(help="Whose key it was.")]) -> None:
     """Take a key back; it stops working at once."""
     from unclip_pairs.store import open_store
-    from unclip_server.access import open_access
+    from unclip_server.api.access import open_access
 
     open_access(open_store(context.obj.home)).revoke(name)
     typer.echo(f"{name} has no key any more")

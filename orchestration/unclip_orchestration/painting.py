@@ -15,7 +15,7 @@ from unclip_release.registry import ModelVersion, open_registry
 from unclip_safety.outputs import Check, checker
 from unclip_safety.policy import load_policy
 from unclip_safety.prompts import Refuse, refuser
-from unclip_server.provenance import Provenance, png_bytes
+from unclip_server.api.provenance import Provenance, png_bytes
 
 if TYPE_CHECKING:
     from unclip_generation.pipeline import UnCLIP

@@ -11,7 +11,7 @@ from unclip_pairs.store import Store, open_store
 from unclip_release.bundle import bundle_folder, write_bundle
 from unclip_release.lineage import lineage, read_provenance, steps
 from unclip_release.registry import open_registry
-from unclip_server.provenance import Provenance, png_bytes
+from unclip_server.api.provenance import Provenance, png_bytes
 
 GOOD = {
     "concept_hit_rate": 0.40,

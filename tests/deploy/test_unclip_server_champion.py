@@ -31,9 +31,9 @@ from unclip_pairs.store import Store
 from unclip_release.bundle import STAGES, write_bundle
 from unclip_release.lineage import lineage
 from unclip_release.registry import open_registry
-from unclip_server.access import open_access
-from unclip_server.serve import serve
-from unclip_server.settings import Settings
+from unclip_server.api.access import open_access
+from unclip_server.api.serve import serve
+from unclip_server.api.settings import Settings
 
 pytestmark = pytest.mark.slow
 
@@ -87,7 +87,9 @@ def champion(registered_store: Store) -> Store:
 @pytest.fixture
 def url(champion: Store) -> Iterator[str]:
     """The address of `serve` in a process of its own."""
-    script = "import sys; from pathlib import Path; from unclip_server.serve import serve; from unclip_server.settings import Settings\n"
+    script = (
+        "import sys; from pathlib import Path; from unclip_server.api.serve import serve; from unclip_server.api.settings import Settings\n"
+    )
     script += "serve(Settings(home=Path(sys.argv[1]), port=0), say=lambda text: print(text, flush=True))"
     command = [sys.executable, "-c", script, str(champion.root)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

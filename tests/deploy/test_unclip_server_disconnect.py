@@ -13,10 +13,10 @@ from starlette.types import Message
 from unclip_pairs.store import Store
 from unclip_safety.policy import load_policy
 from unclip_safety.prompts import refuser
-from unclip_server.access import Key, open_access
-from unclip_server.images import CLIENT_GONE, Options, Parts, ServedModel, Studio
-from unclip_server.messages import ApiError
-from unclip_server.results import Results
+from unclip_server.api.access import Key, open_access
+from unclip_server.api.images import CLIENT_GONE, Options, Parts, ServedModel, Studio
+from unclip_server.api.messages import ApiError
+from unclip_server.api.results import Results
 
 
 class Brush:

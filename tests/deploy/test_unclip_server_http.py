@@ -21,11 +21,11 @@ from unclip_pairs.store import Store, open_store
 from unclip_release.lineage import read_provenance
 from unclip_safety.policy import Refusal, load_policy
 from unclip_safety.prompts import refuser
-from unclip_server.access import Access, open_access
-from unclip_server.app import create_app
-from unclip_server.images import Options, Parts, ServedModel
-from unclip_server.results import Results
-from unclip_server.serve import bound_socket
+from unclip_server.api.access import Access, open_access
+from unclip_server.api.app import create_app
+from unclip_server.api.images import Options, Parts, ServedModel
+from unclip_server.api.results import Results
+from unclip_server.api.serve import bound_socket
 
 FORBIDDEN_GREEN = (0, 255, 0)
 

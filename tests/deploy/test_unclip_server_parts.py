@@ -13,12 +13,12 @@ from PIL import Image
 
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
-from unclip_server.access import Access, open_access
-from unclip_server.batching import Easel, Job, QueueFull
-from unclip_server.limits import Limiter
-from unclip_server.provenance import Provenance, png_bytes
-from unclip_server.serve import bound_socket, serve
-from unclip_server.settings import Settings, load_settings
+from unclip_server.api.access import Access, open_access
+from unclip_server.api.batching import Easel, Job, QueueFull
+from unclip_server.api.limits import Limiter
+from unclip_server.api.provenance import Provenance, png_bytes
+from unclip_server.api.serve import bound_socket, serve
+from unclip_server.api.settings import Settings, load_settings
 
 
 class SlowPainter:

@@ -15,12 +15,12 @@ from unclip_release.registry import ModelVersion, open_registry
 from unclip_safety.outputs import checker
 from unclip_safety.policy import load_policy
 from unclip_safety.prompts import refuser
-from unclip_server.access import open_access
-from unclip_server.app import create_app
-from unclip_server.batching import Paint
-from unclip_server.images import Options, Parts, ServedModel
-from unclip_server.results import Results
-from unclip_server.settings import Settings
+from unclip_server.api.access import open_access
+from unclip_server.api.app import create_app
+from unclip_server.api.batching import Paint
+from unclip_server.api.images import Options, Parts, ServedModel
+from unclip_server.api.results import Results
+from unclip_server.api.settings import Settings
 
 Say = Callable[[str], None]
 

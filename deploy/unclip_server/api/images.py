@@ -14,12 +14,12 @@ from starlette.concurrency import run_in_threadpool
 from unclip_safety.outputs import Check
 from unclip_safety.policy import Refusal
 from unclip_safety.prompts import Refuse
-from unclip_server.access import Access, AuditEntry, Key
-from unclip_server.batching import Easel, Job, Paint, QueueFull
-from unclip_server.limits import Limiter
-from unclip_server.messages import ApiError, ImageRequest, image_request, json_fields
-from unclip_server.provenance import Provenance, png_bytes
-from unclip_server.results import Results
+from unclip_server.api.access import Access, AuditEntry, Key
+from unclip_server.api.batching import Easel, Job, Paint, QueueFull
+from unclip_server.api.limits import Limiter
+from unclip_server.api.messages import ApiError, ImageRequest, image_request, json_fields
+from unclip_server.api.provenance import Provenance, png_bytes
+from unclip_server.api.results import Results
 
 MAX_BODY = 64 * 1024
 DRAWN_SEEDS = 2**31

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from unclip_pairs.store import Store
-from unclip_server.messages import ApiError
+from unclip_server.api.messages import ApiError
 
 FOLDER = "results"
 _NAME = re.compile(r"[0-9a-f]{32}\.png")

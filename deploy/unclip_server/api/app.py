@@ -14,9 +14,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unclip_server.access import Access, Key
-from unclip_server.images import Parts, ServedModel, Studio
-from unclip_server.messages import ApiError, schema
+from unclip_server.api.access import Access, Key
+from unclip_server.api.images import Parts, ServedModel, Studio
+from unclip_server.api.messages import ApiError, schema
 
 logger = logging.getLogger("unclip_server")
 
