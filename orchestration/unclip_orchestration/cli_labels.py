@@ -73,7 +73,7 @@ def serve_page(
     """Serve the labelling page until you press Ctrl-C; the link that is printed is the key to it."""
     from unclip_labels.raters import Pace
     from unclip_pairs.store import open_store
-    from unclip_server.serve_labels import serve_labels
+    from unclip_server.labels.serve import serve_labels
 
     serve_labels(open_store(context.obj.home), host, port, Pace(break_minutes, break_answers), typer.echo)
 

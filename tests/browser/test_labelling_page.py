@@ -12,7 +12,7 @@ from unclip_labels.label_store import TRAIN, LabelBook, open_labels
 from unclip_labels.raters import Pace
 from unclip_labels.specifications import read_specification
 from unclip_pairs.store import open_store
-from unclip_server.labelling import Desk, create_label_app
+from unclip_server.labels.labelling import Desk, create_label_app
 
 pytestmark = pytest.mark.browser
 PAGE = Path(__file__).parents[2] / "docs/specifications/weapons.md"

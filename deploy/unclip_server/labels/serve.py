@@ -8,7 +8,7 @@ from unclip_labels.raters import Pace
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 from unclip_server.api.serve import bound_socket
-from unclip_server.labelling import Desk, create_label_app
+from unclip_server.labels.labelling import Desk, create_label_app
 from unclip_server.stored_pictures import StoredPictures
 
 Say = Callable[[str], None]
