@@ -30,7 +30,7 @@ from unclip_curation.search.retrieval import Asked, search
 from unclip_curation.search.visibility import Visibility
 from unclip_pairs.store import Store, open_store
 from unclip_pairs.takedowns import read_takedowns
-from unclip_server.clip_retrieval_engine import best_engine
+from unclip_server.search.clip_retrieval_engine import best_engine
 from unclip_starter.web import PlantedWeb
 
 PORT = 8761

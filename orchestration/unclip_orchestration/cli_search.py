@@ -36,7 +36,7 @@ def search(
 
     store = open_store(context.obj.home)
     if serve:
-        from unclip_server.serve_search import serve_search
+        from unclip_server.search.serve import serve_search
 
         space = open_space(store, clip)
         serve_search(store, space.folder, (space.words, space.picture), not unsafe, (host, port), typer.echo)

@@ -7,9 +7,9 @@ import pytest
 from unclip_curation.decisions.takedown_effects import meant_by
 from unclip_curation.search.visibility import Visibility
 from unclip_pairs.takedowns import record
-from unclip_server.clip_retrieval_engine import best_engine
-from unclip_server.finder import Finder
-from unclip_server.search_page import create_search_app
+from unclip_server.search.clip_retrieval_engine import best_engine
+from unclip_server.search.finder import Finder
+from unclip_server.search.search_page import create_search_app
 from unclip_server.stored_pictures import StoredPictures
 
 pytestmark = pytest.mark.browser

@@ -15,9 +15,9 @@ from unclip_curation.decisions.takedown_effects import meant_by
 from unclip_curation.search.retrieval import ExactEngine
 from unclip_curation.search.visibility import Visibility
 from unclip_pairs.takedowns import record
-from unclip_server.clip_retrieval_engine import ClipRetrievalEngine
-from unclip_server.finder import Finder
-from unclip_server.search_page import create_search_app, is_meant
+from unclip_server.search.clip_retrieval_engine import ClipRetrievalEngine
+from unclip_server.search.finder import Finder
+from unclip_server.search.search_page import create_search_app, is_meant
 from unclip_server.stored_pictures import StoredPictures
 
 WITH_CLIP_RETRIEVAL = pytest.mark.skipif(importlib.util.find_spec("clip_retrieval") is None, reason="clip-retrieval is not installed")

@@ -15,8 +15,8 @@ from unclip_curation.search.retrieval import Asked, Vector
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import MAX_BYTES
 from unclip_server import labelling
-from unclip_server.finder import Finder, number, read_body
-from unclip_server.search_service import add_service
+from unclip_server.search.finder import Finder, number, read_body
+from unclip_server.search.search_service import add_service
 
 COUNT, MOST = 24, 200
 HEADERS = labelling.HEADERS | {"content-security-policy": labelling.HEADERS["content-security-policy"] + "; connect-src 'self'"}

@@ -14,7 +14,7 @@ from unclip_curation.search.retrieval import Asked, Vector
 from unclip_curation.search.visibility import Row
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import MAX_BYTES
-from unclip_server.finder import Finder, number, read_body
+from unclip_server.search.finder import Finder, number, read_body
 
 MOST_RESULTS = 10_000
 Question = dict[str, Any]

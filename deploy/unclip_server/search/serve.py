@@ -6,9 +6,9 @@ from unclip_curation.search.retrieval import Vector
 from unclip_curation.search.visibility import Visibility
 from unclip_pairs.store import Store
 from unclip_server.api.serve import bound_socket
-from unclip_server.clip_retrieval_engine import best_engine
-from unclip_server.finder import Finder
-from unclip_server.search_page import create_search_app
+from unclip_server.search.clip_retrieval_engine import best_engine
+from unclip_server.search.finder import Finder
+from unclip_server.search.search_page import create_search_app
 from unclip_server.stored_pictures import StoredPictures
 
 Say = Callable[[str], None]
