@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from pyarrow.parquet import read_table
 
-from unclip_assets.current import present
+from unclip_assets.pointers import present
 from unclip_crawl.crawl import crawl
 from unclip_crawl.settings import CrawlSettings
 from unclip_curation.decisions.checks import published

@@ -5,10 +5,10 @@ from typing import Any
 import dagster as dg
 
 from unclip_assets import previews
-from unclip_assets.acts import Acts
 from unclip_assets.clip import RESEARCH, clip_model
-from unclip_assets.current import point, present
+from unclip_assets.pointers import point, present
 from unclip_assets.resources import Home
+from unclip_assets.timing import Acts
 from unclip_assets.train import decoder_model, prior_model, upsampler_256_model, upsampler_1024_model
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.store import Store

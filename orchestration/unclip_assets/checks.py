@@ -10,7 +10,7 @@ from unclip_assets import evaluation, judgement
 from unclip_assets.clip import clip_model
 from unclip_assets.crawl import raw_shards
 from unclip_assets.curate import rule_verdicts, safety_verdicts
-from unclip_assets.current import present
+from unclip_assets.pointers import present
 from unclip_assets.publish import duplicate_verdicts, training_shards
 from unclip_assets.release import release_candidate
 from unclip_assets.resources import Home

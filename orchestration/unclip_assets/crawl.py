@@ -6,9 +6,9 @@ import dagster as dg
 from pydantic import Field
 
 from unclip_assets import previews, sources
-from unclip_assets.acts import Acts
 from unclip_assets.partitions import crawl_batches
 from unclip_assets.resources import Home
+from unclip_assets.timing import Acts
 from unclip_crawl import fetch, starter
 from unclip_crawl.settings import PLACES
 from unclip_pairs.shards import shard_names

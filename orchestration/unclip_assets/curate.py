@@ -5,11 +5,11 @@ from typing import Any
 import dagster as dg
 
 from unclip_assets import previews
-from unclip_assets.acts import Acts
 from unclip_assets.crawl import raw_shards
-from unclip_assets.current import point
 from unclip_assets.partitions import crawl_batches
+from unclip_assets.pointers import point
 from unclip_assets.resources import Home
+from unclip_assets.timing import Acts
 from unclip_curation import agreement, explicit, identities, scorers, truth, verdicts
 from unclip_curation.policy import load_policy
 

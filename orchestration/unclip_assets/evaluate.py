@@ -6,10 +6,10 @@ import dagster as dg
 from pydantic import Field
 
 from unclip_assets import judgement, previews
-from unclip_assets.acts import Acts
 from unclip_assets.bundle import bundle
 from unclip_assets.clip import RESEARCH
 from unclip_assets.resources import Home
+from unclip_assets.timing import Acts
 from unclip_assets.train import judge_model
 
 

@@ -5,11 +5,11 @@ from typing import Any
 import dagster as dg
 
 from unclip_assets import evaluation, previews
-from unclip_assets.acts import Acts
 from unclip_assets.clip import clip_embeddings
 from unclip_assets.curate import DATA, WHEN_ALL_IS_WELL
-from unclip_assets.current import point, present
+from unclip_assets.pointers import point, present
 from unclip_assets.resources import Home
+from unclip_assets.timing import Acts
 from unclip_curation import duplicates, publish, truth, verdicts
 from unclip_curation.policy import load_policy
 from unclip_pairs.shards import shard_names

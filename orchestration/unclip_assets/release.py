@@ -5,10 +5,10 @@ from typing import Any
 import dagster as dg
 
 from unclip_assets import judgement, previews
-from unclip_assets.acts import Acts
 from unclip_assets.bundle import bundle
 from unclip_assets.evaluate import evaluation
 from unclip_assets.resources import Home
+from unclip_assets.timing import Acts
 
 RELEASE = ["team:release"]
 

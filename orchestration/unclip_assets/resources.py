@@ -4,8 +4,8 @@ from typing import Any
 
 import dagster as dg
 
-from unclip_assets.acts import Acts, Listener, Silence
 from unclip_assets.settings import Environment
+from unclip_assets.timing import Acts, Listener, Silence
 from unclip_assets.trainer import Trainer
 from unclip_curation.engines.processes import Engine
 from unclip_curation.engines.ray import open_engine

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unclip_assets.current import present
+from unclip_assets.pointers import present
 from unclip_curation.embeddings.embedding import Embedder, Prepare, embedding_folder, squares
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import MAX_BYTES, DecodeError, decode

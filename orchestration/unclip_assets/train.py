@@ -5,11 +5,11 @@ from typing import Any
 import dagster as dg
 
 from unclip_assets import previews
-from unclip_assets.acts import Acts
 from unclip_assets.clip import RESEARCH, clip_model
-from unclip_assets.current import point, present
+from unclip_assets.pointers import point, present
 from unclip_assets.publish import training_shards
 from unclip_assets.resources import Home
+from unclip_assets.timing import Acts
 from unclip_assets.trainer import Trainer, TrainingConfig
 
 KINDS = {"pytorch", "lightning", "mlflow"}

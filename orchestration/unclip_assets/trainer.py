@@ -12,10 +12,10 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from unclip_assets.acts import Act
-from unclip_assets.current import Pointer, present, run_name
-from unclip_assets.leash import leashed
+from unclip_assets.child_process import leashed
+from unclip_assets.pointers import Pointer, present, run_name
 from unclip_assets.settings import default_tracking_uri
+from unclip_assets.timing import Act
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, read_manifest, settings_digest
 from unclip_pairs.store import Store

@@ -25,7 +25,7 @@ def duplicates(
 
     A page with the pictures is written to HOME/reports/duplicates.html.
     """
-    from unclip_assets.current import find
+    from unclip_assets.pointers import find
     from unclip_curation.duplicates.search import find_duplicates
     from unclip_curation.policy import load_policy
     from unclip_curation.reports.duplicate_pages import duplicates_page, find_groups
@@ -82,7 +82,7 @@ def show(context: typer.Context) -> None:
 def compare(context: typer.Context) -> None:
     """Hold the evaluation sets against the crawled pairs; the final stage drops those that show one of their pictures."""
     from unclip_assets import evaluation
-    from unclip_assets.current import find
+    from unclip_assets.pointers import find
     from unclip_orchestration.running import alone
     from unclip_pairs.store import open_store
 
@@ -107,7 +107,7 @@ def check(
     The pictures, side by side, are written to HOME/reports/leaks.png.
     """
     from unclip_assets import evaluation
-    from unclip_assets.current import present
+    from unclip_assets.pointers import present
     from unclip_curation.reports.leak_pages import leak_sheet
     from unclip_pairs.store import open_store
 

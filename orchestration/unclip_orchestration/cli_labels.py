@@ -88,7 +88,7 @@ def next_pictures(
     kind: Annotated[str, typer.Option(help="The probe that is unsure: logistic or rbf.")] = "logistic",
 ) -> None:
     """Ask about the pictures that teach most: seeds at first, then what a probe of the labels so far is unsure of."""
-    from unclip_assets.current import present
+    from unclip_assets.pointers import present
     from unclip_labels.label_store import open_labels
     from unclip_labels.rounds import Ask, next_round
     from unclip_pairs.store import open_store
@@ -107,7 +107,7 @@ def train_probe(
     recall: Annotated[float, typer.Option(help="The share of the category that held-out labels must show to be found.")] = 0.99,
 ) -> None:
     """Learn a probe, choose its threshold on held-out labels, register it, and say what a policy must name."""
-    from unclip_assets.current import present
+    from unclip_assets.pointers import present
     from unclip_curation.scorers.probes import score_probes
     from unclip_labels.label_store import open_labels
     from unclip_labels.rounds import train
@@ -128,7 +128,7 @@ def train_probe(
 @label.command("score")
 def score_pairs(context: typer.Context) -> None:
     """Let every known probe judge the present embeddings; needed after new pictures or a new CLIP."""
-    from unclip_assets.current import present
+    from unclip_assets.pointers import present
     from unclip_curation.scorers.probes import score_probes
     from unclip_pairs.store import open_store
 

@@ -25,7 +25,7 @@ def train(
     seed: Annotated[int, typer.Option(help="The seed of everything random.")] = 0,
 ) -> None:
     """Train one stage by its recipe. It goes on from its last checkpoint when it was stopped."""
-    from unclip_assets.current import present
+    from unclip_assets.pointers import present
     from unclip_assets.settings import default_tracking_uri
     from unclip_pairs.store import open_store
 

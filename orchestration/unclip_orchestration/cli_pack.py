@@ -14,7 +14,7 @@ def pack(
 
     It becomes the present set, the one that `unclip train` learns from. The same verdicts give the same version.
     """
-    from unclip_assets.current import point
+    from unclip_assets.pointers import point
     from unclip_curation.decisions.ground_truth import starter_labels
     from unclip_curation.policy import load_policy
     from unclip_curation.publishing.publish import publish

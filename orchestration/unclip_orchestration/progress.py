@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from unclip_assets.acts import SHARES
+from unclip_assets.timing import SHARES
 
 
 @dataclass

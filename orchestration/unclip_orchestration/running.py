@@ -11,10 +11,10 @@ from typing import Any
 
 import dagster as dg
 
-from unclip_assets.acts import Listener
 from unclip_assets.partitions import CRAWL_BATCHES
 from unclip_assets.resources import resources_for
 from unclip_assets.settings import Environment
+from unclip_assets.timing import Listener
 from unclip_orchestration.definitions import build
 from unclip_orchestration.mistakes import user_error
 from unclip_pairs.errors import UserError

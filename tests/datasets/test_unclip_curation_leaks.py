@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from pyarrow.parquet import read_table
 
 from unclip_assets.checks import nothing_leaks
-from unclip_assets.current import point
+from unclip_assets.pointers import point
 from unclip_assets.resources import Home
 from unclip_curation.decisions.verdicts import decide, read_verdicts
 from unclip_curation.duplicates.evaluation_sets import add_dataset, add_folder, embed_set, set_names

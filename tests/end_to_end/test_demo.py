@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from unclip_assets.acts import SHARES
+from unclip_assets.timing import SHARES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 KEYS = {

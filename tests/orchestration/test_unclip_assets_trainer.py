@@ -11,9 +11,9 @@ from typing import Any
 import psutil
 import pytest
 
-from unclip_assets.acts import Act, Silence
-from unclip_assets.current import Pointer, find, point, present
-from unclip_assets.leash import leashed
+from unclip_assets.child_process import leashed
+from unclip_assets.pointers import Pointer, find, point, present
+from unclip_assets.timing import Act, Silence
 from unclip_assets.trainer import Order, followed, last_line, recipe_digest
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import open_store
@@ -22,7 +22,7 @@ PARENT = """
 import subprocess, sys, time
 from pathlib import Path
 from typing import Any
-from unclip_assets.leash import leashed
+from unclip_assets.child_process import leashed
 words = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
 child = subprocess.Popen(leashed(Path(sys.argv[1]), [sys.executable, "-c", words]))
 time.sleep(60)

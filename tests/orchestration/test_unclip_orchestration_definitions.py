@@ -10,8 +10,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from unclip_assets.acts import SHARES
 from unclip_assets.checks import ALL as CHECKS
+from unclip_assets.timing import SHARES
 from unclip_orchestration.definitions import MODULES, defs
 
 ROOT = Path(__file__).parents[2]

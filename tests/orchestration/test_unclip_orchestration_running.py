@@ -11,7 +11,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from unclip_assets.acts import SHARES, Acts
+from unclip_assets.timing import SHARES, Acts
 from unclip_orchestration.demo import one_story
 from unclip_orchestration.memory import gauged
 from unclip_orchestration.mistakes import is_interruption, mistake, user_error

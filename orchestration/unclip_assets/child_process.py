@@ -1,6 +1,6 @@
 """This file is the leash: it runs a command that ends when its parent ends, even when the parent is killed, and keeps its words in a log.
 
-python -m unclip_assets.leash PARENT_PID LOG COMMAND [ARGUMENT ...]
+python -m unclip_assets.child_process PARENT_PID LOG COMMAND [ARGUMENT ...]
 """
 
 import ctypes
@@ -16,7 +16,7 @@ PR_SET_PDEATHSIG = 1
 
 def leashed(log: Path, command: list[str]) -> list[str]:
     """The command line that runs `command` on a leash held by this process."""
-    return [sys.executable, "-m", "unclip_assets.leash", str(os.getpid()), str(log), *command]
+    return [sys.executable, "-m", "unclip_assets.child_process", str(os.getpid()), str(log), *command]
 
 
 def die_with(parent: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from unclip_assets import previews
-from unclip_assets.current import present
+from unclip_assets.pointers import present
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.store import Store

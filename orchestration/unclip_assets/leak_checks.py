@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from unclip_assets import previews
-from unclip_assets.current import find, present
+from unclip_assets.pointers import find, present
 from unclip_curation import checks, leaks
 from unclip_curation.duplicates.evaluation_sets import embed_set, set_names
 from unclip_curation.policy import load_policy
