@@ -23,7 +23,7 @@ from unclip_orchestration import (
     cli_service,
     cli_takedown,
 )
-from unclip_orchestration.mistakes import is_interruption, mistake
+from unclip_orchestration.user_errors import is_interruption, mistake
 from unclip_pairs.store import home_folder
 
 DEMO_PORT = 8741  # the same in every run: an address is part of a pair's key

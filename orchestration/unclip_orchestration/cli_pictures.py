@@ -27,7 +27,7 @@ def generate(
     size: Annotated[int, SIZE] = 256,
 ) -> None:
     """Paint pictures for a prompt with the champion. Prompts and pictures pass the same policy as on the server."""
-    from unclip_orchestration.painting import open_studio
+    from unclip_orchestration.local_generation import open_studio
 
     for path in open_studio(context.obj).generate(prompt, range(seed, seed + count), size, out):
         typer.echo(path)
@@ -42,7 +42,7 @@ def variations(
     size: Annotated[int, SIZE] = 256,
 ) -> None:
     """Paint pictures that mean what another picture means: its CLIP embedding takes the prior's place."""
-    from unclip_orchestration.painting import open_studio
+    from unclip_orchestration.local_generation import open_studio
 
     for path in open_studio(context.obj).variations(image, range(seed, seed + count), size, out):
         typer.echo(path)

@@ -16,7 +16,7 @@ from unclip_assets.resources import resources_for
 from unclip_assets.settings import Environment
 from unclip_assets.timing import Listener
 from unclip_orchestration.definitions import build
-from unclip_orchestration.mistakes import user_error
+from unclip_orchestration.user_errors import user_error
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import open_store
 

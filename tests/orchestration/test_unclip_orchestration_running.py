@@ -14,9 +14,9 @@ from rich.console import Console
 from unclip_assets.timing import SHARES, Acts
 from unclip_orchestration.demo import one_story
 from unclip_orchestration.memory import gauged
-from unclip_orchestration.mistakes import is_interruption, mistake, user_error
 from unclip_orchestration.progress import PlainLines, lines
 from unclip_orchestration.running import PROCESS_TAG, alone, bury, instance_at
+from unclip_orchestration.user_errors import is_interruption, mistake, user_error
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import open_store
 
