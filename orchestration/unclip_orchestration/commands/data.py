@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unclip_orchestration.cli_pack import pack
-from unclip_orchestration.cli_pairs import pairs, place_of
-from unclip_orchestration.cli_policy import policy, reweight
+from unclip_orchestration.commands.pack import pack
+from unclip_orchestration.commands.pairs import pairs, place_of
+from unclip_orchestration.commands.policy import policy, reweight
 
 if TYPE_CHECKING:
     from unclip_pairs.store import Store

@@ -1,0 +1,1 @@
+"""The commands of `unclip`, one module a group."""
