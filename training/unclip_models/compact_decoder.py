@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from unclip_models.config import CompactDecoderConfig
 from unclip_models.layers import TimeEmbedding, Whitening, kept
-from unclip_models.shares import Shares
+from unclip_models.preconditioned import Shares
 from unclip_models.sketch import Sketch
 from unclip_models.text import Text
 from unclip_models.unet import Head, UNet

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from unclip_models.config import PriorConfig
 from unclip_models.layers import Block, EmbeddingStats, TimeEmbedding, Whitening, init_tower, kept, zeroed
-from unclip_models.shares import Shares
+from unclip_models.preconditioned import Shares
 from unclip_models.sketch import perceptron
 from unclip_models.text import Text
 

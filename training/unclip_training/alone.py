@@ -16,8 +16,8 @@ from torch.optim import AdamW
 from unclip_diffusion.preconditioning import shares_around
 from unclip_diffusion.schedule import schedule_named
 from unclip_models.compact_decoder import CompactDecoder
+from unclip_models.preconditioned import Shares
 from unclip_models.prior import Prior
-from unclip_models.shares import Shares
 from unclip_models.text import Text
 from unclip_training.config import AloneRun, DecoderRun, DiffusionRun, PriorRun
 from unclip_training.optim import rate_at
