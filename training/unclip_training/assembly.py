@@ -22,12 +22,12 @@ from unclip_models.upsampler import CompactUpsampler, Upsampler
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import settings_digest
 from unclip_pairs.store import Store
-from unclip_training.alone import Known, learn_guess, learn_sketch
 from unclip_training.batches import Batch, More, PairsData, Turn
 from unclip_training.config import AnyRun, ClipRun, DecoderRun, JudgeRun, PriorRun, UpsamplerRun
 from unclip_training.decoded import DecodedPairs
 from unclip_training.gallery import gallery_features
 from unclip_training.judge import Judge, save_judge
+from unclip_training.pretraining import Known, learn_guess, learn_sketch
 from unclip_training.reading import PairSource, raw_samples, read_vector
 from unclip_training.stages.base import Stage
 from unclip_training.stages.clip import ClipStage
