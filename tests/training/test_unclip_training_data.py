@@ -19,12 +19,12 @@ from unclip_pairs.images import decode, to_array
 from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.shards import write_parquet
 from unclip_pairs.store import Store
-from unclip_training.batches import MemoryBatches, Order, Turn, columns_of
-from unclip_training.decoded import decoded_pairs, shrink
+from unclip_training.data.batches import MemoryBatches, Order, Turn, columns_of
+from unclip_training.data.decoded_cache import decoded_pairs, shrink
+from unclip_training.data.pair_source import PairSource, pairs_source, raw_samples, read_vector, sample_weights
+from unclip_training.data.streaming import Needs, check_shards, streamed
 from unclip_training.optim import Ema, Optim, make_optimizer, rate_at
 from unclip_training.precision import bf16_is_fast, chosen
-from unclip_training.reading import PairSource, pairs_source, raw_samples, read_vector, sample_weights
-from unclip_training.streaming import Needs, check_shards, streamed
 
 
 def encode(captions: Sequence[str]) -> Tensor:

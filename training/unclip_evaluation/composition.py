@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from unclip_evaluation.distances import nearest
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
-from unclip_training.reading import PairSource
+from unclip_training.data.pair_source import PairSource
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unclip_pairs.store import Store
-from unclip_training.decoded import DecodedPairs, decoded_pairs
+from unclip_training.data.decoded_cache import DecodedPairs, decoded_pairs
+from unclip_training.data.pair_source import pairs_source
 from unclip_training.gallery import gallery_features
 from unclip_training.mobilenet import SIDE
-from unclip_training.reading import pairs_source
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from unclip_pairs.errors import UserError
 from unclip_pairs.images import encode_png
 from unclip_pairs.manifest import file_digest, is_done, make_manifest, settings_digest, write_manifest
 from unclip_pairs.store import Store
-from unclip_training.decoded import write_array
+from unclip_training.data.decoded_cache import write_array
+from unclip_training.data.pair_source import pairs_source
 from unclip_training.mobilenet import SIDE, features
-from unclip_training.reading import pairs_source
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from unclip_generation.bundle import Guidance
 from unclip_generation.pipeline import UnCLIP
 from unclip_pairs.images import to_array
 from unclip_pairs.store import Store
-from unclip_training.decoded import read_array, write_array
+from unclip_training.data.decoded_cache import read_array, write_array
 from unclip_training.mobilenet import SIDE
 
 BLOCK = 32

@@ -22,13 +22,14 @@ from unclip_models.upsampler import CompactUpsampler, Upsampler
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import settings_digest
 from unclip_pairs.store import Store
-from unclip_training.batches import Batch, More, PairsData, Turn
 from unclip_training.config import AnyRun, ClipRun, DecoderRun, JudgeRun, PriorRun, UpsamplerRun
-from unclip_training.decoded import DecodedPairs
+from unclip_training.data.batches import Batch, More, PairsData, Turn
+from unclip_training.data.decoded_cache import DecodedPairs
+from unclip_training.data.pair_source import PairSource, raw_samples, read_vector
+from unclip_training.data.streaming import Needs
 from unclip_training.gallery import gallery_features
 from unclip_training.judge import Judge, save_judge
 from unclip_training.pretraining import Known, learn_guess, learn_sketch
-from unclip_training.reading import PairSource, raw_samples, read_vector
 from unclip_training.stages.base import Stage
 from unclip_training.stages.clip import ClipStage
 from unclip_training.stages.decoder import DecoderStage
@@ -37,7 +38,6 @@ from unclip_training.stages.judge import JudgeStage
 from unclip_training.stages.pixels import to_pixels
 from unclip_training.stages.prior import PriorStage
 from unclip_training.stages.upsampler import UpsamplerStage
-from unclip_training.streaming import Needs
 
 if TYPE_CHECKING:  # open_clip takes seconds to import, and some stages do without
     from unclip_models.clip import Clip

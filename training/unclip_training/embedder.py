@@ -16,7 +16,7 @@ from unclip_models.text import Tokenizer
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import fit_square, to_array
 from unclip_pairs.manifest import file_digest
-from unclip_training.decoded import shrink
+from unclip_training.data.decoded_cache import shrink
 from unclip_training.stages.pixels import to_pixels
 
 BATCH = 64

@@ -16,9 +16,9 @@ from unclip_training.assembly import Assembly, assemble
 from unclip_training.callbacks import Curves, SampleGrids, SeededSteps
 from unclip_training.checkpoints import Checkpoints, read_checkpoint
 from unclip_training.config import AnyRun
+from unclip_training.data.pair_source import PairSource, pairs_source
 from unclip_training.precision import chosen
 from unclip_training.progress import progress_callback
-from unclip_training.reading import PairSource, pairs_source
 from unclip_training.tracking import RunCard, Tracker
 
 IDENTIFIERS = ("dagster_run_id", "mlflow_run_id")

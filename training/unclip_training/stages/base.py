@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from unclip_pairs.errors import UserError
-from unclip_training.batches import Batch
 from unclip_training.config import Run
+from unclip_training.data.batches import Batch
 from unclip_training.optim import Ema, make_optimizer, make_schedule
 
 LOSS_MEMORY = 0.98  # of the running mean that a spike is measured against

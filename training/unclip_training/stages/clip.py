@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from unclip_training.batches import Batch
 from unclip_training.config import ClipRun
+from unclip_training.data.batches import Batch
 from unclip_training.stages.base import Stage
 from unclip_training.stages.pixels import to_pixels
 

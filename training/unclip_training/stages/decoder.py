@@ -11,8 +11,8 @@ from unclip_diffusion.schedule import step_times
 from unclip_models.compact_decoder import CompactDecoder
 from unclip_models.config import CompactDecoderConfig
 from unclip_models.decoder import Decoder
-from unclip_training.batches import Batch
 from unclip_training.config import DecoderRun
+from unclip_training.data.batches import Batch
 from unclip_training.stages.diffusion import DiffusionStage
 from unclip_training.stages.pixels import grid, to_pixels
 

@@ -13,8 +13,8 @@ from unclip_diffusion.predictions import target
 from unclip_diffusion.sampling import sample
 from unclip_diffusion.schedule import logit_normal_times, schedule_named, uniform_times
 from unclip_models.text import Text
-from unclip_training.batches import Batch
 from unclip_training.config import DiffusionRun
+from unclip_training.data.batches import Batch
 from unclip_training.stages.base import Stage
 
 SHOWN = 16

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from unclip_training.batches import Batch
 from unclip_training.config import JudgeRun
+from unclip_training.data.batches import Batch
 from unclip_training.judge import Judge
 from unclip_training.stages.base import Stage
 

@@ -11,8 +11,8 @@ from unclip_diffusion.predictions import x0_denoiser
 from unclip_diffusion.samplers import noise_power
 from unclip_diffusion.schedule import sampling_times
 from unclip_models.prior import Prior
-from unclip_training.batches import Batch
 from unclip_training.config import PriorRun
+from unclip_training.data.batches import Batch
 from unclip_training.stages.diffusion import DiffusionStage
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from unclip_diffusion.degrade import degrade_light, gaussian_blur, stained
 from unclip_models.upsampler import CompactUpsampler, Upsampler
-from unclip_training.batches import Batch
 from unclip_training.config import UpsamplerRun
+from unclip_training.data.batches import Batch
 from unclip_training.stages.diffusion import DiffusionStage
 from unclip_training.stages.pixels import grid, to_pixels
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from unclip_curation.embeddings.blurring import blurred_where_asked
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
-from unclip_training.reading import PairSource, sample_weights, unpack
+from unclip_training.data.pair_source import PairSource, sample_weights, unpack
 
 SHUFFLE_BUFFER = 1000
 Encode = Callable[[Sequence[str]], Tensor]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from unclip_pairs.manifest import is_done, make_manifest, write_manifest
 from unclip_pairs.shards import write_parquet
 from unclip_pairs.store import Store
-from unclip_training.reading import PairSample, PairSource, raw_samples, sample_weights, unpack
+from unclip_training.data.pair_source import PairSample, PairSource, raw_samples, sample_weights, unpack
 
 SMALLEST_SIDE = 128  # what the tiny stages and the feature extractor share
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from unclip_pairs.store import Store
-from unclip_training.decoded import DecodedPairs, decoded_pairs
-from unclip_training.reading import PairSource
-from unclip_training.streaming import Encode, Needs, check_shards, streamed
+from unclip_training.data.decoded_cache import DecodedPairs, decoded_pairs
+from unclip_training.data.pair_source import PairSource
+from unclip_training.data.streaming import Encode, Needs, check_shards, streamed
 
 Batch = dict[str, Tensor]
 More = Callable[[DecodedPairs], Batch]
