@@ -21,7 +21,7 @@ from unclip_curation.decisions.reweighting import described, restore_mix
 from unclip_pairs.images import decode, fit_square, to_array
 from unclip_pairs.store import open_store
 from unclip_starter.build import FULL, build_starter
-from unclip_training.mobilenet import SIDE, features
+from unclip_training.judging.mobilenet import SIDE, features
 
 Vectors = NDArray[np.float32]
 

@@ -62,7 +62,7 @@ def build(folder: Path, limit: int | None = None) -> Corpus:
 
 
 def _embedded(store: Store, limit: int | None) -> Corpus:
-    from unclip_training.mobilenet import features
+    from unclip_training.judging.mobilenet import features
 
     parts, labels = list[NDArray[np.float32]](), list[str]()
     for pictures, names in _drawn(store, limit):

@@ -13,7 +13,7 @@ from unclip_evaluation.sheet import Card, cards_sheet
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 from unclip_training.data.pair_source import pairs_source
-from unclip_training.mobilenet import DIM, features
+from unclip_training.judging.mobilenet import DIM, features
 
 
 def test_each_training_picture_is_its_own_nearest_neighbour(shapes: Store) -> None:

@@ -21,7 +21,7 @@ from unclip_training.checkpoints import Checkpoints
 from unclip_training.config import AnyRun, ClipRun, DecoderRun, JudgeRun, PriorRun, UpsamplerRun
 from unclip_training.embedder import ClipEmbedder
 from unclip_training.fit import Launch, fit, flat, plan
-from unclip_training.judge import load_judge, scores
+from unclip_training.judging.judge import load_judge, scores
 from unclip_training.stages.base import LossGuard, Stage
 
 TOWER = TowerConfig(width=16, depth=1, heads=2)

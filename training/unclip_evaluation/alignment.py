@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unclip_training.judge import load_judge, scores
+from unclip_training.judging.judge import load_judge, scores
 
 
 def clip_score(judge_folder: Path, pictures: NDArray[np.uint8], captions: Sequence[str]) -> float:

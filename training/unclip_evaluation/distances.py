@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from unclip_pairs.store import Store
 from unclip_training.data.decoded_cache import DecodedPairs, decoded_pairs
 from unclip_training.data.pair_source import pairs_source
-from unclip_training.gallery import gallery_features
-from unclip_training.mobilenet import SIDE
+from unclip_training.judging.mobilenet import SIDE
+from unclip_training.judging.picture_features import gallery_features
 
 
 @dataclass(frozen=True)

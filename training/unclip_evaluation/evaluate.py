@@ -22,7 +22,7 @@ from unclip_pairs.manifest import file_digest, is_done, make_manifest, settings_
 from unclip_pairs.store import Store
 from unclip_training.data.decoded_cache import write_array
 from unclip_training.data.pair_source import pairs_source
-from unclip_training.mobilenet import SIDE, features
+from unclip_training.judging.mobilenet import SIDE, features
 
 
 @dataclass(frozen=True, kw_only=True)

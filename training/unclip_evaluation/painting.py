@@ -12,7 +12,7 @@ from unclip_generation.pipeline import UnCLIP
 from unclip_pairs.images import to_array
 from unclip_pairs.store import Store
 from unclip_training.data.decoded_cache import read_array, write_array
-from unclip_training.mobilenet import SIDE
+from unclip_training.judging.mobilenet import SIDE
 
 BLOCK = 32
 Progress = Callable[[int, int | None, str], None]

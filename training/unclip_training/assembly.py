@@ -27,8 +27,8 @@ from unclip_training.data.batches import Batch, More, PairsData, Turn
 from unclip_training.data.decoded_cache import DecodedPairs
 from unclip_training.data.pair_source import PairSource, raw_samples, read_vector
 from unclip_training.data.streaming import Needs
-from unclip_training.gallery import gallery_features
-from unclip_training.judge import Judge, save_judge
+from unclip_training.judging.judge import Judge, save_judge
+from unclip_training.judging.picture_features import gallery_features
 from unclip_training.pretraining import Known, learn_guess, learn_sketch
 from unclip_training.stages.base import Stage
 from unclip_training.stages.clip import ClipStage

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from unclip_diffusion.config import Diffusion
 from unclip_models.config import AnyDecoderConfig, AnyUpsamplerConfig, ClipConfig, PriorConfig
-from unclip_training.judge import JudgeConfig
+from unclip_training.judging.judge import JudgeConfig
 from unclip_training.optim import Optim
 from unclip_training.precision import Precision
 

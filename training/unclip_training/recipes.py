@@ -20,7 +20,7 @@ from unclip_models.config import (
 )
 from unclip_models.paper import PAPER_CLIP, PAPER_DECODER, PAPER_PRIOR, PAPER_UPSAMPLER_256, PAPER_UPSAMPLER_1024
 from unclip_training.config import AloneRun, AnyRun, ClipRun, DecoderRun, JudgeRun, PriorRun, UpsamplerRun
-from unclip_training.judge import JudgeConfig
+from unclip_training.judging.judge import JudgeConfig
 from unclip_training.optim import Optim
 
 TINY_DIM = 256

@@ -6,7 +6,7 @@ from torch.nn.functional import cross_entropy
 
 from unclip_training.config import JudgeRun
 from unclip_training.data.batches import Batch
-from unclip_training.judge import Judge
+from unclip_training.judging.judge import Judge
 from unclip_training.stages.base import Stage
 
 LARGEST_SCALE = 4.6052  # ln(100), the bound of the CLIP paper

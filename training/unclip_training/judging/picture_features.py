@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from unclip_pairs.store import Store
 from unclip_training.data.decoded_cache import DecodedPairs, cache_folder, read_array, write_array
 from unclip_training.data.pair_source import PairSource
-from unclip_training.mobilenet import SIDE, WEIGHTS_SHA256, features
+from unclip_training.judging.mobilenet import SIDE, WEIGHTS_SHA256, features
 
 CHUNK = 256
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from unclip_models.text import Tokenizer
 from unclip_pairs.errors import UserError
-from unclip_training.mobilenet import DIM, features
+from unclip_training.judging.mobilenet import DIM, features
 
 # B batch, S tokens, D width
 

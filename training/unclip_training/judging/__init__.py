@@ -1,0 +1,1 @@
+"""The judge: a classifier of concept and style on MobileNetV2 features."""
