@@ -25,12 +25,12 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from unclip_curation import scorers, scoring
 from unclip_curation.embeddings.embedding import squares
 from unclip_curation.engines.processes import Engine, Processes
 from unclip_curation.engines.ray import RayCluster
 from unclip_curation.pipeline import curate
 from unclip_curation.policy import load_policy
+from unclip_curation.scorers import registry, runner
 from unclip_pairs.manifest import file_digest
 from unclip_pairs.store import Store, open_store
 
@@ -159,7 +159,7 @@ def worker_memory(nodes: Any, folder: Path, rows: int) -> float:
     write_corpus(folder, rows)
     engine = RayCluster(address=nodes.address, workers=2)
     with gauged(nodes) as peak:
-        scorers.score(open_store(folder), "a", ["picture", "quality", "caption", "wording"], engine)
+        registry.score(open_store(folder), "a", ["picture", "quality", "caption", "wording"], engine)
     return peak[0]
 
 
@@ -181,7 +181,7 @@ def main() -> None:
             print(f"figure engines_worker_memory_1x {one:.0f} MB")
             print(f"figure engines_worker_memory_10x {ten:.0f} MB")
             print(f"ratio engines_worker_memory_10x_over_1x {ten / one:.2f}", flush=True)
-            scoring.PIECE_SIZE = PIECE
+            runner.PIECE_SIZE = PIECE
             killed, survived = list[int](), copied(folder, "survived")
             seconds = timed(survived, engine, killer(nodes, killed))
             assert killed, "the work was done before a node could be killed; take more --rows"

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pyarrow.parquet import read_table
 
-from unclip_curation import scorers
+from unclip_curation.scorers import registry
 from unclip_curation.scorers.runner import Derived, Scorer, score_together
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
@@ -38,10 +38,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=512, help="pairs to score")
     parser.add_argument("--home", type=Path, help="a home with a finished crawl; drawn pictures otherwise")
-    parser.add_argument("--only", nargs="+", choices=list(scorers.SCORERS), help="these scorers alone")
+    parser.add_argument("--only", nargs="+", choices=list(registry.SCORERS), help="these scorers alone")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    chosen = [scorer for scorer in scorers.SCORERS.values() if not options.only or scorer.name in options.only]
+    chosen = [scorer for scorer in registry.SCORERS.values() if not options.only or scorer.name in options.only]
     with tempfile.TemporaryDirectory() as folder:
         one, two = Path(folder, "each"), Path(folder, "together")
         rows = write_corpus(one, options.rows, options.home)

@@ -12,17 +12,18 @@ from pyarrow.parquet import read_table
 
 from unclip_crawl.crawl import crawl
 from unclip_crawl.settings import CrawlSettings
-from unclip_curation import embed, explicit, scorers, scoring
 from unclip_curation.decisions.verdicts import decide
 from unclip_curation.duplicates.search import find_duplicates
+from unclip_curation.embeddings import embedding
 from unclip_curation.embeddings.embedding import embed_pairs, squares
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.publishing.publish import publish
+from unclip_curation.scorers import explicit, registry, runner
 from unclip_curation.scorers.caption_agreement import score_agreement
 from unclip_pairs.store import Store, open_store
 
 BATCH = "kills"
-scoring.PIECE_SIZE = embed.PIECE_SIZE = 16
+runner.PIECE_SIZE = embedding.PIECE_SIZE = 16
 
 
 class Colours:
@@ -64,7 +65,7 @@ def do_crawl(store: Store, seed: str) -> None:
 
 
 def do_score(store: Store) -> None:
-    scorers.score(store, BATCH, ["picture", "quality", "caption", "wording"])
+    registry.score(store, BATCH, ["picture", "quality", "caption", "wording"])
     rows = read_table(store.path(f"crawl/{BATCH}/rows.parquet"), columns=["key", "status"]).to_pylist()
     explicit.score_safety(store, BATCH, {row["key"] for row in rows if row["status"] == "ok"})
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
-from unclip_curation import agreement, scorers
 from unclip_curation.decisions.verdicts import decide
 from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.embeddings.embedding import LoadEmbedder, embed_on, embedding_folder
 from unclip_curation.engines.processes import Engine
 from unclip_curation.policy import Policy
+from unclip_curation.scorers import registry
+from unclip_curation.scorers.caption_agreement import score_agreement
 from unclip_curation.scorers.probes import score_probes
 from unclip_curation.scorers.runner import Progress, batches, silent
 from unclip_curation.tables import PER_BATCH
@@ -28,7 +29,7 @@ def unwatched(step: str) -> Progress:
 def measured_for(policy: Policy, stage: str) -> list[str]:
     """The scorers that the job runs over each batch before it decides a stage."""
     wanted = {*ALWAYS, *policy.settings["scorers"]}
-    return [name for name, columns in PER_BATCH.items() if columns.stage == stage and name in wanted and name in scorers.SCORERS]
+    return [name for name, columns in PER_BATCH.items() if columns.stage == stage and name in wanted and name in registry.SCORERS]
 
 
 def curate(store: Store, policy: Policy, engine: Engine, embedder: LoadEmbedder | None = None, step: Step = unwatched) -> Manifest:
@@ -54,9 +55,9 @@ def curate(store: Store, policy: Policy, engine: Engine, embedder: LoadEmbedder 
 def _measure(store: Store, policy: Policy, stage: str, engine: Engine, step: Step) -> None:
     """Runs what the stage judges by, over every batch."""
     for batch in batches(store):
-        scorers.score(store, batch, measured_for(policy, stage), engine, step(f"{stage} {batch}"))
+        registry.score(store, batch, measured_for(policy, stage), engine, step(f"{stage} {batch}"))
     if stage == "safety":
-        agreement.score_agreement(store)
+        score_agreement(store)
 
 
 def _embed(store: Store, policy: Policy, engine: Engine, embedder: LoadEmbedder, step: Step) -> str:
@@ -65,7 +66,7 @@ def _embed(store: Store, policy: Policy, engine: Engine, embedder: LoadEmbedder,
         embed_on(engine, store, batch, embedder, progress=step(f"embed {batch}"))
     folder = embedding_folder(embedder()[0]).removeprefix("embeddings/")
     for batch in batches(store):
-        scorers.score(store, batch, measured_for(policy, "final"), engine)
+        registry.score(store, batch, measured_for(policy, "final"), engine)
     if policy.settings["probes"]:
         score_probes(store, folder)
     return folder

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from unclip_assets import evaluation, judgement
+from unclip_assets import candidates, leak_checks
 from unclip_assets.clip import clip_model
 from unclip_assets.crawl import raw_shards
 from unclip_assets.curate import rule_verdicts, safety_verdicts
@@ -15,7 +15,7 @@ from unclip_assets.publish import duplicate_verdicts, training_shards
 from unclip_assets.release import release_candidate
 from unclip_assets.resources import Home
 from unclip_assets.train import decoder_model, judge_model, prior_model, upsampler_256_model, upsampler_1024_model
-from unclip_curation import checks
+from unclip_curation.decisions import checks
 from unclip_curation.decisions.takedown_effects import still_published
 from unclip_curation.policy import load_policy
 from unclip_pairs.manifest import read_manifest
@@ -89,9 +89,9 @@ def unsafe(store: Store, _: str) -> list[str]:
 def nothing_leaks(home: Home) -> dg.AssetCheckResult:
     """Objections, and the offending pairs with their pictures beside those they show."""
     store = home.store()
-    objections, leaks = evaluation.objections(store, present(store, "training_shards").name)
+    objections, leaks = leak_checks.objections(store, present(store, "training_shards").name)
     return dg.AssetCheckResult(
-        passed=not objections, metadata={"objections": "; ".join(objections) or "none"} | evaluation.shown(store, leaks)
+        passed=not objections, metadata={"objections": "; ".join(objections) or "none"} | leak_checks.shown(store, leaks)
     )
 
 
@@ -121,5 +121,5 @@ ALL: list[dg.AssetChecksDefinition] = [
         blocking(asset, "losses_are_finite", "Every number of the run's metrics is finite.", not_finite(stage))
         for stage, asset in MODELS.items()
     ),
-    blocking(release_candidate, "gates", "The candidate may take the champion's place.", judgement.objections),
+    blocking(release_candidate, "gates", "The candidate may take the champion's place.", candidates.objections),
 ]

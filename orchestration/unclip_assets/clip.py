@@ -11,7 +11,8 @@ from unclip_assets.pointers import point, present
 from unclip_assets.resources import Home
 from unclip_assets.timing import Acts
 from unclip_assets.trainer import Trainer, TrainingConfig
-from unclip_curation import embed, index
+from unclip_curation.embeddings import embedding
+from unclip_curation.search import faiss_index
 
 RESEARCH = ["team:research"]
 
@@ -43,7 +44,7 @@ def clip_embeddings(context: dg.AssetExecutionContext, home: Home, acts: dg.Reso
     clip = present(store, "clip_model")
     with acts.act("embed") as act:
         embedder = ClipEmbedder(store.folder(f"models/clip/{clip.name}"))
-        manifest = embed.embed_pairs(store, context.partition_key, embedder, progress=act.progress)
+        manifest = embedding.embed_pairs(store, context.partition_key, embedder, progress=act.progress)
     point(store, "clip_embeddings", embedder.digest[:8], manifest.digest)
     return previews.made(act, manifest)
 
@@ -54,5 +55,5 @@ def search_index(context: dg.AssetExecutionContext, home: Home, acts: dg.Resourc
     store, batch = home.store(), context.partition_key
     with acts.act("embed") as act:
         embeddings = present(store, "clip_embeddings").name
-        manifest = index.build_index(store, embeddings, batch)
+        manifest = faiss_index.build_index(store, embeddings, batch)
     return previews.made(act, manifest, serve="unclip search --serve")

@@ -5,13 +5,14 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from unclip_assets import previews, sources
+from unclip_assets import crawl_sources, previews
 from unclip_assets.partitions import crawl_batches
 from unclip_assets.resources import Home
 from unclip_assets.timing import Acts
-from unclip_crawl import fetch, starter
+from unclip_crawl.crawl import crawl
 from unclip_crawl.settings import PLACES
 from unclip_pairs.shards import shard_names
+from unclip_starter.build import SIZES, build_starter
 
 OWNERS = ["team:data"]
 
@@ -41,16 +42,16 @@ class SourcesConfig(dg.Config):
     store_format: str = Field(default="png", description="png, jpeg, or source: JPEG for what came as JPEG")
     retries: int = Field(default=2, description="how often what failed for a passing reason is asked for again")
 
-    def places(self) -> sources.Sources | None:
+    def places(self) -> crawl_sources.Sources | None:
         """The places it names; None when it names none."""
-        return sources.from_fields(self.model_dump()) if any(getattr(self, name) for name in PLACES) else None
+        return crawl_sources.from_fields(self.model_dump()) if any(getattr(self, name) for name in PLACES) else None
 
 
 @dg.asset(group_name="crawl", kinds={"npm"}, owners=OWNERS)
 def starter_site(config: StarterConfig, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """The starter corpus: openly licensed emoji in five styles, captioned and laid out as a small web site with planted defects."""
     with acts.act("starter") as act:
-        manifest = starter.build_starter(home.store(), starter.SIZES[config.size], act.progress)
+        manifest = build_starter(home.store(), SIZES[config.size], act.progress)
     return previews.made(act, manifest)
 
 
@@ -59,7 +60,7 @@ def page_sources(context: dg.AssetExecutionContext, config: SourcesConfig, home:
     """Where a crawl batch comes from: seed sites, sitemaps, lists, archives, shards, folders; and who stands for the crawl."""
     store, batch = home.store(), context.partition_key
     named = config.places()
-    places = sources.save(store, batch, named) if named else sources.load(store, batch)
+    places = crawl_sources.save(store, batch, named) if named else crawl_sources.load(store, batch)
     rows = [(kind, place) for kind in PLACES for place in getattr(places, kind)]
     return dg.MaterializeResult(metadata={"contact": places.contact, "places": previews.table(["kind", "place"], rows)})
 
@@ -69,5 +70,5 @@ def raw_shards(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceP
     """Every picture that could be fetched, in WebDataset shards; every address that could not, as a row with its status."""
     store, batch = home.store(), context.partition_key
     with acts.act("crawl") as act:
-        manifest = fetch.crawl(store, sources.settings(store, batch), act.progress)
+        manifest = crawl(store, crawl_sources.settings(store, batch), act.progress)
     return previews.made(act, manifest, **previews.shard_sheet(store, shard_names(store, f"crawl/{batch}/")))

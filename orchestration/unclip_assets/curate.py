@@ -10,8 +10,10 @@ from unclip_assets.partitions import crawl_batches
 from unclip_assets.pointers import point
 from unclip_assets.resources import Home
 from unclip_assets.timing import Acts
-from unclip_curation import agreement, explicit, identities, scorers, truth, verdicts
+from unclip_curation.decisions import ground_truth, verdicts
 from unclip_curation.policy import load_policy
+from unclip_curation.scorers import explicit, identities, registry
+from unclip_curation.scorers.caption_agreement import score_agreement
 
 DATA = ["team:data"]
 SAFETY = ["team:safety"]
@@ -22,7 +24,7 @@ WHEN_ALL_IS_WELL = dg.AutomationCondition.eager() & dg.AutomationCondition.all_d
 def picture_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """What can be measured on a picture alone: size, shape, blankness, blur, JPEG's traces, SHA-256 and perceptual hashes."""
     with acts.act("score") as act:
-        manifest, _ = scorers.score(home.store(), context.partition_key, ["picture", "quality"], home.engine(), act.progress)
+        manifest, _ = registry.score(home.store(), context.partition_key, ["picture", "quality"], home.engine(), act.progress)
     return previews.made(act, manifest)
 
 
@@ -30,7 +32,7 @@ def picture_features(context: dg.AssetExecutionContext, home: Home, acts: dg.Res
 def caption_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """What can be measured on a caption alone: length, language, personal data, boilerplate, repetition."""
     with acts.act("score") as act:
-        manifest, _ = scorers.score(home.store(), context.partition_key, ["caption", "wording"], home.engine())
+        manifest, _ = registry.score(home.store(), context.partition_key, ["caption", "wording"], home.engine())
     return previews.made(act, manifest)
 
 
@@ -58,7 +60,7 @@ def face_features(context: dg.AssetExecutionContext, home: Home, acts: dg.Resour
     """Faces, drawn or photographed, found while the explicit-picture networks looked; and whether they are enrolled identities."""
     store, batch = home.store(), context.partition_key
     with acts.act("score") as act:
-        manifest = scorers.score(store, batch, ["faces", *(["identities"] if identities.gallery_digest(store) else [])])[0]
+        manifest = registry.score(store, batch, ["faces", *(["identities"] if identities.gallery_digest(store) else [])])[0]
     return previews.made(act, manifest)
 
 
@@ -66,7 +68,7 @@ def face_features(context: dg.AssetExecutionContext, home: Home, acts: dg.Resour
 def caption_agreement(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """How well each caption fits its picture, judged by a model that was fitted on other pairs."""
     with acts.act("score") as act:
-        manifest = agreement.score_agreement(home.store())
+        manifest = score_agreement(home.store())
     return previews.made(act, manifest)
 
 
@@ -82,8 +84,8 @@ def safety_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeR
     store = home.store()
     with acts.act("decide") as act:
         manifest = verdicts.decide(store, "safety", load_policy(None))
-        labels = truth.starter_labels(store)
+        labels = ground_truth.starter_labels(store)
         if labels is not None:
-            truth.hold_out(store, labels)
+            ground_truth.hold_out(store, labels)
     point(store, "safety_verdicts", "safe", manifest.digest)
     return previews.made(act, manifest, reasons=previews.counts_table(verdicts.counts(store, "safety")))

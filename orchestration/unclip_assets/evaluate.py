@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from unclip_assets import judgement, previews
+from unclip_assets import candidates, previews
 from unclip_assets.bundle import bundle
 from unclip_assets.clip import RESEARCH
 from unclip_assets.resources import Home
@@ -25,13 +25,13 @@ def evaluation(config: ExamConfig, home: Home, acts: dg.ResourceParam[Acts]) -> 
     """The bundle's figures: concept and style hit rates, CLIP score by the judge, Fréchet distance, nearest training pictures."""
     store = home.store()
     with acts.act("evaluate") as act:
-        figures = judgement.evaluated(store, config.num_prompts, config.num_held_out, act.progress)
-    return previews.made(act, None, figures=previews.figures_table(figures), **judgement.pictures(store))
+        figures = candidates.evaluated(store, config.num_prompts, config.num_held_out, act.progress)
+    return previews.made(act, None, figures=previews.figures_table(figures), **candidates.pictures(store))
 
 
 @dg.asset(group_name="evaluate", kinds={"numpy"}, owners=RESEARCH, deps=[evaluation])
 def regurgitation_report(home: Home) -> dg.MaterializeResult[Any]:
     """How near the painted pictures are to their nearest training pictures, with the closest pairs to look at."""
     store = home.store()
-    shown = {name: value for name, value in judgement.pictures(store).items() if name.startswith("closest")}
-    return dg.MaterializeResult(metadata={"nearest_train": judgement.figures(store)["nearest_train"], **shown})
+    shown = {name: value for name, value in candidates.pictures(store).items() if name.startswith("closest")}
+    return dg.MaterializeResult(metadata={"nearest_train": candidates.figures(store)["nearest_train"], **shown})

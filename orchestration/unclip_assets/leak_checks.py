@@ -5,7 +5,8 @@ from typing import Any
 
 from unclip_assets import previews
 from unclip_assets.pointers import find, present
-from unclip_curation import checks, leaks
+from unclip_curation.decisions import checks
+from unclip_curation.duplicates import leaks
 from unclip_curation.duplicates.evaluation_sets import embed_set, set_names
 from unclip_curation.policy import load_policy
 from unclip_curation.reports.leak_pages import leak_sheet, sentence

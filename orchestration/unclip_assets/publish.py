@@ -4,14 +4,16 @@ from typing import Any
 
 import dagster as dg
 
-from unclip_assets import evaluation, previews
+from unclip_assets import leak_checks, previews
 from unclip_assets.clip import clip_embeddings
 from unclip_assets.curate import DATA, WHEN_ALL_IS_WELL
 from unclip_assets.pointers import point, present
 from unclip_assets.resources import Home
 from unclip_assets.timing import Acts
-from unclip_curation import duplicates, publish, truth, verdicts
+from unclip_curation.decisions import ground_truth, verdicts
+from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.policy import load_policy
+from unclip_curation.publishing import publish
 from unclip_pairs.shards import shard_names
 
 
@@ -21,9 +23,9 @@ def duplicate_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.Materiali
     store, policy = home.store(), load_policy(None)
     with acts.act("dedupe") as act:
         embeddings = present(store, "clip_embeddings").name
-        duplicates.find_duplicates(store, embeddings)
+        find_duplicates(store, embeddings)
         verdicts.decide(store, "duplicate", policy)
-        evaluation.compare(store, embeddings)
+        leak_checks.compare(store, embeddings)
         manifest = verdicts.decide(store, "final", policy, embeddings)
     return previews.made(act, manifest, reasons=previews.counts_table(verdicts.counts(store, "final")))
 
@@ -34,7 +36,7 @@ def training_shards(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeR
     store = home.store()
     with acts.act("publish") as act:
         embeddings = present(store, "clip_embeddings").name
-        manifest = publish.publish(store, load_policy(None), truth.starter_labels(store), embeddings=embeddings)
+        manifest = publish.publish(store, load_policy(None), ground_truth.starter_labels(store), embeddings=embeddings)
     version = str(manifest.settings["version"])
     point(store, "training_shards", version, manifest.digest)
     return previews.made(act, manifest, version=version, **previews.shard_sheet(store, shard_names(store, f"datasets/{version}/")))

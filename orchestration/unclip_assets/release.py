@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from unclip_assets import judgement, previews
+from unclip_assets import candidates, previews
 from unclip_assets.bundle import bundle
 from unclip_assets.evaluate import evaluation
 from unclip_assets.resources import Home
@@ -17,7 +17,7 @@ RELEASE = ["team:release"]
 def release_candidate(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """The bundle as a version of the registered model, with its figures and the gates' words as tags, under the alias `candidate`."""
     with acts.act("release") as act:
-        version = judgement.registered(home.store(), home.tracking_uri)
+        version = candidates.registered(home.store(), home.tracking_uri)
     return previews.made(
         act, None, version=version.label, bundle=version.bundle, gates=previews.table(["gate", "says"], sorted(version.tags.items()))
     )
@@ -27,5 +27,5 @@ def release_candidate(home: Home, acts: dg.ResourceParam[Acts]) -> dg.Materializ
 def champion(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """The version that is served. It moves when every gate lets the candidate through; the one before stays at hand as `previous`."""
     with acts.act("release") as act:
-        version = judgement.promoted(home.store(), home.tracking_uri)
+        version = candidates.promoted(home.store(), home.tracking_uri)
     return previews.made(act, None, version=version.label, digest=version.digest, aliases=", ".join(version.aliases))

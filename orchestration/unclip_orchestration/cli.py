@@ -10,19 +10,7 @@ from typing import Annotated
 import typer
 
 from unclip_assets.settings import default_tracking_uri, read_environment
-from unclip_orchestration import (
-    cli_data,
-    cli_datasets,
-    cli_duplicates,
-    cli_faces,
-    cli_labels,
-    cli_models,
-    cli_pictures,
-    cli_scores,
-    cli_search,
-    cli_service,
-    cli_takedown,
-)
+from unclip_orchestration.commands import data, datasets, duplicates, faces, labels, models, pictures, scores, search, service, takedown
 from unclip_orchestration.user_errors import is_interruption, mistake
 from unclip_pairs.store import home_folder
 
@@ -71,17 +59,17 @@ def demo(
 
 
 for room in (
-    cli_data,
-    cli_datasets,
-    cli_duplicates,
-    cli_scores,
-    cli_faces,
-    cli_labels,
-    cli_takedown,
-    cli_search,
-    cli_models,
-    cli_pictures,
-    cli_service,
+    data,
+    datasets,
+    duplicates,
+    scores,
+    faces,
+    labels,
+    takedown,
+    search,
+    models,
+    pictures,
+    service,
 ):
     room.add_to(app)
 

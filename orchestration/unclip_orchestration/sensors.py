@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from unclip_assets import judgement
+from unclip_assets import candidates
 from unclip_assets.crawl import raw_shards
 from unclip_assets.resources import Home
 from unclip_orchestration import jobs
@@ -20,7 +20,7 @@ def new_pairs(context: dg.SensorEvaluationContext, event: dg.EventLogEntry) -> d
 @dg.sensor(default_status=dg.DefaultSensorStatus.STOPPED, minimum_interval_seconds=60, name="champion_moved")
 def champion_moved(context: dg.SensorEvaluationContext, home: Home) -> dg.SensorResult | dg.SkipReason:
     """The alias moved, by promotion or by rollback, from here or from a command line: the asset graph shows which version is served."""
-    version = judgement.champion(home.store(), home.tracking_uri)
+    version = candidates.champion(home.store(), home.tracking_uri)
     if version is None or version.label == context.cursor:
         return dg.SkipReason("the champion has not moved")
     event = dg.AssetObservation("champion", metadata={"version": version.label, "digest": version.digest, "bundle": version.bundle})

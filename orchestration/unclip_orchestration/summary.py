@@ -11,9 +11,9 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.table import Table
 
-from unclip_assets import judgement
+from unclip_assets import candidates
 from unclip_assets.settings import Environment
-from unclip_curation import truth, verdicts
+from unclip_curation.decisions import ground_truth, verdicts
 from unclip_pairs.store import Store
 
 EVALUATION = (
@@ -35,14 +35,14 @@ def fetched(store: Store, batch: str) -> set[str]:
 
 def styles(store: Store, keys: set[str]) -> dict[str, int]:
     """How many of the pictures are drawn in each style, as far as the truth is known."""
-    labels = truth.starter_labels(store)
+    labels = ground_truth.starter_labels(store)
     rows = labels.select(["key", "style"]).to_pylist() if labels is not None else []
     return dict(sorted(Counter(row["style"] for row in rows if row["key"] in keys and row["style"]).items()))
 
 
 def champion(store: Store, tracking_uri: str) -> dict[str, str]:
     """The served version: model name, version, alias, manifest digest."""
-    version = judgement.champion(store, tracking_uri)
+    version = candidates.champion(store, tracking_uri)
     if version is None:
         return {}
     return {"name": version.name, "version": version.version, "alias": "champion", "manifest_digest": version.digest}
@@ -53,7 +53,7 @@ def collect(
 ) -> dict[str, Any]:
     """The whole summary, by its documented keys."""
     keys, work = fetched(store, batch), sum(acts.values())
-    figures = judgement.figures(store)
+    figures = candidates.figures(store)
     return {
         "wall_s": round(wall_s, 1),
         "acts": {act: round(seconds, 2) for act, seconds in acts.items()},
@@ -62,7 +62,7 @@ def collect(
         "pictures_fetched": len(keys),
         "styles": styles(store, keys),
         "verdicts": {reason: count for reason, count in verdicts.counts(store, "final").items() if reason != "rows"},
-        "planted": truth.planted_report(store),
+        "planted": ground_truth.planted_report(store),
         "evaluation": {name: figures[name] for name in EVALUATION},
         "champion": champion(store, environment.tracking_uri),
     }
@@ -72,7 +72,7 @@ def write(store: Store, summary: Mapping[str, Any]) -> Path:
     """`demo/summary.json`, and beside it the evaluation's contact sheet."""
     store.write_json("demo/summary.json", summary)
     with store.writing("demo/contact_sheet.png") as part:
-        shutil.copyfile(store.path(f"{judgement.folder(store)}/contact_sheet.png"), part)
+        shutil.copyfile(store.path(f"{candidates.folder(store)}/contact_sheet.png"), part)
     return store.path("demo/summary.json")
 
 

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 from pyarrow.parquet import read_table
 
-from unclip_curation import face_networks, scorers
 from unclip_curation.decisions.verdicts import decide, read_verdicts
 from unclip_curation.embeddings.blurring import area, blurred, read_blurs
 from unclip_curation.embeddings.embedding import embed_pairs
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.publishing.publish import publish
+from unclip_curation.scorers import face_networks, registry
 from unclip_curation.scorers.faces import load_detector, measure_faces
 from unclip_curation.scorers.photographs import photo_score
 from unclip_pairs.errors import UserError
@@ -118,9 +118,9 @@ def faced(store: Store, crawl_batch: Rows, draw_face: Face, draw: Face) -> tuple
     images = [draw_face(), draw_face(grain=9), draw("cross", "blue", side=128)]
     captions = ["a drawing of a face", "a photograph of a face", "a blue cross"]
     keys = crawl_batch([{"caption": text, "image": image} for text, image in zip(captions, images, strict=True)])
-    scorers.score(store, "a", ["picture", "caption"], workers=1)
+    registry.score(store, "a", ["picture", "caption"], workers=1)
     decide(store, "rule", policy_with())
-    scorers.score(store, "a", ["faces"], workers=1)
+    registry.score(store, "a", ["faces"], workers=1)
     return store, keys
 
 
@@ -180,7 +180,7 @@ def test_faces_that_were_embedded_unblurred_are_not_published(faced: Any) -> Non
 
 def test_a_picture_whose_faces_nobody_looked_for_does_not_pass(store: Store, crawl_batch: Rows, draw: Face) -> None:
     crawl_batch([{"caption": "a red circle", "image": draw("circle", "red", side=128)}])
-    scorers.score(store, "a", ["picture", "caption"], workers=1)
+    registry.score(store, "a", ["picture", "caption"], workers=1)
     decide(store, "rule", policy_with())
     with pytest.raises(UserError, match="faces"):
         decide(store, "safety", policy_with())

@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 from pyarrow.parquet import read_table
 from typer.testing import CliRunner
 
-from unclip_curation import face_networks, identities, scorers
 from unclip_curation.decisions.verdicts import decide, read_verdicts
 from unclip_curation.policy import Policy, load_policy
+from unclip_curation.scorers import face_networks, identities, registry
 from unclip_curation.scorers.watermark import find_mark, load_watermark
 from unclip_orchestration.cli import app
 from unclip_pairs.errors import UserError
@@ -33,9 +33,9 @@ def policy_with(**fields: Any) -> Policy:
 
 def crawled(store: Store, crawl_batch: Rows, images: list[Image.Image]) -> list[str]:
     keys = crawl_batch([{"caption": f"a picture of somebody {number}", "image": image} for number, image in enumerate(images)])
-    scorers.score(store, "a", ["picture", "caption"], workers=1)
+    registry.score(store, "a", ["picture", "caption"], workers=1)
     decide(store, "rule", policy_with())
-    scorers.score(store, "a", ["faces"], workers=1)
+    registry.score(store, "a", ["faces"], workers=1)
     return keys
 
 
@@ -48,11 +48,11 @@ def test_an_enrolled_face_goes_and_others_stay(store: Store, crawl_batch: Rows, 
     images = [draw_face(grain=9, seed=5), draw_face(**DARK, grain=9), draw_face(), draw_face(side=64, grain=9)]
     keys = crawled(store, crawl_batch, images)
     with pytest.raises(UserError, match="no identity is enrolled"):
-        scorers.score(store, "a", ["identities"])
+        registry.score(store, "a", ["identities"])
     assert identities.enrol(store, "somebody drawn", [draw_face(grain=9, seed=1)], tmp_path / "key") == 1
     with pytest.raises(UserError, match="unclip score identities"):
         decide(store, "safety", policy_with())
-    scorers.score(store, "a", ["identities"])
+    registry.score(store, "a", ["identities"])
     rows = {row["key"]: row for row in read_table(store.path("features/a/identities.parquet")).to_pylist()}
     scores = [rows[key]["identity_score"] for key in keys]
     assert scores[0] > 0.9 > scores[1] and scores[2] > 0.9
@@ -62,7 +62,7 @@ def test_an_enrolled_face_goes_and_others_stay(store: Store, crawl_batch: Rows, 
     identities.enrol(store, "another", [draw_face(**DARK)])
     with pytest.raises(UserError, match="present identities"):
         decide(store, "safety", policy_with(min_identity_cosine=0.8))
-    scorers.score(store, "a", ["identities"])
+    registry.score(store, "a", ["identities"])
     assert reasons(store, policy_with(min_identity_cosine=0.8))[keys[1]] == ["excluded_identity"]
 
 
@@ -135,7 +135,7 @@ def test_a_mark_is_read_from_the_picture_and_judged_by_the_policy(store: Store, 
     assert rows[1]["watermark"] == "shutterstock" and rows[1]["watermark_score"] > 0.6 and 0.02 < rows[1]["text_share"] < 0.5
     assert list(score([{"__key__": "x", "png": b"no picture"}])) == [{"key": "x"}]
     keys = crawled(store, crawl_batch, both)
-    scorers.score(store, "a", ["watermark"], workers=1)
+    registry.score(store, "a", ["watermark"], workers=1)
     assert [reasons(store, policy_with())[key] for key in keys] == [[], ["watermark"]]
     heavy = replace(policy_with(), settings=policy_with().settings | {"drop_watermarks": False, "max_text_share": 0.02})
     assert [reasons(store, heavy)[key] for key in keys] == [[], ["text_heavy"]]

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
-from unclip_curation import checks
+from unclip_curation.decisions import checks
 from unclip_curation.decisions.ground_truth import LABEL_SCHEMA, hold_out, planted_report, starter_labels
 from unclip_curation.decisions.takedown_effects import meant_by, remaining_files, still_published
 from unclip_curation.decisions.verdicts import decide

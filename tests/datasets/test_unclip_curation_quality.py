@@ -13,10 +13,10 @@ from PIL import Image, ImageFilter
 from pyarrow.parquet import read_table
 from safetensors.numpy import save_file
 
-from unclip_curation import scorers, toxicity
 from unclip_curation.decisions.verdicts import decided
 from unclip_curation.embeddings.embedding import embed_pairs
 from unclip_curation.policy import Policy, load_policy
+from unclip_curation.scorers import registry, toxicity
 from unclip_curation.scorers.quality import jpeg_quality, measure_quality, score_quality
 from unclip_curation.scorers.wording import personal, repeated_share
 from unclip_pairs.errors import UserError
@@ -121,7 +121,7 @@ def test_a_policy_judges_what_was_measured_and_the_default_leaves_drawings_alone
     images = [draw(shape, "red", 1, side=128) for shape in ("circle", "square", "cross")]
     images[0] = images[0].filter(ImageFilter.GaussianBlur(6))
     keys = crawl_batch([{"caption": text, "image": image} for text, image in zip(captions, images, strict=True)])
-    scorers.score(store, "a", ["picture", "caption", "quality", "wording"], workers=1)
+    registry.score(store, "a", ["picture", "caption", "quality", "wording"], workers=1)
     found_rows = found(store, changed())
     assert [found_rows[key] for key in keys] == [[], ["caption_pii"], ["caption_repetition"]]
     strict = found(store, changed(min_sharpness=20.0, drop_pii=[], max_caption_repetition=1.0))
@@ -153,18 +153,18 @@ def put_probe(store: Store, weight: list[float], embedder: str) -> None:
 def test_the_operators_probe_scores_embeddings_of_its_own_space(store: Store, crawl_batch: Rows, shapes: Rows) -> None:
     keys = crawl_batch(shapes(4))
     with pytest.raises(UserError, match="put a linear probe there"):
-        scorers.score(store, "a", ["aesthetic"])
+        registry.score(store, "a", ["aesthetic"])
     put_probe(store, [1.0, 0.0, 0.0], Mean.digest)
     with pytest.raises(UserError, match="embed the batch"):
-        scorers.score(store, "a", ["aesthetic"])
+        registry.score(store, "a", ["aesthetic"])
     embed_pairs(store, "a", Mean(), set(keys))
-    (manifest,) = scorers.score(store, "a", ["aesthetic"])
+    (manifest,) = registry.score(store, "a", ["aesthetic"])
     rows = read_table(store.path("features/a/aesthetic.parquet")).to_pylist()
     assert len(rows) == 4 and all(5 < row["aesthetic"] < 6 for row in rows)
-    assert scorers.score(store, "a", ["aesthetic"]) == [manifest]
+    assert registry.score(store, "a", ["aesthetic"]) == [manifest]
     put_probe(store, [1.0, 0.0], Mean.digest)
     with pytest.raises(UserError, match="has 2 values, but the embeddings have 3"):
-        scorers.score(store, "a", ["aesthetic"])
+        registry.score(store, "a", ["aesthetic"])
 
 
 def test_pictures_reach_an_embedder_as_it_prepares_them(store: Store, crawl_batch: Rows, draw: Draw) -> None:

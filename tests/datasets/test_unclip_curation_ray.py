@@ -11,11 +11,12 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
-from unclip_curation import embed, scoring
+from unclip_curation.embeddings import embedding
 from unclip_curation.engines.processes import Processes, Work
 from unclip_curation.engines.ray import RayCluster
 from unclip_curation.pipeline import curate
 from unclip_curation.policy import load_policy
+from unclip_curation.scorers import runner
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store, open_store
 
@@ -87,13 +88,13 @@ def crawled(tmp_path_factory: pytest.TempPathFactory, crawl_into: Callable[..., 
 
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "PIECE_SIZE", 8)
-    monkeypatch.setattr(scoring, "CAPTION_PIECE", 32)
-    monkeypatch.setattr(embed, "PIECE_SIZE", 16)
+    monkeypatch.setattr(runner, "PIECE_SIZE", 8)
+    monkeypatch.setattr(runner, "CAPTION_PIECE", 32)
+    monkeypatch.setattr(embedding, "PIECE_SIZE", 16)
 
 
 def load_grid() -> Any:
-    return Grid(), embed.squares(64)
+    return Grid(), embedding.squares(64)
 
 
 def contents(store: Store) -> dict[str, bytes]:
@@ -106,9 +107,9 @@ def contents(store: Store) -> dict[str, bytes]:
 def local(crawled: Callable[[], Store]) -> dict[str, bytes]:
     """What the local engine makes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "PIECE_SIZE", 8)
-        patch.setattr(scoring, "CAPTION_PIECE", 32)
-        patch.setattr(embed, "PIECE_SIZE", 16)
+        patch.setattr(runner, "PIECE_SIZE", 8)
+        patch.setattr(runner, "CAPTION_PIECE", 32)
+        patch.setattr(embedding, "PIECE_SIZE", 16)
         store = crawled()
         final = curate(store, load_policy(), Processes(1), load_grid)
         assert final.counts["rows"] == ROWS + ROWS // 16 and final.counts["duplicate_exact"] == ROWS // 16

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from pyarrow.parquet import read_table, write_table
 
-from unclip_curation import checks
+from unclip_curation.decisions import checks
 from unclip_curation.decisions.explain import explain
 from unclip_curation.decisions.policy_diff import policy_diff
 from unclip_curation.decisions.reproduce import reproduce

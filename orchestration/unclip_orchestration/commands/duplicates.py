@@ -81,7 +81,7 @@ def show(context: typer.Context) -> None:
 @leaks.command()
 def compare(context: typer.Context) -> None:
     """Hold the evaluation sets against the crawled pairs; the final stage drops those that show one of their pictures."""
-    from unclip_assets import evaluation
+    from unclip_assets import leak_checks
     from unclip_assets.pointers import find
     from unclip_orchestration.running import alone
     from unclip_pairs.store import open_store
@@ -89,7 +89,7 @@ def compare(context: typer.Context) -> None:
     store = open_store(context.obj.home)
     embeddings = find(store, "clip_embeddings")
     with alone(context.obj.home):
-        made = evaluation.compare(store, embeddings.name if embeddings else None)
+        made = leak_checks.compare(store, embeddings.name if embeddings else None)
     typer.echo(
         "no evaluation set is named" if made is None else f"{made.counts['rows']:,} near pairs of a crawled and an evaluation picture"
     )
@@ -106,20 +106,20 @@ def check(
 
     The pictures, side by side, are written to HOME/reports/leaks.png.
     """
-    from unclip_assets import evaluation
+    from unclip_assets import leak_checks
     from unclip_assets.pointers import present
     from unclip_curation.reports.leak_pages import leak_sheet
     from unclip_pairs.store import open_store
 
     store = open_store(context.obj.home)
     chosen = version or present(store, "training_shards").name
-    objections, found = evaluation.objections(store, chosen)
+    objections, found = leak_checks.objections(store, chosen)
     for objection in objections:
         typer.echo(objection)
     if not objections:
         typer.echo(f"nothing leaks into {chosen}")
         return
-    if (sheet := leak_sheet(store, chosen, evaluation.nearest(found))) is not None:
+    if (sheet := leak_sheet(store, chosen, leak_checks.nearest(found))) is not None:
         with store.writing("reports/leaks.png") as part:
             sheet.save(part, "PNG")
         typer.echo(f"look at {store.path('reports/leaks.png')}")

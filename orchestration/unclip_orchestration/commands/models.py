@@ -60,7 +60,7 @@ def evaluate(
     """Measure the present bundle: concept and style hit rates, CLIP score by the judge, Fréchet distance, nearest training pictures."""
     from rich.console import Console
 
-    from unclip_assets import judgement
+    from unclip_assets import candidates
     from unclip_assets.previews import flat
     from unclip_orchestration.progress import lines
     from unclip_orchestration.running import alone
@@ -69,7 +69,7 @@ def evaluate(
     store = open_store(context.obj.home)
     with alone(context.obj.home), lines(Console(stderr=True)) as listener:
         listener.began("evaluate")
-        figures = judgement.evaluated(store, prompts, held_out, lambda *told: listener.moved("evaluate", *told))
+        figures = candidates.evaluated(store, prompts, held_out, lambda *told: listener.moved("evaluate", *told))
     for name, value in flat(figures):
         typer.echo(f"{name:<40} {value:.4g}" if isinstance(value, float) else f"{name:<40} {value}")
 

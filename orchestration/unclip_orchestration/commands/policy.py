@@ -79,7 +79,7 @@ def reweight(
 
     A page with words and concepts before the filter, after it and reweighted is written to HOME/reports.
     """
-    from unclip_curation import reweighting
+    from unclip_curation.decisions import reweighting
     from unclip_curation.reports.policy_pages import mix_page
     from unclip_pairs.store import open_store
 

@@ -40,22 +40,22 @@ def score(
     ray_address: RayAddress = None,
 ) -> None:
     """Measure pairs by the named scorers; rows that the same version has measured are not measured twice."""
-    from unclip_curation import scorers
+    from unclip_curation.scorers import registry
     from unclip_curation.scorers.runner import batches
     from unclip_orchestration.running import alone
     from unclip_pairs.errors import UserError
     from unclip_pairs.store import open_store
 
     if every:
-        for scorer in scorers.SCORERS.values():
+        for scorer in registry.SCORERS.values():
             typer.echo(f"{scorer.name:<12} version {scorer.version}  {scorer.cost:<18} {scorer.about}")
         return
     if not names:
-        raise UserError(f"no scorer is named; give one or more of {', '.join(scorers.SCORERS)}")
+        raise UserError(f"no scorer is named; give one or more of {', '.join(registry.SCORERS)}")
     store, where = open_store(context.obj.home), _engine(context, engine, ray_address, workers)
     with alone(context.obj.home):
         for one in batch or batches(store):
-            for name, manifest in zip(names, scorers.score(store, one, names, where), strict=True):
+            for name, manifest in zip(names, registry.score(store, one, names, where), strict=True):
                 typer.echo(f"{one}: {name} has {manifest.counts['rows']:,} rows")
 
 
