@@ -22,7 +22,7 @@ from unclip_pairs.schema import CRAWL_SCHEMA
 from unclip_pairs.shards import write_parquet
 from unclip_pairs.store import Store, open_store
 
-PAGE = Path(__file__).parents[2] / "docs/specifications/weapons.md"
+PAGE = Path(__file__).parents[3] / "docs/specifications/weapons.md"
 EMBEDDINGS, ROWS, DIM = "0badcafe", 400, 16
 KEYS = [f"{number:020x}" for number in range(ROWS)]
 

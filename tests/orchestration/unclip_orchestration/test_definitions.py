@@ -14,7 +14,7 @@ from unclip_assets.checks import ALL as CHECKS
 from unclip_assets.timing import SHARES
 from unclip_orchestration.definitions import MODULES, defs
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HEAVY = ("torch", "lightning", "clip_retrieval", "mlflow", "onnxruntime", "faiss", "scrapy")
 STORY = [
     *("starter_site", "page_sources", "raw_shards", "picture_features", "caption_features", "rule_verdicts", "safety_features"),

@@ -13,7 +13,7 @@ from unclip_labels.specifications import parse, read_specification
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import open_store
 
-PAGES = Path(__file__).parents[2] / "docs/specifications"
+PAGES = Path(__file__).parents[3] / "docs/specifications"
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pyarrow.parquet import read_table
 from unclip_crawl.settings import CrawlSettings
 from unclip_pairs.errors import UserError
 
-SITE = Path(__file__).parents[3] / "benchmarks/sites/hostile_web.py"
+SITE = Path(__file__).parents[4] / "benchmarks/sites/hostile_web.py"
 
 
 def _site() -> Any:

@@ -19,7 +19,7 @@ from unclip_pairs.store import Store, open_store
 
 def _site(name: str) -> ModuleType:
     """A site of the benchmarks, which is what their figures are measured on."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[3] / f"benchmarks/sites/{name}.py")
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[4] / f"benchmarks/sites/{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
