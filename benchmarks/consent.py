@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pyarrow.parquet import read_table
 
+from unclip_pairs.home import open_store
 from unclip_pairs.shards import read_shard, shard_names
-from unclip_pairs.store import open_store
 
 sys.path.insert(0, str(Path(__file__).with_name("sites")))
 import opt_outs  # pyright: ignore[reportMissingImports]  # found beside this script

@@ -1,9 +1,9 @@
 """How fast is the whole default policy over millions of rows, beside the same rules written in pandas?
 
 Rows are synthetic columns in a store of the usual layout: crawl, picture, caption, safety, faces, block list, agreement, duplicates, in
-shares that let every rule find something. Ours is `unclip_curation.decisions.verdicts.decide` up to the final stage, from Parquet files to a Parquet
-file; the peer reads the same files and ends in verdicts of its own, which must be the same for every key. Each side runs in a process
-of its own.
+shares that let every rule find something. Ours is `unclip_curation.decisions.verdicts.decide` up to the final stage, from Parquet files
+to a Parquet file; the peer reads the same files and ends in verdicts of its own, which must be the same for every key. Each side runs in
+a process of its own.
 
 Ten million rows do not fit in the memory of a machine of 24 GB with pandas (2.2 GB a million), so both sides are compared on the first
 half of the batches (`--peer-batches`), and ours decides all of them as well. Nothing is scaled: each figure is of the rows it names.
@@ -23,8 +23,9 @@ import duckdb
 
 from unclip_curation.decisions.verdicts import counts, decide
 from unclip_curation.policy import load_policy
+from unclip_pairs.home import open_store
 from unclip_pairs.manifest import make_manifest, write_manifest
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 
 BATCHES = 10
 # column by column; r(i, n) is a share in [0, 1) that depends on the row and on n

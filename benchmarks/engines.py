@@ -31,8 +31,9 @@ from unclip_curation.engines.ray import RayCluster
 from unclip_curation.pipeline import curate
 from unclip_curation.policy import load_policy
 from unclip_curation.scorers import registry, runner
+from unclip_pairs.home import open_store
 from unclip_pairs.manifest import file_digest
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 
 NODES = 3
 PIECE = 16  # pictures, where a node is killed: small pieces, so that some are done and some are not

@@ -33,8 +33,9 @@ from typing import Any
 from pyarrow.parquet import read_table
 
 from unclip_pairs.errors import UserError
+from unclip_pairs.home import open_store
 from unclip_pairs.manifest import file_digest, read_manifest
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 
 HERE = Path(__file__).parent
 ACTS = ("crawl", "score", "decide", "dedupe", "publish")

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
 from unclip_curation.decisions.reweighting import described, restore_mix
+from unclip_pairs.home import open_store
 from unclip_pairs.images import decode, fit_square, to_array
-from unclip_pairs.store import open_store
 from unclip_starter.build import FULL, build_starter
 from unclip_training.judging.mobilenet import SIDE, features
 

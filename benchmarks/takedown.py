@@ -28,7 +28,8 @@ from unclip_curation.policy import load_policy
 from unclip_curation.publishing.publish import publish
 from unclip_curation.search.retrieval import Asked, search
 from unclip_curation.search.visibility import Visibility
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.home import open_store
+from unclip_pairs.store import Store
 from unclip_pairs.takedowns import read_takedowns
 from unclip_server.search.clip_retrieval_engine import best_engine
 from unclip_starter.web import PlantedWeb

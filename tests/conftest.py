@@ -1,4 +1,4 @@
-"""This file is the suite's guard, no test may reach an address that is not loopback; and a small home that can be searched."""
+"""Suite's guard, no test may reach an address that is not loopback; and a small home that can be searched."""
 
 import hashlib
 import io
@@ -109,10 +109,10 @@ class Searchable:
 def searchable(tmp_path: Path) -> Searchable:
     """Circles and squares in four colours, every one a little different."""
     from unclip_curation.embeddings.embedding import embed_pairs, embedding_folder
+    from unclip_pairs.home import open_store
     from unclip_pairs.manifest import make_manifest, write_manifest
     from unclip_pairs.schema import CRAWL_SCHEMA, pair_key
     from unclip_pairs.shards import write_parquet, write_shard
-    from unclip_pairs.store import open_store
 
     store, rows, samples, shard = open_store(tmp_path / "home"), [], [], "crawl/a/shard-00000"
     for number, (colour, rgb) in zip(range(24), itertools.cycle(Colours.named.items()), strict=False):

@@ -1,4 +1,4 @@
-"""This file makes the documentation a test: what exists is named, what is named exists."""
+"""Makes the documentation a test: what exists is named, what is named exists."""
 
 import re
 import subprocess

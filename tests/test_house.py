@@ -1,4 +1,4 @@
-"""This file holds the house in shape: shelves, sizes, names, and what importing may touch."""
+"""Holds the house in shape: shelves, sizes, names, and what importing may touch."""
 
 import ast
 import statistics

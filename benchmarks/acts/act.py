@@ -20,7 +20,8 @@ from unclip_curation.policy import Policy, load_policy
 from unclip_curation.publishing.publish import publish
 from unclip_curation.scorers import explicit, registry, runner
 from unclip_curation.scorers.caption_agreement import score_agreement
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.home import open_store
+from unclip_pairs.store import Store
 
 BATCH = "kills"
 runner.PIECE_SIZE = embedding.PIECE_SIZE = 16

@@ -1,4 +1,4 @@
-"""This file is the pictures of active_learning.py: emoji concepts in five designs and three takes, with features and what is truly shown.
+"""Pictures of active_learning.py: emoji concepts in five designs and three takes, with features and what is truly shown.
 
 Stand-in categories only: weapons, skulls and bones, alcohol. The truth of a picture is read from its concept's name.
 """
@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
+from unclip_pairs.home import open_store
 from unclip_pairs.images import decode, fit_square, to_array
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 from unclip_starter.concepts import Concept, order, read_names
 from unclip_starter.packages import EMOJIBASE, STYLE_PACKAGES, drawings, fetch_packages
 

@@ -1,4 +1,4 @@
-"""This file draws pictures into a folder, some of them changed copies of others, for `benchmarks/dedupe.py`.
+"""Draws pictures into a folder, some of them changed copies of others, for `benchmarks/dedupe.py`.
 
     python benchmarks/corpus/draw_copies.py FOLDER --rows 10000
 

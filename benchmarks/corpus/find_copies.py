@@ -1,4 +1,4 @@
-"""This file finds copies among the picture files of a folder: our side of the second part of `benchmarks/dedupe.py`.
+"""Finds copies among the picture files of a folder: our side of the second part of `benchmarks/dedupe.py`.
 
 Files are decoded and fingerprinted in two processes, as scorers are; pairs are sought by bytes and hashes in eight orientations,
 and the default policy's thresholds decide, turned pictures counted. `FOLDER/ours.json` holds the pairs.

@@ -1,4 +1,4 @@
-"""This file is what an operator brings and a benchmark lacks, so that every scorer of `benchmarks/score.py` has something to do.
+"""What an operator brings and a benchmark lacks, so that every scorer of `benchmarks/score.py` has something to do.
 
 Nobody's face and nobody's taste: an enrolled identity that is a random direction, and an aesthetic probe that is another, in the space of
 mean colours. What the scorers do with them costs what it costs with real ones.

@@ -16,12 +16,13 @@ import pyarrow as pa
 from PIL import Image, ImageDraw, ImageFilter
 from pyarrow.parquet import read_table
 
-from unclip_curation.scorers.runner import batches
+from unclip_curation.features import batches
+from unclip_pairs.home import open_store
 from unclip_pairs.images import encode_png
 from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.schema import CRAWL_SCHEMA, pair_key
 from unclip_pairs.shards import read_shard, shard_names, write_parquet, write_shard
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 
 COLOURS = {"red": (214, 40, 40), "blue": (30, 80, 200), "green": (40, 150, 60), "yellow": (240, 200, 40), "black": (30, 30, 30)}
 PLACES = ("on a table", "in a garden", "under a tree", "before a wall")

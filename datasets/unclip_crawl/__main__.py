@@ -1,4 +1,4 @@
-"""This file is the crawl's own process: `python -m unclip_crawl --store DIR --batch NAME --contact WHO --seed URL`."""
+"""Crawl's own process: `python -m unclip_crawl --store DIR --batch NAME --contact WHO --seed URL`."""
 
 import argparse
 import gc
@@ -14,7 +14,7 @@ from typing import Any
 
 from unclip_crawl.settings import CrawlSettings, settings_from_json
 from unclip_pairs.errors import UserError
-from unclip_pairs.store import open_store
+from unclip_pairs.home import open_store
 
 COLLECT_AFTER = 50_000, 20, 1_000  # new objects between two collections, and how many of those make an older generation's turn
 SEVERAL = {"seeds": "--seed", "lists": "--list", "folders": "--folder", "marks": "--mark", "loopback_hosts": "--loopback-host"} | {
@@ -102,7 +102,7 @@ def _say(value: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _report(done: int, total: int | None, message: str) -> None:
+def _report(done: int, total: int | None, message: str = "") -> None:
     _say({"done": done, "total": total, "message": message})
 
 

@@ -1,4 +1,4 @@
-"""This file is addresses: which ones a crawled link may lead to."""
+"""Addresses: which ones a crawled link may lead to."""
 
 import re
 import socket

@@ -1,4 +1,4 @@
-"""This file is fetch: a crawl in a process of its own, watched from here."""
+"""Fetch: a crawl in a process of its own, watched from here."""
 
 import contextlib
 import json
@@ -6,15 +6,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import IO, Any
 
 from unclip_crawl.settings import CrawlSettings, check_sources, source_digests
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, is_done, read_manifest
+from unclip_pairs.progress import Progress, silent
 from unclip_pairs.store import Store
 
-Progress = Callable[[int, int | None, str], None]
 LOG_TAIL = 2000
 GRACE_S = 60.0
 
@@ -32,17 +32,13 @@ def finished(store: Store, settings: CrawlSettings) -> Manifest | None:
     return read_manifest(store, name) if done else None
 
 
-def _no_progress(done: int, total: int | None, message: str) -> None:
-    """Takes progress and shows nothing."""
-
-
 def crawl(store: Store, settings: CrawlSettings, progress: Progress | None = None) -> Manifest:
     """Fetches the batch into `crawl/<batch>/` and gives its manifest; what earlier runs fetched is kept, only what is missing is fetched.
 
     `progress(done, total, message)` is called at most twice a second; total is None while pages are still being found.
     `UserError` for a broken list, a full disk, a batch that another process is crawling.
     """
-    report = progress or _no_progress
+    report = progress or silent
     check_sources(settings)
     manifest = finished(store, settings)
     if manifest is None or settings.retry_failed:

@@ -1,4 +1,4 @@
-"""This file is languages: which language a page is in, as it says itself, else as its text looks."""
+"""Languages: which language a page is in, as it says itself, else as its text looks."""
 
 import re
 from collections.abc import Callable

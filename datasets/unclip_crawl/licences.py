@@ -1,4 +1,4 @@
-"""This file is licences: the marks by which a page or a figure says under which terms its pictures may be used."""
+"""Licences: the marks by which a page or a figure says under which terms its pictures may be used."""
 
 import re
 from collections.abc import Iterator

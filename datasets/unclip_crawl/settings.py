@@ -1,4 +1,4 @@
-"""This file is orders: everything one crawl is told, checked before anything is fetched."""
+"""Orders: everything one crawl is told, checked before anything is fetched."""
 
 import re
 from collections.abc import Mapping

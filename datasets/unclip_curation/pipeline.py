@@ -1,4 +1,4 @@
-"""This file is the curate job: everything between a finished crawl and the final verdicts, in its order, on any engine."""
+"""Curate job: everything between a finished crawl and the final verdicts, in its order, on any engine."""
 
 from collections.abc import Callable
 
@@ -6,14 +6,15 @@ from unclip_curation.decisions.verdicts import decide
 from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.embeddings.embedding import LoadEmbedder, embed_on, embedding_folder
 from unclip_curation.engines.processes import Engine
+from unclip_curation.features import batches
 from unclip_curation.policy import Policy
 from unclip_curation.scorers import registry
 from unclip_curation.scorers.caption_agreement import score_agreement
 from unclip_curation.scorers.probes import score_probes
-from unclip_curation.scorers.runner import Progress, batches, silent
 from unclip_curation.tables import PER_BATCH
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest
+from unclip_pairs.progress import Progress, silent
 from unclip_pairs.store import Store
 
 ALWAYS = ("picture", "quality", "caption", "wording", "safety", "blocklist")

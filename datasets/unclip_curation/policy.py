@@ -1,4 +1,4 @@
-"""This file is the policy: the thresholds and the SQL that decide, read from one YAML file and one SQL file."""
+"""Policy: the thresholds and the SQL that decide, read from one YAML file and one SQL file."""
 
 from dataclasses import dataclass
 from importlib.resources import files

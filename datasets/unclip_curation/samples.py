@@ -1,4 +1,4 @@
-"""This file is samples to look at: the crawled pictures of some keys, spread evenly, as a sheet or inside a page."""
+"""Samples to look at: the crawled pictures of some keys, spread evenly, as a sheet or inside a page."""
 
 import base64
 import io

@@ -1,8 +1,10 @@
-"""This file is the columns of curation: what every scorer writes and what a verdict holds."""
+"""Columns of curation: what every scorer writes and what a verdict holds."""
 
 import pyarrow as pa
 
-from unclip_curation.similarity.hashes import BITS, GRID, TURNS
+BITS = 256  # of a PDQ hash
+TURNS = 8  # a quarter turn four times, then the same mirrored
+GRID = 16  # colours a side
 
 PICTURE_SCHEMA = pa.schema(
     [

@@ -1,4 +1,4 @@
-"""This file is the tables that a policy's SQL may ask: the crawl's rows and every scorer's columns, over Parquet."""
+"""Tables that a policy's SQL may ask: the crawl's rows and every scorer's columns, over Parquet."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
+from unclip_curation.features import batches
 from unclip_curation.policy import Policy
 from unclip_curation.schemas import (
     AESTHETIC_SCHEMA,
@@ -27,7 +28,6 @@ from unclip_curation.schemas import (
     WEIGHT_SCHEMA,
     WORDING_SCHEMA,
 )
-from unclip_curation.scorers.runner import batches
 from unclip_pairs.catalog import connect, parquet
 from unclip_pairs.errors import UserError
 from unclip_pairs.schema import CRAWL_SCHEMA

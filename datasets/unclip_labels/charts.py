@@ -1,4 +1,4 @@
-"""This file is the drawings of labelling: the reliability plot, and curves of recall by number of labels."""
+"""Drawings of labelling: the reliability plot, and curves of recall by number of labels."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""This file is how a probe learns: scikit-learn fits it, its own labels choose its settings, and only arrays are kept."""
+"""How a probe learns: scikit-learn fits it, its own labels choose its settings, and only arrays are kept."""
 
 import warnings
 from collections.abc import Iterator

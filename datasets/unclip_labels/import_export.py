@@ -1,4 +1,4 @@
-"""This file is labels as JSON lines: seeds that come in, and everything ever said going out."""
+"""Labels as JSON lines: seeds that come in, and everything ever said going out."""
 
 import json
 from collections.abc import Iterator

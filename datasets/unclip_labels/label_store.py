@@ -1,4 +1,4 @@
-"""This file is the label book: a database of categories, items to look at and what each rater said. Nothing in it is ever deleted."""
+"""Label book: a database of categories, items to look at and what each rater said. Nothing in it is ever deleted."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

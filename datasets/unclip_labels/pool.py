@@ -1,4 +1,4 @@
-"""This file is the pool: all pairs that people can be asked about, with their vectors, and which of them no probe may learn from."""
+"""Pool: all pairs that people can be asked about, with their vectors, and which of them no probe may learn from."""
 
 import hashlib
 from dataclasses import dataclass

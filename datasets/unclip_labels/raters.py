@@ -1,4 +1,4 @@
-"""This file is what is good for raters and for their answers: when to rest, how far they are, and how well two of them agree."""
+"""What is good for raters and for their answers: when to rest, how far they are, and how well two of them agree."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

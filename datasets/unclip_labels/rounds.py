@@ -1,4 +1,4 @@
-"""This file is rounds: what people are asked about next, and the probe that learns from what they said."""
+"""Rounds: what people are asked about next, and the probe that learns from what they said."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""This file is which pictures to ask about next: those that the probe is unsure of, spread over different kinds of picture."""
+"""Which pictures to ask about next: those that the probe is unsure of, spread over different kinds of picture."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""This file is specifications: the page on which people agree what belongs to a category, before anyone labels."""
+"""Specifications: the page on which people agree what belongs to a category, before anyone labels."""
 
 import hashlib
 import re

@@ -1,4 +1,4 @@
-"""This file is thresholds: how high the bar may hang for a target recall, how sure that is, and whether scores are probabilities."""
+"""Thresholds: how high the bar may hang for a target recall, how sure that is, and whether scores are probabilities."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""This file is the bucket: a place under a prefix of any S3 endpoint, spoken to through boto3, with errors a user can act on.
+"""Bucket: a place under a prefix of any S3 endpoint, spoken to through boto3, with errors a user can act on.
 
 Endpoint, region and credentials come from boto3's own chain (`AWS_ENDPOINT_URL_S3`, `AWS_DEFAULT_REGION`, `AWS_ACCESS_KEY_ID`, profiles,
 roles); an address may name endpoint and region, never a secret. Checksums are sent and asked for only where the protocol requires them,

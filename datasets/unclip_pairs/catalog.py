@@ -1,4 +1,4 @@
-"""This file is the catalog: DuckDB over Parquet files, without a server."""
+"""Catalog: DuckDB over Parquet files, without a server."""
 
 import os
 import tempfile

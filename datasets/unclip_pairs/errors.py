@@ -1,4 +1,4 @@
-"""This file is the one exception that a user sees as a plain sentence."""
+"""One exception that a user sees as a plain sentence."""
 
 
 class UserError(ValueError):

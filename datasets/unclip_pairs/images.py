@@ -1,4 +1,4 @@
-"""This file is pictures: bytes in, checked before they are unpacked, RGB out."""
+"""Pictures: bytes in, checked before they are unpacked, RGB out."""
 
 import io
 import struct

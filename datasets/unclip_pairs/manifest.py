@@ -1,4 +1,4 @@
-"""This file is the manifest: the record that is written last and means "done"."""
+"""Manifest: the record that is written last and means "done"."""
 
 import hashlib
 import json

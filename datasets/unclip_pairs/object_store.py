@@ -1,4 +1,4 @@
-"""This file is the store over S3: a bucket holds what is finished, a folder on this machine caches it.
+"""Store over S3: a bucket holds what is finished, a folder on this machine caches it.
 
 The folder knows its bucket (`.bucket.json`), so whoever opens the folder opens the bucket. What must never leave this machine (locks,
 databases, logs, checkpoints of a running training) lies in the folder alone; see `Store.local_path`.

@@ -1,4 +1,4 @@
-"""This file is the words of the house: the columns of a crawled pair, its statuses and the reasons of verdicts."""
+"""Words of the house: the columns of a crawled pair, its statuses and the reasons of verdicts."""
 
 import hashlib
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""This file is shards: WebDataset tars with a Parquet sidecar, done when their manifest exists.
+"""Shards: WebDataset tars with a Parquet sidecar, done when their manifest exists.
 
 Standard `tarfile` writes and reads them, not `webdataset`, whose import loads torch and whose reader runs `pipe:` addresses and unpickles;
 trainings open the same tars with `webdataset`.
@@ -14,6 +14,7 @@ import pyarrow as pa
 from pyarrow.parquet import write_table
 
 from unclip_pairs.errors import UserError
+from unclip_pairs.images import DecodeError
 from unclip_pairs.manifest import Manifest, make_manifest, read_manifest, write_manifest
 from unclip_pairs.store import Store
 
@@ -118,3 +119,11 @@ def shard_names(store: Store, prefix: str) -> list[str]:
     names = set(store.names(prefix))
     stems = [name.removesuffix(".json") for name in names if name.endswith(".json")]
     return sorted(stem for stem in stems if f"{stem}.tar" in names)
+
+
+def picture_bytes(sample: Sample) -> bytes:
+    """The encoded picture of a sample; `DecodeError` when it has none."""
+    for extension in ("png", "jpg", "webp"):
+        if extension in sample:
+            return sample[extension]
+    raise DecodeError("not_an_image", "the sample holds no png, jpg or webp")

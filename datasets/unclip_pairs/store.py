@@ -1,4 +1,4 @@
-"""This file is the store: one folder, or one bucket, in which every file is whole or absent."""
+"""Store: one folder, or one bucket, in which every file is whole or absent."""
 
 import contextlib
 import errno
@@ -156,30 +156,3 @@ class Store:
             relative = Path(parent).relative_to(self.root)
             found += [(relative / file).as_posix() for file in files if not file.startswith(PART_PREFIX)]
         return sorted(name for name in found if name.startswith(prefix))
-
-
-def home_folder(address: str) -> Path:
-    """The folder of this machine that an address stands for: itself, or for `s3://BUCKET/PREFIX` the folder that caches the bucket."""
-    if not address.startswith("s3:"):
-        return Path(address).expanduser().absolute()
-    from unclip_pairs.object_store import link  # light rooms import no boto3 until a bucket is named
-
-    return link(address)
-
-
-def open_store(root: str | Path) -> Store:
-    """The store at `root`, which is created when missing: a folder, `s3://BUCKET/PREFIX`, or a folder that caches a bucket.
-
-    `UserError` when it cannot be written, or the bucket does not answer or refuses.
-    """
-    folder = home_folder(root) if isinstance(root, str) and root.startswith("s3:") else Path(root).expanduser()
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f"{PART_PREFIX}{secrets.token_hex(6)}"
-        probe.touch(exist_ok=False)
-        probe.unlink()
-    if not (folder / LINK).exists():
-        return Store(folder)
-    from unclip_pairs.object_store import open_linked
-
-    return open_linked(folder)

@@ -1,4 +1,4 @@
-"""This file is takedowns: what must not be fetched, shown or learned from again, because somebody asked.
+"""Takedowns: what must not be fetched, shown or learned from again, because somebody asked.
 
 Every request is one file under `takedowns/`, written once and never changed, so that requests made at the same moment cannot lose each
 other. A request holds no picture and no caption: the address, key, host or hash that was named, the keys it met, and the digests by which

@@ -1,11 +1,11 @@
-"""This file is `unclip starter build`: openly licensed pictures in several styles, published as a small site with known defects.
+"""`unclip starter build`: openly licensed pictures in several styles, published as a small site with known defects.
 
 The pictures are the emoji designs of Noto, Fluent (flat and 3-D), Twemoji and OpenMoji; the licence and credit of a package go with each
 of its pictures. Everything is made from pinned packages and a seed, so two builds of one size are the same site.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, is_done, make_manifest, read_manifest, write_manifest
+from unclip_pairs.progress import Progress, silent
 from unclip_pairs.shards import write_parquet
 from unclip_pairs.store import Store
 from unclip_starter.concepts import Names, order, read_names
@@ -43,7 +44,6 @@ STYLES = ("noto", "fluent-flat", "fluent-3d", "twemoji", "openmoji")
 LAYOUT = 3  # raised when the same size gives another site
 MANIFEST = "starter/manifest.json"
 REDIRECTED = 12
-Progress = Callable[[int, int | None, str], None]
 
 TRUTH_COLUMNS = (
     *("url_path", "page_path", "caption", "true_caption", "concept", "concept_label", "style", "attributes"),
@@ -89,11 +89,7 @@ SMOKE = StarterSize(concepts=60, styles=("noto", "twemoji", "openmoji"), tones=F
 SIZES = {"full": FULL, "smoke": SMOKE}
 
 
-def _silent(done: int, total: int | None, message: str) -> None:
-    """The progress of nobody."""
-
-
-def build_starter(store: Store, size: StarterSize, progress: Progress = _silent, workers: int = 2) -> Manifest:
+def build_starter(store: Store, size: StarterSize, progress: Progress = silent, workers: int = 2) -> Manifest:
     """Packs, draws, captions and publishes into `starter/`; gives the manifest, at once when this size is there already.
 
     A build that was stopped goes on where it was. `UserError` names the npm package that cannot be had.

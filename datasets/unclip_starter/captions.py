@@ -1,4 +1,4 @@
-"""This file is the captions of the starter corpus: sentences that name concept, attributes and style, and the bad ones to plant.
+"""Captions of the starter corpus: sentences that name concept, attributes and style, and the bad ones to plant.
 
 Vendors do not agree on colours (curly hair is brown here and ginger there), so nothing is said about them beyond the concept's own name.
 """

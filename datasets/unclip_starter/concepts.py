@@ -1,4 +1,4 @@
-"""This file is the concepts of the starter corpus: what is drawn, in which order they are tried, and with which attributes."""
+"""Concepts of the starter corpus: what is drawn, in which order they are tried, and with which attributes."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""This file is the choice of the starter corpus: which concepts, in which styles and tones, drawn into which files."""
+"""Choice of the starter corpus: which concepts, in which styles and tones, drawn into which files."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence

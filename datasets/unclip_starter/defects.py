@@ -1,4 +1,4 @@
-"""This file is the pictures that are planted: damaged, blank, huge, changed copies, and patterns that stand in for explicit ones.
+"""Pictures that are planted: damaged, blank, huge, changed copies, and patterns that stand in for explicit ones.
 
 Nothing explicit is ever made or stored. The stand-ins are five abstract patterns in many variations; a block list holds their PDQ hashes,
 as the lists of known illegal pictures hold theirs.

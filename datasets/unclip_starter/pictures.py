@@ -1,4 +1,4 @@
-"""This file is the pictures of the starter corpus: drawn from SVG or taken as they are, and kept apart from their natural twins.
+"""Pictures of the starter corpus: drawn from SVG or taken as they are, and kept apart from their natural twins.
 
 Two designs can be nearly the same picture by nature: hearts in nine colours, a face in flat and in 3-D. They would make it impossible to
 say whether a duplicate that a filter finds was planted, so every picture is compared with all chosen ones, and twins are left out of the

@@ -1,4 +1,4 @@
-"""This file is what is planted: the figures of the starter site, good ones and ones with a known defect, and what should become of each."""
+"""What is planted: the figures of the starter site, good ones and ones with a known defect, and what should become of each."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""This file is `unclip starter serve`: the starter site on loopback, in the foreground or in a process of its own."""
+"""`unclip starter serve`: the starter site on loopback, in the foreground or in a process of its own."""
 
 import argparse
 import asyncio

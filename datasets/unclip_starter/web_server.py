@@ -1,4 +1,4 @@
-"""This file is the planted web's HTTP server: plain files, and every way in which a real server fails a crawler.
+"""Planted web's HTTP server: plain files, and every way in which a real server fails a crawler.
 
 It runs in a process of its own on asyncio streams, because it must be able to do what HTTP libraries rightly refuse: to never answer,
 and to promise more bytes than it sends.

@@ -1,4 +1,4 @@
-"""This file is the bundle: the five networks of one generator, with all that tells where they come from, in one folder."""
+"""Bundle: the five networks of one generator, with all that tells where they come from, in one folder."""
 
 import contextlib
 import os

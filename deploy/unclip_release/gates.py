@@ -1,4 +1,4 @@
-"""This file is the gates: pure functions that say why a candidate may not become champion."""
+"""Gates: pure functions that say why a candidate may not become champion."""
 
 import math
 from collections.abc import Callable, Mapping

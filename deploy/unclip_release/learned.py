@@ -1,4 +1,4 @@
-"""This file is the walk forward: which datasets, networks, bundles and registered models learned from given pairs."""
+"""Walk forward: which datasets, networks, bundles and registered models learned from given pairs."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""This file is the walk back: from a painted picture to its model, its bundle, its trainings, its dataset, its policy and its crawls."""
+"""Walk back: from a painted picture to its model, its bundle, its trainings, its dataset, its policy and its crawls."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

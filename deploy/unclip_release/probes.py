@@ -1,4 +1,4 @@
-"""This file is the registry of probes: each category's probe is a model of its own in MLflow, a version per file."""
+"""Registry of probes: each category's probe is a model of its own in MLflow, a version per file."""
 
 from collections.abc import Mapping
 

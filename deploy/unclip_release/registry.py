@@ -1,4 +1,4 @@
-"""This file is the registry: the only place of the deploy shelf that speaks MLflow. Promotion moves an alias, and only through the gates.
+"""Registry: the only place of the deploy shelf that speaks MLflow. Promotion moves an alias, and only through the gates.
 
 MLflow is imported inside the functions: its import takes seconds, and most who import this room need none of it.
 """

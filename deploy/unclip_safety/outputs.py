@@ -1,4 +1,4 @@
-"""This file is the output door: a painted picture is scored by the scorers that guard the training set before it may leave."""
+"""Output door: a painted picture is scored by the scorers that guard the training set before it may leave."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""This file is the safety policy: the one list of what may not be asked for or leave, read from YAML and checked."""
+"""Safety policy: the one list of what may not be asked for or leave, read from YAML and checked."""
 
 import hashlib
 from dataclasses import dataclass, field

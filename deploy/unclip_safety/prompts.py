@@ -1,4 +1,4 @@
-"""This file is the prompt door: a text is undisguised, then searched for what the policy does not allow."""
+"""Prompt door: a text is undisguised, then searched for what the policy does not allow."""
 
 import re
 import unicodedata

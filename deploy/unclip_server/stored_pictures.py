@@ -1,4 +1,4 @@
-"""This file is the store's pictures by the key of their pair, for the pages that show them."""
+"""Store's pictures by the key of their pair, for the pages that show them."""
 
 import tarfile
 from collections.abc import Iterable

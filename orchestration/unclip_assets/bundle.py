@@ -1,4 +1,4 @@
-"""This file is the bundle asset: every stage that painting needs, with tokenizer, configs and manifests, in one folder."""
+"""Bundle asset: every stage that painting needs, with tokenizer, configs and manifests, in one folder."""
 
 from typing import Any
 

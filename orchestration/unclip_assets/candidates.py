@@ -1,6 +1,5 @@
-"""This file is the judgement: the present bundle's evaluation, found or made, and what the registry and its gates say to it."""
+"""Judgement: the present bundle's evaluation, found or made, and what the registry and its gates say to it."""
 
-from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -9,10 +8,9 @@ from unclip_assets import previews
 from unclip_assets.pointers import present
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import read_manifest
+from unclip_pairs.progress import Progress
 from unclip_pairs.store import Store
 from unclip_release.registry import ModelVersion, open_registry
-
-Progress = Callable[[int, int | None, str], None]
 
 
 def folder(store: Store) -> str:

@@ -1,4 +1,4 @@
-"""This file is the blocking checks: each gives its objections, and what lies downstream does not run while there are any."""
+"""Blocking checks: each gives its objections, and what lies downstream does not run while there are any."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""This file is the leash: it runs a command that ends when its parent ends, even when the parent is killed, and keeps its words in a log.
+"""Leash: it runs a command that ends when its parent ends, even when the parent is killed, and keeps its words in a log.
 
 python -m unclip_assets.child_process PARENT_PID LOG COMMAND [ARGUMENT ...]
 """

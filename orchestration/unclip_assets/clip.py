@@ -1,4 +1,4 @@
-"""This file is the CLIP assets: the network that puts pictures and captions into one space, and what it makes of the safe set."""
+"""CLIP assets: the network that puts pictures and captions into one space, and what it makes of the safe set."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""This file is the crawl assets: from a list of places to shards of pictures with a row for every address."""
+"""Crawl assets: from a list of places to shards of pictures with a row for every address."""
 
 from typing import Any
 

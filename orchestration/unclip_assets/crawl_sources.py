@@ -1,4 +1,4 @@
-"""This file is the page sources: which sites, lists, archives and folders a crawl batch is made from, kept as one small JSON per batch."""
+"""Page sources: which sites, lists, archives and folders a crawl batch is made from, kept as one small JSON per batch."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field

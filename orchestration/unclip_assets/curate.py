@@ -1,4 +1,4 @@
-"""This file is the first half of curation: scores beside the shards, and verdicts in SQL on what may be learned at all."""
+"""First half of curation: scores beside the shards, and verdicts in SQL on what may be learned at all."""
 
 from typing import Any
 

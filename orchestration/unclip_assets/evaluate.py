@@ -1,4 +1,4 @@
-"""This file is the evaluation assets: what the bundle can do, and whether it repeats what it has seen."""
+"""Evaluation assets: what the bundle can do, and whether it repeats what it has seen."""
 
 from typing import Any
 

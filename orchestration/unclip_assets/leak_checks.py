@@ -1,4 +1,4 @@
-"""This file is evaluation sets as the assets see them: embedded by the present CLIP, compared with the rows, shown when they leak."""
+"""Evaluation sets as the assets see them: embedded by the present CLIP, compared with the rows, shown when they leak."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""This file is the partitions: one per crawl batch. A batch holds whole hosts, so that a host's pace is right by construction."""
+"""Partitions: one per crawl batch. A batch holds whole hosts, so that a host's pace is right by construction."""
 
 import dagster as dg
 

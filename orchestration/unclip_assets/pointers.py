@@ -1,4 +1,4 @@
-"""This file is the pointers: which dataset, model, bundle is the present one. Nothing is ever "the newest file in the folder"."""
+"""Pointers: which dataset, model, bundle is the present one. Nothing is ever "the newest file in the folder"."""
 
 from dataclasses import asdict, dataclass
 

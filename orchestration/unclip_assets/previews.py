@@ -1,4 +1,4 @@
-"""This file is the previews: counts, tables and small contact sheets as metadata that Dagster shows beside an asset."""
+"""Previews: counts, tables and small contact sheets as metadata that Dagster shows beside an asset."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""This file is the second half of curation: duplicates, and the immutable set that is trained on."""
+"""Second half of curation: duplicates, and the immutable set that is trained on."""
 
 from typing import Any
 

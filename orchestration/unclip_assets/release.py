@@ -1,4 +1,4 @@
-"""This file is the release assets: the candidate in the registry, and the champion that is served."""
+"""Release assets: the candidate in the registry, and the champion that is served."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""This file is the resources: one dict per deployment, built from the environment that was read at the door."""
+"""Resources: one dict per deployment, built from the environment that was read at the door."""
 
 from typing import Any
 
@@ -9,7 +9,8 @@ from unclip_assets.timing import Acts, Listener, Silence
 from unclip_assets.trainer import Trainer
 from unclip_curation.engines.processes import Engine
 from unclip_curation.engines.ray import open_engine
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.home import open_store
+from unclip_pairs.store import Store
 
 
 class Home(dg.ConfigurableResource[Any]):

@@ -1,4 +1,4 @@
-"""This file is the search by words or by a picture: a CLIP, over the embeddings that it made."""
+"""Search by words or by a picture: a CLIP, over the embeddings that it made."""
 
 from dataclasses import dataclass
 from pathlib import Path

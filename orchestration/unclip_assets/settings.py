@@ -1,4 +1,4 @@
-"""This file is the door through which the environment comes in; nothing else on this shelf reads it."""
+"""Door through which the environment comes in; nothing else on this shelf reads it."""
 
 import os
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from unclip_pairs.errors import UserError
-from unclip_pairs.store import home_folder
+from unclip_pairs.home import home_folder
 
 Deployment = Literal["local", "staging", "production"]
 Size = Literal["tiny", "small", "paper"]

@@ -1,4 +1,4 @@
-"""This file is the clock of the story: it times each act inside the assets and tells whoever listens."""
+"""Clock of the story: it times each act inside the assets and tells whoever listens."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""This file is the training assets: the prior, the decoder, two upsamplers, and the judge that is none of them."""
+"""Training assets: the prior, the decoder, two upsamplers, and the judge that is none of them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""This file is the trainer: it runs one training in its own process through Dagster Pipes and follows its progress."""
+"""Trainer: it runs one training in its own process through Dagster Pipes and follows its progress."""
 
 import re
 import sys

@@ -1,4 +1,4 @@
-"""This file is the command line `unclip`: it reads words, calls the rooms below and turns a user's mistake into one sentence.
+"""Command line `unclip`: it reads words, calls the rooms below and turns a user's mistake into one sentence.
 
 Nothing heavy is imported before a command that needs it runs.
 """
@@ -12,7 +12,7 @@ import typer
 from unclip_assets.settings import default_tracking_uri, read_environment
 from unclip_orchestration.commands import data, datasets, duplicates, faces, labels, models, pictures, scores, search, service, takedown
 from unclip_orchestration.user_errors import is_interruption, mistake
-from unclip_pairs.store import home_folder
+from unclip_pairs.home import home_folder
 
 DEMO_PORT = 8741  # the same in every run: an address is part of a pair's key
 

@@ -1,4 +1,4 @@
-"""This file is what Dagster loads. The modules are named, so that a reader finds every asset from here."""
+"""What Dagster loads. The modules are named, so that a reader finds every asset from here."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""This file is the demo: the whole story on one machine, from a web of its own to a champion that paints."""
+"""Demo: the whole story on one machine, from a web of its own to a champion that paints."""
 
 import socket
 import time
@@ -15,8 +15,9 @@ from unclip_orchestration.memory import gauged
 from unclip_orchestration.progress import Lines, lines
 from unclip_orchestration.running import alone, bury, instance_at, run_job
 from unclip_pairs.errors import UserError
+from unclip_pairs.home import open_store
 from unclip_pairs.manifest import read_manifest
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 from unclip_starter.web import PlantedWeb
 
 BATCH = "starter"

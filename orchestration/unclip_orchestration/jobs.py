@@ -1,4 +1,4 @@
-"""This file is the jobs: the acts of the story that are run together."""
+"""Jobs: the acts of the story that are run together."""
 
 import dagster as dg
 

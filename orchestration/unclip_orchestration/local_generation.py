@@ -1,4 +1,4 @@
-"""This file is the studio of the command line: the champion with the same doors before and behind it as on the server."""
+"""Studio of the command line: the champion with the same doors before and behind it as on the server."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,9 @@ from PIL import Image
 
 from unclip_assets.settings import Environment
 from unclip_pairs.errors import UserError
+from unclip_pairs.home import open_store
 from unclip_pairs.images import DecodeError, decode
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 from unclip_release.registry import ModelVersion, open_registry
 from unclip_safety.outputs import Check, checker
 from unclip_safety.policy import load_policy

@@ -1,4 +1,4 @@
-"""This file is the memory gauge: the largest sum of resident memory of this process and all it started."""
+"""Memory gauge: the largest sum of resident memory of this process and all it started."""
 
 import threading
 from collections.abc import Iterator

@@ -1,14 +1,16 @@
-"""This file is the progress lines: one per act, live on a terminal, plain elsewhere."""
+"""Progress lines: one per act, live on a terminal, plain elsewhere."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn
 
 from unclip_assets.timing import SHARES
+from unclip_pairs.progress import Progress
 
 
 @dataclass
@@ -56,7 +58,7 @@ class PlainLines:
 class LiveLines:
     """A line with a bar per act: for people."""
 
-    display: Progress
+    display: bars.Progress
     tally: Tally = field(default_factory=Tally)
     tasks: dict[str, TaskID] = field(default_factory=dict)
 
@@ -89,18 +91,18 @@ def lines(console: Console) -> Iterator[Lines]:
         return
     columns = ("{task.description:>15}", "{task.fields[took]:>9}", "{task.fields[message]}")
     act, took, message = (TextColumn(column) for column in columns)
-    with Progress(SpinnerColumn(finished_text="✓"), act, BarColumn(24), took, message, console=console) as display:
+    with bars.Progress(SpinnerColumn(finished_text="✓"), act, BarColumn(24), took, message, console=console) as display:
         yield LiveLines(display)
 
 
 @contextmanager
-def steps(console: Console) -> Iterator[Callable[[str], Callable[[int, int], None]]]:
+def steps(console: Console) -> Iterator[Callable[[str], Progress]]:
     """A function that begins a step of a job and gives its progress; drawn on a terminal only."""
     columns = (TextColumn("{task.description:>24}"), BarColumn(24), TextColumn("{task.completed:,.0f}"))
-    with Progress(*columns, console=console, disable=not console.is_terminal) as display:
+    with bars.Progress(*columns, console=console, disable=not console.is_terminal) as display:
 
-        def begin(name: str) -> Callable[[int, int], None]:
+        def begin(name: str) -> Progress:
             task = display.add_task(name, total=None)
-            return lambda done, total: display.update(task, completed=done, total=total)
+            return lambda done, total, message="": display.update(task, completed=done, total=total)
 
         yield begin

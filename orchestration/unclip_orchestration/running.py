@@ -1,4 +1,4 @@
-"""This file is how a job runs from the command line: in this process, recorded in the Dagster instance under the home."""
+"""How a job runs from the command line: in this process, recorded in the Dagster instance under the home."""
 
 import fcntl
 import os
@@ -18,7 +18,7 @@ from unclip_assets.timing import Listener
 from unclip_orchestration.definitions import build
 from unclip_orchestration.user_errors import user_error
 from unclip_pairs.errors import UserError
-from unclip_pairs.store import open_store
+from unclip_pairs.home import open_store
 
 PROCESS_TAG = "unclip/process"
 # a step's words would go through a file and two `tail` processes that a kill leaves behind; crawls and trainings have logs of their own

@@ -1,4 +1,4 @@
-"""This file is the schedules. Both are shipped stopped; one click starts them."""
+"""Schedules. Both are shipped stopped; one click starts them."""
 
 from collections.abc import Iterator
 

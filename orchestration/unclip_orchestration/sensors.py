@@ -1,4 +1,4 @@
-"""This file is the sensors. All are shipped stopped; one click starts them."""
+"""Sensors. All are shipped stopped; one click starts them."""
 
 import dagster as dg
 

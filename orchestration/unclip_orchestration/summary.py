@@ -1,4 +1,4 @@
-"""This file is the demo's summary: what was fetched, refused, found, trained and measured, as one JSON and one panel."""
+"""Demo's summary: what was fetched, refused, found, trained and measured, as one JSON and one panel."""
 
 import shutil
 from collections import Counter

@@ -1,4 +1,4 @@
-"""This file is the line between a user's mistake, which is told in one sentence, and ours, which shows its traceback."""
+"""Line between a user's mistake, which is told in one sentence, and ours, which shows its traceback."""
 
 import errno
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""This file is the browser of the tests: headless Chromium that reaches nothing but this machine, and pages served for it to look at."""
+"""Browser of the tests: headless Chromium that reaches nothing but this machine, and pages served for it to look at."""
 
 import os
 import re

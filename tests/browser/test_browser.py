@@ -1,4 +1,4 @@
-"""This file tests the browser of the tests itself: it shows what this machine serves and reaches nothing else."""
+"""Tests of the browser of the tests itself: it shows what this machine serves and reaches nothing else."""
 
 from typing import Any
 

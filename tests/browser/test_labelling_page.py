@@ -1,4 +1,4 @@
-"""This file tests the labelling page as a rater uses it: by keyboard, in a browser."""
+"""Tests of the labelling page as a rater uses it: by keyboard, in a browser."""
 
 import io
 from datetime import timedelta
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from unclip_labels.label_store import TRAIN, LabelBook, open_labels
 from unclip_labels.raters import Pace
 from unclip_labels.specifications import read_specification
-from unclip_pairs.store import open_store
+from unclip_pairs.home import open_store
 from unclip_server.labels.labelling import Desk, create_label_app
 
 pytestmark = pytest.mark.browser

@@ -1,4 +1,4 @@
-"""This file tests the search page as somebody uses it: by keyboard, in a browser."""
+"""Tests of the search page as somebody uses it: by keyboard, in a browser."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""This file is small true things for the tests of the data shelf: drawn shapes, and crawl batches that hold them."""
+"""Small true things for the tests of the data shelf: drawn shapes, and crawl batches that hold them."""
 
 import hashlib
 import itertools
@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
+from unclip_pairs.home import open_store
 from unclip_pairs.images import encode_png
 from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.schema import CRAWL_SCHEMA, pair_key
 from unclip_pairs.shards import write_parquet, write_shard
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 
 COLOURS = {"red": (214, 40, 40), "blue": (30, 80, 200), "green": (40, 150, 60), "yellow": (240, 200, 40), "black": (30, 30, 30)}
 SHAPES = ("circle", "square", "triangle", "cross")

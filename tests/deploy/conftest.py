@@ -1,4 +1,4 @@
-"""This file is what the tests of the deploy shelf share: small stores with finished trainings, and one database made once."""
+"""What the tests of the deploy shelf share: small stores with finished trainings, and one database made once."""
 
 import shutil
 from collections.abc import Callable
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from unclip_pairs.home import open_store
 from unclip_pairs.manifest import file_digest, make_manifest, write_manifest
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 from unclip_release.bundle import STAGES
 from unclip_release.registry import open_registry
 

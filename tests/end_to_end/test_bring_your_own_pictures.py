@@ -1,4 +1,4 @@
-"""This file runs the commands of the guide `docs/bring-your-own-pictures.md`, in their order, as they stand there."""
+"""Runs the commands of the guide `docs/bring-your-own-pictures.md`, in their order, as they stand there."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""This file tells the whole story once, small, and looks at what it leaves behind: from the planted web to a PNG and back."""
+"""Tells the whole story once, small, and looks at what it leaves behind: from the planted web to a PNG and back."""
 
 import json
 import os

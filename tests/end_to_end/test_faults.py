@@ -1,4 +1,4 @@
-"""This file kills the demo in the middle of every act, with no chance to say goodbye, and runs it again: what was finished stays untouched.
+"""Kills the demo in the middle of every act, with no chance to say goodbye, and runs it again: what was finished stays untouched.
 
 One home is carried through all acts: each start has to pick up what the kill before left, and the last one has to reach the end.
 """

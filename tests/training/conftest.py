@@ -1,4 +1,4 @@
-"""This file is a published dataset of thirty-two drawn shapes, small enough for every test of the training shelf."""
+"""Published dataset of thirty-two drawn shapes, small enough for every test of the training shelf."""
 
 import io
 import os
@@ -9,11 +9,12 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw
 
+from unclip_pairs.home import open_store
 from unclip_pairs.images import encode_png
 from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.schema import pair_key
 from unclip_pairs.shards import write_parquet, write_shard
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests share two cores
 

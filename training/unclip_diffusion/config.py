@@ -1,4 +1,4 @@
-"""This file is what a trained network's numbers mean: schedule, parameterisation and how to sample. It travels in the weights file."""
+"""What a trained network's numbers mean: schedule, parameterisation and how to sample. It travels in the weights file."""
 
 import json
 from dataclasses import asdict, dataclass, fields

@@ -1,4 +1,4 @@
-"""This file is how the small picture is spoilt while an upsampler trains, so that it forgives the stage before it.
+"""How the small picture is spoilt while an upsampler trains, so that it forgives the stage before it.
 
 Ramesh et al. (2022), appendix C: a gaussian blur for the first upsampler, as in SR3; BSR degradation for the second. The latter is written
 here after the description in Zhang et al. (2021): blur, resize, noise and JPEG in random order and strength. `stained` is for a decoder

@@ -1,4 +1,4 @@
-"""This file is classifier-free guidance (Ho & Salimans, 2021): it takes a model and gives a model."""
+"""Classifier-free guidance (Ho & Salimans, 2021): it takes a model and gives a model."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""This file is DDIM inversion: from a picture back to the noise that the same model turns into it (Ramesh et al., 2022, section 3)."""
+"""DDIM inversion: from a picture back to the noise that the same model turns into it (Ramesh et al., 2022, section 3)."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""This file is the losses: plain and weighted squares of the prediction, and the hybrid loss that also learns the variance."""
+"""Losses: plain and weighted squares of the prediction, and the hybrid loss that also learns the variance."""
 
 import math
 from typing import assert_never

@@ -1,4 +1,4 @@
-"""This file is preconditioning around a guess: what a network sees and what its output is added to, so that both are of size one.
+"""Preconditioning around a guess: what a network sees and what its output is added to, so that both are of size one.
 
 With x_t = a x_0 + s noise, a guess g of x_0 whose errors have deviation d, and D = a^2 d^2 + s^2, the best linear estimate of x_0 is
 (s^2 g + a d^2 x_t) / D, and its own error has deviation d s / sqrt(D). Karras et al. (2022), section 5, is the case g = 0.

@@ -1,4 +1,4 @@
-"""This file is what a network may predict - the noise, the picture, or the velocity between them - and the way from each to x_0."""
+"""What a network may predict - the noise, the picture, or the velocity between them - and the way from each to x_0."""
 
 from collections.abc import Callable
 from typing import assert_never

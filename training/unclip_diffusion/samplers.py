@@ -1,4 +1,4 @@
-"""This file is the samplers: plain functions from noise to data. None keeps a state, so each is tested with a lambda.
+"""Samplers: plain functions from noise to data. None keeps a state, so each is tested with a lambda.
 
 `denoise(x, t_B)` says x_0 (see `predictions.x0_denoiser`). `times` fall from 1 to 0 (`sampling_times`). `noise(x)` draws like x; one that
 draws per picture makes a picture independent of the batch it is in. `callback(step, x_0)` is told after every step.

@@ -1,4 +1,4 @@
-"""This file is one call that samples as a `Diffusion` says: settings turned into the functions they name."""
+"""One call that samples as a `Diffusion` says: settings turned into the functions they name."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""This file is noise over time: alpha_bar(t) for t in [0, 1], the times to train at and the times to sample at.
+"""Noise over time: alpha_bar(t) for t in [0, 1], the times to train at and the times to sample at.
 
 Time is continuous; the papers' step i of 1000 is t = i / 1000. alpha_bar falls from 1 (the picture) to nearly 0 (noise).
 """

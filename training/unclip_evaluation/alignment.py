@@ -1,4 +1,4 @@
-"""This file is alignment: how well pictures fit their captions, by the judge, which shares nothing with the pipeline's CLIP."""
+"""Alignment: how well pictures fit their captions, by the judge, which shares nothing with the pipeline's CLIP."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""This file is composition: does the picture show the concept and the style it was asked for?
+"""Composition: does the picture show the concept and the style it was asked for?
 
 A picture hits its concept when the nearest training picture (largest cosine of MobileNetV2 features, whole training set) is of the
 same base concept, and its style when that neighbour has the same style. Chance is one over the number of concepts, or of styles.

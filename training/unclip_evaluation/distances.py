@@ -1,4 +1,4 @@
-"""This file is distances between pictures, all on the average-pooled features of an ImageNet MobileNetV2 at 128 px.
+"""Distances between pictures, all on the average-pooled features of an ImageNet MobileNetV2 at 128 px.
 
 The network is not part of the pipeline and never trained by it. The Fréchet distance on these features is called `frechet_mnv2`: it
 is *not* the FID, which is defined on an Inception network, and must not be compared with published FIDs.

@@ -1,4 +1,4 @@
-"""This file is the evaluation of a bundle: figures and pictures in one folder, done when its manifest is there."""
+"""Evaluation of a bundle: figures and pictures in one folder, done when its manifest is there."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from PIL import Image
 from unclip_evaluation.alignment import clip_score
 from unclip_evaluation.composition import Hits, Label, Prompt, hits, labels_of, one_per_combination, one_per_concept
 from unclip_evaluation.distances import Gallery, frechet, gallery
-from unclip_evaluation.painting import Easel, Progress
+from unclip_evaluation.painting import Easel
 from unclip_evaluation.regurgitation import closest_sheet, distribution
 from unclip_evaluation.sheet import Card, cards_sheet
 from unclip_generation.bundle import Guidance
@@ -19,6 +19,7 @@ from unclip_generation.pipeline import UnCLIP
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import encode_png
 from unclip_pairs.manifest import file_digest, is_done, make_manifest, settings_digest, write_manifest
+from unclip_pairs.progress import Progress, silent
 from unclip_pairs.store import Store
 from unclip_training.data.decoded_cache import write_array
 from unclip_training.data.pair_source import pairs_source
@@ -62,10 +63,6 @@ class Painted:
     prompt_features: NDArray[np.float32]
     hits: Hits
     held_out_hits: Hits
-
-
-def silent(done: int, total: int | None, message: str) -> None:
-    """Says nothing."""
 
 
 def bundle_digest(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""This file is painting for the evaluation: fixed prompts and seeds, every block kept, so that a killed evaluation goes on."""
+"""Painting for the evaluation: fixed prompts and seeds, every block kept, so that a killed evaluation goes on."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from PIL import Image
 from unclip_generation.bundle import Guidance
 from unclip_generation.pipeline import UnCLIP
 from unclip_pairs.images import to_array
+from unclip_pairs.progress import Progress
 from unclip_pairs.store import Store
 from unclip_training.data.decoded_cache import read_array, write_array
 from unclip_training.judging.mobilenet import SIDE
 
 BLOCK = 32
-Progress = Callable[[int, int | None, str], None]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""This file is the check against copying: how near is each painted picture to its nearest training picture?"""
+"""Check against copying: how near is each painted picture to its nearest training picture?"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""This file is pictures of pictures: labelled cards on one sheet, for people to look at."""
+"""Pictures of pictures: labelled cards on one sheet, for people to look at."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""This file is a bundle read from its folder: every stage with its diffusion, the tokenizer, and the check that they belong together.
+"""Bundle read from its folder: every stage with its diffusion, the tokenizer, and the check that they belong together.
 
 `bundle.json` names the files: `{"format": 1, "tokenizer": ..., "clip": ..., "prior": ..., "decoder": ..., "upsamplers": [...]}`
 and, where the evaluation has chosen it, `"guidance": {"prior": 1.0, "decoder": 1.25}`. Other keys are

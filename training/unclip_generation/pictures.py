@@ -1,4 +1,4 @@
-"""This file is the way between PIL pictures and tensors in [-1, 1]."""
+"""Way between PIL pictures and tensors in [-1, 1]."""
 
 # B batch, C three channels, H W sides
 

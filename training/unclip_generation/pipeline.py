@@ -1,4 +1,4 @@
-"""This file is unCLIP whole (Ramesh et al., 2022, figure 2): caption to CLIP embedding to small picture to large picture.
+"""UnCLIP whole (Ramesh et al., 2022, figure 2): caption to CLIP embedding to small picture to large picture.
 
 Sampling runs in float32 from per-picture noise (`seeds.py`): the same seed gives the same picture, alone or among others.
 """

@@ -1,4 +1,4 @@
-"""This file is where the noise comes from: one generator per picture and stage, so that no picture depends on its neighbours in a batch.
+"""Where the noise comes from: one generator per picture and stage, so that no picture depends on its neighbours in a batch.
 
 Noise is always drawn on the CPU, in float32: the same seed starts from the same noise on every device.
 """

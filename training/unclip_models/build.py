@@ -1,4 +1,4 @@
-"""This file is the way from a config to its network."""
+"""Way from a config to its network."""
 
 from torch import nn
 

@@ -1,4 +1,4 @@
-"""This file is weights on disk: safetensors, with the config that built the network (and what else must travel) in the file's metadata."""
+"""Weights on disk: safetensors, with the config that built the network (and what else must travel) in the file's metadata."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""This file is CLIP (Radford et al., 2021): open_clip's network behind pictures in [-1, 1] and captions as `Text`."""
+"""CLIP (Radford et al., 2021): open_clip's network behind pictures in [-1, 1] and captions as `Text`."""
 
 # B batch, S tokens, D embedding, W width of the text tower
 

@@ -1,4 +1,4 @@
-"""This file is a decoder for minutes on a CPU: the paper's conditioning, and more of it, in a U-Net that works on folded pixels.
+"""Decoder for minutes on a CPU: the paper's conditioning, and more of it, in a U-Net that works on folded pixels.
 
 What differs from `decoder.py`: pixels are folded `patch` x `patch` into channels; the embedding is whitened by stored statistics and enters
 in up to four ways (added to the time embedding, as a map of features that a linear layer draws, as tokens where the U-Net attends, and as

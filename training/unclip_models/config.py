@@ -1,4 +1,4 @@
-"""This file is the sizes of the networks: a frozen dataclass per network, to and from the JSON that travels with the weights."""
+"""Sizes of the networks: a frozen dataclass per network, to and from the JSON that travels with the weights."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar

@@ -1,4 +1,4 @@
-"""This file is the decoder of the paper (Ramesh et al., 2022, section 2.1): GLIDE's 64 x 64 U-Net with a CLIP image embedding let in.
+"""Decoder of the paper (Ramesh et al., 2022, section 2.1): GLIDE's 64 x 64 U-Net with a CLIP image embedding let in.
 
 The embedding is projected and added to the time embedding, and projected to four extra tokens beside the outputs of GLIDE's own text
 encoder. It predicts the noise and where the variance lies (Nichol & Dhariwal, 2021). Dropped conditioning becomes learned null vectors.

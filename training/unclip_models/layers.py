@@ -1,4 +1,4 @@
-"""This file is the small parts that several networks share: times as vectors, statistics of embeddings, attention."""
+"""Small parts that several networks share: times as vectors, statistics of embeddings, attention."""
 
 # B batch, S tokens, T context tokens, D width, H heads, K head width, N rows of a set
 

@@ -1,4 +1,4 @@
-"""This file is the sizes the paper published (Ramesh et al., 2022, table 3 and appendix C), and a table that holds ours against them."""
+"""Sizes the paper published (Ramesh et al., 2022, table 3 and appendix C), and a table that holds ours against them."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""This file is how a network with a guess of x_0 weighs what it has at each time: curves stored with the weights, set by the training.
+"""How a network with a guess of x_0 weighs what it has at each time: curves stored with the weights, set by the training.
 
 A network that need only say what the guess leaves out, at a size of about one, learns in a fraction of the time (Karras et al., 2022,
 section 5, with the guess in place of the mean). Which curves do that depends on the diffusion, which the network does not know.

@@ -1,4 +1,4 @@
-"""This file is the diffusion prior (Ramesh et al., 2022, section 2.2): from a caption to a CLIP image embedding.
+"""Diffusion prior (Ramesh et al., 2022, section 2.2): from a caption to a CLIP image embedding.
 
 A causal transformer reads [text features, text embedding, time, noised image embedding, query]; its output at the query is the clean
 embedding. It reads "the encoded text" as CLIP's frozen token features, and works on standardised embeddings (`stats`), the paper's

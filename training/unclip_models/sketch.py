@@ -1,4 +1,4 @@
-"""This file is a sketch of the picture straight from its embedding: a perceptron that gives the picture's principal components.
+"""Sketch of the picture straight from its embedding: a perceptron that gives the picture's principal components.
 
 Its best answer under a square loss is the mean of all pictures with this embedding, which is what a diffusion decoder's first step must
 say too. Dense layers learn it many times faster per second of a CPU than convolutions; a U-Net that is shown the sketch only sharpens.

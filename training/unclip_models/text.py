@@ -1,4 +1,4 @@
-"""This file is text as the networks see it: the tokenizer, and a caption after CLIP has read it."""
+"""Text as the networks see it: the tokenizer, and a caption after CLIP has read it."""
 
 # B batch, S tokens, D embedding, W width of the text tower
 

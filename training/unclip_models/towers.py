@@ -1,4 +1,4 @@
-"""This file is CLIP's two towers run for their pooled output alone: what nobody reads is not computed.
+"""CLIP's two towers run for their pooled output alone: what nobody reads is not computed.
 
 The last block answers for the one token that is read, and captions are cut after the longest one of the batch: a causal tower never
 looks behind a caption's end. Both leave the result what it was, up to rounding. A network that is built otherwise than open_clip's

@@ -1,4 +1,4 @@
-"""This file is the U-Net of ADM (Dhariwal & Nichol, 2021): what decoder and upsamplers have in common between their first and last layer.
+"""U-Net of ADM (Dhariwal & Nichol, 2021): what decoder and upsamplers have in common between their first and last layer.
 
 Residual blocks take the conditioning as scale and shift after the second norm; halving and doubling happen inside residual blocks
 (`resblock_updown`); attention reads its own pixels and, where there is one, a context of tokens (Nichol et al., 2021, GLIDE).

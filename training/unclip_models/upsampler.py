@@ -1,4 +1,4 @@
-"""This file is the two kinds of upsampler: the paper's (Ramesh et al., 2022, section 2.1), and a compact one.
+"""Two kinds of upsampler: the paper's (Ramesh et al., 2022, section 2.1), and a compact one.
 
 Both are convolutions only, know no caption, and see the small picture enlarged bilinearly and put beside the noised large one. Having no
 attention they take any size, so they train on crops and run on whole pictures. The compact one folds pixels into channels and *adds* to

@@ -1,4 +1,4 @@
-"""This file is the command `python -m unclip_training RECIPE --store DIR --dataset VERSION --run NAME`: one training, or the rest of it."""
+"""Command `python -m unclip_training RECIPE --store DIR --dataset VERSION --run NAME`: one training, or the rest of it."""
 
 import argparse
 import sys
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dagster_pipes import PipesContext, PipesEnvVarParamsLoader, open_dagster_pipes
 
 from unclip_pairs.errors import UserError
+from unclip_pairs.home import open_store
 from unclip_pairs.manifest import Manifest
-from unclip_pairs.store import open_store
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""This file puts a training together: its network, its stage, its data, and how its weights are saved."""
+"""Puts a training together: its network, its stage, its data, and how its weights are saved."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""This file is what is watched while a stage trains: curves, sample grids, and the noise of each step made repeatable."""
+"""What is watched while a stage trains: curves, sample grids, and the noise of each step made repeatable."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""This file is checkpoints: whole or absent, plain data only, refused with a sentence when damaged."""
+"""Checkpoints: whole or absent, plain data only, refused with a sentence when damaged."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""This file is a run: everything one training needs, as data, with the network's own config inside."""
+"""Run: everything one training needs, as data, with the network's own config inside."""
 
 import json
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""This file is the door through which curation embeds pairs: a trained CLIP behind the `Embedder` protocol of the data shelf."""
+"""Door through which curation embeds pairs: a trained CLIP behind the `Embedder` protocol of the data shelf."""
 
 from collections.abc import Sequence
 from pathlib import Path

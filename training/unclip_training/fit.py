@@ -1,4 +1,4 @@
-"""This file is one training from start to manifest: what is done is left alone, what was begun is resumed."""
+"""One training from start to manifest: what is done is left alone, what was begun is resumed."""
 
 import logging
 import math

@@ -1,4 +1,4 @@
-"""This file is any open_clip network with a local weights file as an embedder of the data shelf."""
+"""Any open_clip network with a local weights file as an embedder of the data shelf."""
 
 import os
 from collections.abc import Sequence

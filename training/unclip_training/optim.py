@@ -1,4 +1,4 @@
-"""This file is what moves the weights: AdamW, its learning rate over time, and the moving average that is kept."""
+"""What moves the weights: AdamW, its learning rate over time, and the moving average that is kept."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

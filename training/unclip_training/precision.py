@@ -1,4 +1,4 @@
-"""This file is the choice of number format: bf16 where the processor is quick at it, float32 elsewhere."""
+"""Choice of number format: bf16 where the processor is quick at it, float32 elsewhere."""
 
 from typing import Literal, cast, get_args
 

@@ -1,4 +1,4 @@
-"""This file is what is learned first, alone, and then never again: the prior's guess and the compact decoder's sketch.
+"""What is learned first, alone, and then never again: the prior's guess and the compact decoder's sketch.
 
 A perceptron sees hundreds of pairs in the time in which a transformer or a U-Net sees one. The network around it then only learns what it
 leaves out; how much that is, is measured here, and sets the network's shares.

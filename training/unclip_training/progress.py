@@ -1,4 +1,4 @@
-"""This file is what a person sees while a stage trains: a bar with the time left, or a line now and then."""
+"""What a person sees while a stage trains: a bar with the time left, or a line now and then."""
 
 import sys
 import time

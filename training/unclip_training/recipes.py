@@ -1,4 +1,4 @@
-"""This file is the runs we stand behind: `tiny` for minutes on two cores, `paper` with the published sizes.
+"""Runs we stand behind: `tiny` for minutes on two cores, `paper` with the published sizes.
 
 A recipe is a function that gives the whole run; its docstring says where the numbers come from, what it costs and what to expect. The
 tiny cascade paints 32 px, then 64, then 128; the paper's 64, 256, 1024. A stage

@@ -1,4 +1,4 @@
-"""This file is the only place of training that speaks MLflow: curves, sample grids and where a model came from.
+"""Only place of training that speaks MLflow: curves, sample grids and where a model came from.
 
 A thread of its own does all of it, import included, so that a training step never waits for the tracking database; and no failure in it
 ends a training: it is said clearly, and the curves are in the run's `metrics.json` all the same.

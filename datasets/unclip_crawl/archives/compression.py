@@ -1,4 +1,4 @@
-"""This file is compression: gzip as archives use it (one member per record, or one for the whole file), read on past damage."""
+"""Compression: gzip as archives use it (one member per record, or one for the whole file), read on past damage."""
 
 import zlib
 from collections import Counter

@@ -1,4 +1,4 @@
-"""This file is bodies: what an archived answer holds once its transfer and content encodings are undone, within bounds.
+"""Bodies: what an archived answer holds once its transfer and content encodings are undone, within bounds.
 
 Archives are written by many hands: headers stay when the encoding they name is gone, and bodies are cut. What can be read is read.
 """

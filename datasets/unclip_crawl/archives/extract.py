@@ -1,4 +1,4 @@
-"""This file is extraction: archives become one Parquet list of pairs, and nothing is fetched but the archives themselves.
+"""Extraction: archives become one Parquet list of pairs, and nothing is fetched but the archives themselves.
 
 The list is read by a crawl (`--list`) like any other; its `opt_out` column goes with it, so that what a page forbade stays forbidden.
 """
@@ -16,9 +16,9 @@ from pyarrow.parquet import ParquetWriter
 
 from unclip_crawl.archives.read import Tally, pages_of
 from unclip_crawl.consent import MARKS
-from unclip_crawl.progress import Progress, no_progress
 from unclip_crawl.sources.streams import Access, Unreadable, is_remote, opened
 from unclip_pairs.errors import UserError
+from unclip_pairs.progress import Progress, silent
 from unclip_pairs.schema import Context, Pair
 from unclip_pairs.store import PART_PREFIX, explained
 
@@ -93,7 +93,7 @@ def extract(
     One row per picture and page, opted-out ones with their directive in `opt_out`. Memory does not grow with the archives. What
     is damaged or cannot be had is counted in its tally. `UserError` when `out` is there already, or nothing at all can be read.
     """
-    out, access, report = Path(out), access or Access(), progress or no_progress
+    out, access, report = Path(out), access or Access(), progress or silent
     if out.exists():
         raise UserError(f"{out} is there already; move it aside or choose another name")
     if not addresses:

@@ -1,4 +1,4 @@
-"""This file is archives: the pages of a WARC or WAT file, one after another, with a tally of what was read and what was wrong."""
+"""Archives: the pages of a WARC or WAT file, one after another, with a tally of what was read and what was wrong."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator

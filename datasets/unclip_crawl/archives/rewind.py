@@ -1,4 +1,4 @@
-"""This file is the tape: plain bytes of an archive, the last of which can be read again, so that reading can go on behind damage."""
+"""Tape: plain bytes of an archive, the last of which can be read again, so that reading can go on behind damage."""
 
 from collections import deque
 from dataclasses import dataclass, field

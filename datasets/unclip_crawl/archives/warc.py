@@ -1,4 +1,4 @@
-"""This file is WARC: the records of a web archive, read once from front to back, on past what is damaged.
+"""WARC: the records of a web archive, read once from front to back, on past what is damaged.
 
 fastwarc parses; it ends at the first damage, and silently at the end of a file that was cut. So each record is held until the one behind
 it has begun well, and after damage reading goes on at the next line that begins a record.

@@ -1,4 +1,4 @@
-"""This file is WAT: the pairs of a page in Common Crawl's metadata records (JSON), which hold its links but not its text.
+"""WAT: the pairs of a page in Common Crawl's metadata records (JSON), which hold its links but not its text.
 
 So there is alt and title, but no figure's caption, no surroundings and no language but the declared one.
 """

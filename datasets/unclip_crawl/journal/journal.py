@@ -1,4 +1,4 @@
-"""This file is the journal: what a crawl has done so far, written so that a hard kill costs a few seconds of work and no row.
+"""Journal: what a crawl has done so far, written so that a hard kill costs a few seconds of work and no row.
 
 While a batch runs, `open/` holds the pictures of the shard being filled and `journal/` the other rows and the pages.
 A full shard is written whole and its `open/` parts go; `finish` writes rows.parquet, pages.parquet and, last, manifest.json.

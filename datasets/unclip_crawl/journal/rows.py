@@ -1,4 +1,4 @@
-"""This file is rows: how every address ends, one row of `CRAWL_SCHEMA` each."""
+"""Rows: how every address ends, one row of `CRAWL_SCHEMA` each."""
 
 from dataclasses import astuple, replace
 from typing import Any

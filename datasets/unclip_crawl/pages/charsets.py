@@ -1,4 +1,4 @@
-"""This file is charsets: the bytes of a page as text, by the rules browsers follow (WHATWG Encoding and HTML, "prescan a byte stream")."""
+"""Charsets: the bytes of a page as text, by the rules browsers follow (WHATWG Encoding and HTML, "prescan a byte stream")."""
 
 import codecs
 import re

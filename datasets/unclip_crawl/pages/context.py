@@ -1,4 +1,4 @@
-"""This file is surroundings: the words before and after each picture of a page, found in one pass over its text."""
+"""Surroundings: the words before and after each picture of a page, found in one pass over its text."""
 
 import re
 from collections.abc import Sequence

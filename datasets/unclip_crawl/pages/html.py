@@ -1,4 +1,4 @@
-"""This file is pages: the pictures, captions, licences and links of one HTML page, live or from an archive."""
+"""Pages: the pictures, captions, licences and links of one HTML page, live or from an archive."""
 
 import re
 from collections.abc import Collection, Iterator

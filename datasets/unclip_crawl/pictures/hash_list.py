@@ -1,4 +1,4 @@
-"""This file is the hash list: digests of known-illegal pictures, which are recognised before anything of them is stored.
+"""Hash list: digests of known-illegal pictures, which are recognised before anything of them is stored.
 
 The list is the operator's own file. It is read where it lies, never copied, and named in a manifest by its digest only.
 """

@@ -1,4 +1,4 @@
-"""This file is pictures on their way in: fetched bytes become one small picture, or the reason why not."""
+"""Pictures on their way in: fetched bytes become one small picture, or the reason why not."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""This file is rights: what a picture file says of itself in XMP, IPTC and Exif about who owns it, its licence, and data mining.
+"""Rights: what a picture file says of itself in XMP, IPTC and Exif about who owns it, its licence, and data mining.
 
 Read from the fetched bytes within bounds; nothing it links to is fetched.
 """

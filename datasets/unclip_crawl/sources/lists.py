@@ -1,4 +1,4 @@
-"""This file is sources: lists of addresses and folders of pictures, as streams of pairs."""
+"""Sources: lists of addresses and folders of pictures, as streams of pairs."""
 
 import csv
 import json

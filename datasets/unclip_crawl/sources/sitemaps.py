@@ -1,4 +1,4 @@
-"""This file is sitemaps: the pages that a site lists for crawlers, with their pictures (sitemaps.org, and Google's image extension)."""
+"""Sitemaps: the pages that a site lists for crawlers, with their pictures (sitemaps.org, and Google's image extension)."""
 
 import re
 import zlib

@@ -1,4 +1,4 @@
-"""This file is streams: a file on this machine, on the web or in S3, read once from front to back without being held.
+"""Streams: a file on this machine, on the web or in S3, read once from front to back without being held.
 
 Common Crawl answers 503 or 403 when it is asked too fast: such an answer is waited out (Retry-After, else twice as long each time), and a
 connection that breaks is taken up again where it broke. Attempts and waits are bounded.

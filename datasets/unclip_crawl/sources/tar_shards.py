@@ -1,4 +1,4 @@
-"""This file is packed pictures: the shards that img2dataset and WebDataset write, read without trusting them.
+"""Packed pictures: the shards that img2dataset and WebDataset write, read without trusting them.
 
 A shard is a tar of pictures with a text and a JSON file each, or with a Parquet file beside it. Nothing is unpickled and nothing is
 unpacked to the disk; names, sizes and numbers are checked before anything is read.

@@ -1,4 +1,4 @@
-"""This file is patience: how long each host is waited for, and when it is left alone for the rest of the run."""
+"""Patience: how long each host is waited for, and when it is left alone for the rest of the run."""
 
 import time
 from collections.abc import Callable

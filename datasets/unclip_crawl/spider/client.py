@@ -1,4 +1,4 @@
-"""This file is the client: one request for a picture or for a host's file about itself, heard out within bounds.
+"""Client: one request for a picture or for a host's file about itself, heard out within bounds.
 
 Pages go through Scrapy's downloader. Pictures do not, because its machinery costs more time for each than fetching and decoding one.
 """

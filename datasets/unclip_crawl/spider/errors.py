@@ -1,4 +1,4 @@
-"""This file is failures: what a download can end with, and the status it gets."""
+"""Failures: what a download can end with, and the status it gets."""
 
 import asyncio
 

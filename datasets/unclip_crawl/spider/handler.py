@@ -1,4 +1,4 @@
-"""This file is the download handler for pages: Scrapy's own, at the host's pace and with patience.
+"""Download handler for pages: Scrapy's own, at the host's pace and with patience.
 
 Scrapy 2.19 on asyncio starts whole bursts of a slot's queue before it counts them, so its own settings are no bound.
 """

@@ -1,4 +1,4 @@
-"""This file is the line: pictures that wait for their host, and the walkers that fetch them one after the other."""
+"""Line: pictures that wait for their host, and the walkers that fetch them one after the other."""
 
 import asyncio
 from collections import Counter, deque

@@ -1,4 +1,4 @@
-"""This file is manners: what is asked before a request may leave, and of a page before its body is read."""
+"""Manners: what is asked before a request may leave, and of a page before its body is read."""
 
 import asyncio
 import time

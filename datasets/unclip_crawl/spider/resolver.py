@@ -1,4 +1,4 @@
-"""This file is the resolver: the one door through which every connection gets its address, so that no name can lead to a private one.
+"""Resolver: the one door through which every connection gets its address, so that no name can lead to a private one.
 
 The addresses checked here are the very addresses connected to; a name that answers differently the next time (DNS rebinding)
 is checked the next time.

@@ -1,4 +1,4 @@
-"""This file is the run: one batch from its orders to its manifest, in this process."""
+"""Run: one batch from its orders to its manifest, in this process."""
 
 import asyncio
 import contextlib

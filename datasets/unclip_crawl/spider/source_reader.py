@@ -1,4 +1,4 @@
-"""This file is feeding: lists, archives, shards and sitemaps become the spider's work, some at a time, however long they are.
+"""Feeding: lists, archives, shards and sitemaps become the spider's work, some at a time, however long they are.
 
 Files are read in a thread of their own, so that a slow disk or a distant archive holds no download up, and no faster than the spider
 settles what came before. How the reading of an archive, a shard or a sitemap ended is a row among the pages.

@@ -1,4 +1,4 @@
-"""This file is the spider: pages give pairs, pairs give pictures, and every pair is settled exactly once."""
+"""Spider: pages give pairs, pairs give pictures, and every pair is settled exactly once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""This file is the pace: one door per host and port that lets only so many requests in at once, and a time between one and the next."""
+"""Pace: one door per host and port that lets only so many requests in at once, and a time between one and the next."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""This file is the checks on curation: each gives its objections as sentences, none when all is well."""
+"""Checks on curation: each gives its objections as sentences, none when all is well."""
 
 import itertools
 
@@ -6,8 +6,8 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.decisions.rules import STAGES, judge
 from unclip_curation.decisions.verdicts import read_verdicts
+from unclip_curation.features import kept_keys
 from unclip_curation.policy import Policy
-from unclip_curation.scorers.runner import kept_keys
 from unclip_curation.tables import add_policy, open_tables
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.shards import shard_names

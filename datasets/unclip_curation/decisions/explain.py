@@ -1,4 +1,4 @@
-"""This file is the answer to "why": one row's verdict with what was measured and the rows it was found alike to."""
+"""Answer to "why": one row's verdict with what was measured and the rows it was found alike to."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""This file is what is known about the starter corpus: labels, what is held out, and how well each filter found what was planted."""
+"""What is known about the starter corpus: labels, what is held out, and how well each filter found what was planted."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -7,7 +7,7 @@ import pyarrow as pa
 from pyarrow.parquet import read_table
 
 from unclip_curation.decisions.verdicts import latest_stage, read_verdicts
-from unclip_curation.scorers.runner import batches
+from unclip_curation.features import batches
 from unclip_pairs.manifest import Manifest, is_done, make_manifest, read_manifest, settings_digest, write_manifest
 from unclip_pairs.shards import write_parquet
 from unclip_pairs.store import Store

@@ -1,4 +1,4 @@
-"""This file is comparisons of policies: who would come and who would go, in which words, and what a threshold does along its range."""
+"""Comparisons of policies: who would come and who would go, in which words, and what a threshold does along its range."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -1,12 +1,12 @@
-"""This file is the proof that verdicts follow from what their manifest names: they are made again from it and compared."""
+"""Proof that verdicts follow from what their manifest names: they are made again from it and compared."""
 
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from unclip_curation.decisions.verdicts import decided, embeddings_of, inputs_of, read_verdicts
+from unclip_curation.features import required
 from unclip_curation.policy import Policy
-from unclip_curation.scorers.runner import required
 from unclip_pairs.manifest import Manifest, file_digest, read_manifest
 from unclip_pairs.store import Store
 

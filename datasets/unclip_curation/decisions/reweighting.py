@@ -1,4 +1,4 @@
-"""This file is reweighting: filters skew the mix of what stays, and weights on what stays restore it.
+"""Reweighting: filters skew the mix of what stays, and weights on what stays restore it.
 
 A classifier learns to tell, of all rows before a filter, those that stay; a row that stays weighs the inverse of its probability to stay
 (inverse propensity; the weight of DALL·E 2's pre-training mitigations up to a constant). Probabilities are cross-fitted: no row is judged
@@ -22,8 +22,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from unclip_curation.decisions.ground_truth import starter_labels
 from unclip_curation.embeddings.embedding import column_vectors
+from unclip_curation.features import kept_keys, required, write_features
 from unclip_curation.schemas import WEIGHT_SCHEMA
-from unclip_curation.scorers.runner import kept_keys, required, write_features
 from unclip_curation.tables import embedding_files, open_tables
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, is_done

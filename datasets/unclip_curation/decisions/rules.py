@@ -1,12 +1,12 @@
-"""This file is what a policy objects to: its SQL runs batch by batch over the wide rows, and once over what spans batches."""
+"""What a policy objects to: its SQL runs batch by batch over the wide rows, and once over what spans batches."""
 
 import duckdb
 import pyarrow as pa
 
 from unclip_curation.duplicates.union_find import redundant
+from unclip_curation.features import batches
 from unclip_curation.policy import Policy
 from unclip_curation.scorers.identities import gallery_digest
-from unclip_curation.scorers.runner import batches
 from unclip_curation.tables import PER_BATCH, WIDE, open_batch
 from unclip_pairs.errors import UserError
 from unclip_pairs.schema import REASONS

@@ -1,9 +1,9 @@
-"""This file is withdrawal: which pairs a takedown means, and which files and sets still hold them."""
+"""Withdrawal: which pairs a takedown means, and which files and sets still hold them."""
 
 import pyarrow as pa
 from pyarrow.parquet import read_table
 
-from unclip_curation.scorers.runner import batches
+from unclip_curation.features import batches
 from unclip_curation.tables import open_tables
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.shards import shard_names

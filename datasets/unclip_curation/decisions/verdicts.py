@@ -1,4 +1,4 @@
-"""This file is decisions: a policy's SQL over all columns gives one verdict per crawled row."""
+"""Decisions: a policy's SQL over all columns gives one verdict per crawled row."""
 
 import duckdb
 import pyarrow as pa
@@ -6,10 +6,10 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.decisions.rules import STAGES, find
 from unclip_curation.duplicates.leaks import must_be_compared
+from unclip_curation.features import batches, required
 from unclip_curation.policy import Policy
 from unclip_curation.schemas import VERDICT_SCHEMA
 from unclip_curation.scorers.identities import gallery_digest, is_current
-from unclip_curation.scorers.runner import batches, required
 from unclip_curation.tables import PER_BATCH, PER_STORE, add_policy, embedding_files, open_tables
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, is_done, make_manifest, read_manifest, write_manifest

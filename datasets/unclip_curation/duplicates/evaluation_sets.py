@@ -1,4 +1,4 @@
-"""This file is evaluation sets: pictures by name that no training may see, from a folder or from a published dataset.
+"""Evaluation sets: pictures by name that no training may see, from a folder or from a published dataset.
 
 A set lies in `evaluation_sets/<name>/`: `pictures.parquet` says what tells its pictures apart, `pictures.tar` holds those that came from a
 folder, `<digest8>.parquet` their embeddings by one CLIP. A set never changes; another choice of pictures is another name.
@@ -16,14 +16,14 @@ from PIL import Image
 from pyarrow.parquet import read_table
 
 from unclip_curation.embeddings.embedding import Embedder, column_vectors, squares
-from unclip_curation.scorers.pictures import fingerprint, picture_bytes
-from unclip_curation.scorers.runner import required
+from unclip_curation.features import required
+from unclip_curation.scorers.pictures import fingerprint
 from unclip_curation.similarity.likeness import FINGERPRINT_SCHEMA
 from unclip_curation.similarity.neighbours import normalised
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import MAX_BYTES, DecodeError, decode, encode_png
 from unclip_pairs.manifest import Manifest, make_manifest, read_manifest, settings_digest, write_manifest
-from unclip_pairs.shards import read_shard, shard_names, write_parquet, write_shard
+from unclip_pairs.shards import picture_bytes, read_shard, shard_names, write_parquet, write_shard
 from unclip_pairs.store import Store
 
 FOLDER = "evaluation_sets"

@@ -1,4 +1,4 @@
-"""This file is leaks: training rows that show a picture of an evaluation set, by bytes, pixels, hashes in eight orientations or CLIP.
+"""Leaks: training rows that show a picture of an evaluation set, by bytes, pixels, hashes in eight orientations or CLIP.
 
 What is near is measured here; whether that is a leak is the policy's decision, by the thresholds it has for duplicates.
 """
@@ -14,9 +14,9 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.duplicates.evaluation_sets import FOLDER, read_set, set_names, set_vectors
 from unclip_curation.duplicates.search import MIN_COSINE, read_fingerprints, read_vectors
+from unclip_curation.features import kept_keys, required, write_features
 from unclip_curation.policy import Policy
 from unclip_curation.schemas import LEAK_SCHEMA
-from unclip_curation.scorers.runner import kept_keys, required, write_features
 from unclip_curation.similarity.hashes import ROTATED, UPRIGHT
 from unclip_curation.similarity.likeness import NO_PAIRS, Pictures, Rows, as_pictures, compared, near_hashes
 from unclip_curation.similarity.neighbours import normalised

@@ -1,4 +1,4 @@
-"""This file is the rounds of the search for duplicates: what was compared with what, and what is new.
+"""Rounds of the search for duplicates: what was compared with what, and what is new.
 
 Within the index of a round, which is its new rows and the rows that it knew, every pair has been looked at. The next round knows those of
 the index that still stand: kept by the safety stage and not dropped by the last decision on duplicates. All others that the safety stage

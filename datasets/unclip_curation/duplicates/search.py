@@ -1,4 +1,4 @@
-"""This file is the search for duplicates: pairs of kept rows that may show the same picture, with how near they are to each other.
+"""Search for duplicates: pairs of kept rows that may show the same picture, with how near they are to each other.
 
 Three ways find candidates: the same bytes or pixels; a PDQ hash (of the picture in any of its eight orientations) within 31 bits;
 embeddings that are near neighbours within k-means cells (SemDeDup, Abbas et al. 2023), over several clusterings, because a cell's border
@@ -19,8 +19,8 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.duplicates.rounds import Round, all_candidates, begin, finish, last_round
 from unclip_curation.embeddings.embedding import column_vectors
+from unclip_curation.features import batches, kept_keys, required, write_features
 from unclip_curation.schemas import SEARCHED_SCHEMA
-from unclip_curation.scorers.runner import batches, kept_keys, required, write_features
 from unclip_curation.similarity.likeness import FINGERPRINT, as_pictures, candidates
 from unclip_curation.similarity.neighbours import close_pairs
 from unclip_curation.tables import embedding_files

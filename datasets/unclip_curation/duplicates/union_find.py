@@ -1,4 +1,4 @@
-"""This file is groups of duplicates: pairs joined to groups, one row of each left standing."""
+"""Groups of duplicates: pairs joined to groups, one row of each left standing."""
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType

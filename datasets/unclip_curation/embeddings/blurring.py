@@ -1,4 +1,4 @@
-"""This file is blurring: what leaves in place of a face that the policy neither drops nor keeps.
+"""Blurring: what leaves in place of a face that the policy neither drops nor keeps.
 
 A face is cut down to `CELLS` x `CELLS` mean colours and drawn smoothly from those, so the larger the face, the stronger the blur, and
 nothing finer can be won back. Pixels outside the box, which is made a little larger first, stay as they are.
@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from PIL import Image
 from pyarrow.parquet import read_schema, read_table
 
-from unclip_curation.scorers.pictures import picture_bytes
 from unclip_pairs.images import decode, encode_png
-from unclip_pairs.shards import Sample
+from unclip_pairs.shards import Sample, picture_bytes
 from unclip_pairs.store import Store
 
 CELLS = 5

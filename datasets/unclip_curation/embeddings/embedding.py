@@ -1,4 +1,4 @@
-"""This file is embeddings at rest: CLIP vectors of pairs, in our own Parquet and in clip-retrieval's layout.
+"""Embeddings at rest: CLIP vectors of pairs, in our own Parquet and in clip-retrieval's layout.
 
 Pairs are embedded in pieces, each stored as a file, so a killed run goes on where it stopped and any engine may do them.
 """
@@ -18,12 +18,12 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.embeddings.blurring import Blurs, blurred_where_asked, read_blurs
 from unclip_curation.engines.processes import Engine, Work
-from unclip_curation.scorers.pictures import picture_bytes
-from unclip_curation.scorers.runner import Progress, crawl_manifest, kept_keys, silent
+from unclip_curation.features import crawl_manifest, kept_keys
 from unclip_curation.similarity.neighbours import normalised
 from unclip_pairs.images import decode, fit_square, to_array
 from unclip_pairs.manifest import Manifest, is_done, make_manifest, read_manifest, settings_digest, write_manifest
-from unclip_pairs.shards import Sample, read_shard, shard_names, write_parquet
+from unclip_pairs.progress import Progress, silent
+from unclip_pairs.shards import Sample, picture_bytes, read_shard, shard_names, write_parquet
 from unclip_pairs.store import Store
 
 BATCH = 64

@@ -1,4 +1,4 @@
-"""This file is the seam to the engine: where work over pieces runs. Here are this machine's processes; `ray_engine.py` is a Ray cluster.
+"""Seam to the engine: where work over pieces runs. Here are this machine's processes; `ray_engine.py` is a Ray cluster.
 
 Work is a function of a piece that stores its result as a file named by what it is made of, so it may run twice, anywhere, and be killed.
 """

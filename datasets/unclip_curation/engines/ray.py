@@ -1,4 +1,4 @@
-"""This file is the Ray engine: the same work over the same pieces on a Ray cluster, by Ray Data's pool of actors.
+"""Ray engine: the same work over the same pieces on a Ray cluster, by Ray Data's pool of actors.
 
 Actors take a part of a CPU each, and the pool never all CPUs: Ray Data needs some for itself and waits for ever without (Ray 2.55). Tasks
 and actors of a node that dies are started again on another one; what they had stored is found and not made again.

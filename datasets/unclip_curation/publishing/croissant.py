@@ -1,4 +1,4 @@
-"""This file is the Croissant description of a dataset version: JSON-LD that search engines and loaders of other projects read.
+"""Croissant description of a dataset version: JSON-LD that search engines and loaders of other projects read.
 
 MLCommons, Croissant 1.0. The same arguments give the same bytes.
 """

@@ -1,4 +1,4 @@
-"""This file is the data card: what a dataset version holds, where it comes from, under which licences, and how well its filters work."""
+"""Data card: what a dataset version holds, where it comes from, under which licences, and how well its filters work."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""This file is the data card as a web page: the card's Markdown (headings, tables, lists, paragraphs, pictures) as one HTML file."""
+"""Data card as a web page: the card's Markdown (headings, tables, lists, paragraphs, pictures) as one HTML file."""
 
 import html
 import re

@@ -1,4 +1,4 @@
-"""This file is the description of a dataset version: all its rows in one table, the data card, a sheet of samples, and Croissant."""
+"""Description of a dataset version: all its rows in one table, the data card, a sheet of samples, and Croissant."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ from pyarrow.parquet import ParquetWriter, read_table
 
 from unclip_curation.decisions.ground_truth import LABEL_SCHEMA, planted_report
 from unclip_curation.decisions.verdicts import counts
+from unclip_curation.features import batches
 from unclip_curation.policy import Policy
 from unclip_curation.publishing.croissant import croissant
 from unclip_curation.publishing.data_card import GAPS, data_card
 from unclip_curation.publishing.data_card_page import card_page
 from unclip_curation.samples import COLUMNS, spread
 from unclip_curation.schemas import VERDICT_SCHEMA
-from unclip_curation.scorers.runner import batches
 from unclip_pairs.images import contact_sheet, decode, encode_png
 from unclip_pairs.manifest import file_digest
 from unclip_pairs.shards import read_shard

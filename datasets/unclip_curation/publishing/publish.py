@@ -1,4 +1,4 @@
-"""This file is publication: an immutable dataset version with pictures, captions, embeddings, weights and labels."""
+"""Publication: an immutable dataset version with pictures, captions, embeddings, weights and labels."""
 
 import io
 import json
@@ -14,9 +14,9 @@ from unclip_curation.decisions.ground_truth import LABEL_SCHEMA
 from unclip_curation.decisions.verdicts import read_verdicts
 from unclip_curation.embeddings.blurring import Blurs, blurred_sample, read_blurs
 from unclip_curation.embeddings.embedding import column_vectors
+from unclip_curation.features import batches, crawl_manifest, required
 from unclip_curation.policy import Policy
 from unclip_curation.publishing.documents import PUBLISHED_SCHEMA, Rows, describe, fetched_until
-from unclip_curation.scorers.runner import batches, crawl_manifest, required
 from unclip_curation.tables import embedding_files
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, is_done, make_manifest, read_manifest, settings_digest, write_manifest

@@ -1,4 +1,4 @@
-"""This file is dataset versions: which ones a store holds, and their copies in other stores.
+"""Dataset versions: which ones a store holds, and their copies in other stores.
 
 A version is immutable and exists when its manifest does, so a copy is made file by file with the manifest last; then
 `datasets/latest.json`, one small file, names it as the current one. A copy that is killed leaves the version before as it was, and goes on
@@ -8,17 +8,16 @@ when it is run again.
 import contextlib
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, file_digest, read_manifest
 from unclip_pairs.object_store import ObjectStore
+from unclip_pairs.progress import Progress, silent
 from unclip_pairs.store import Store
 
 LATEST = "datasets/latest.json"
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,7 @@ def named(store: Store, version: str) -> Version:
     return found
 
 
-def _quiet(done: int, total: int, name: str) -> None:
-    """The progress of nobody."""
-
-
-def copy_version(store: Store, version: str, target: Store, progress: Progress = _quiet) -> Manifest:
+def copy_version(store: Store, version: str, target: Store, progress: Progress = silent) -> Manifest:
     """Copies a version (empty: the newest) into another store: what is there already stays, the manifest comes last, then
     `datasets/latest.json` names it. Gives the manifest.
 

@@ -1,4 +1,4 @@
-"""This file is the groups of duplicates to look at: the biggest, the borderline pairs, which picture stays and why."""
+"""Groups of duplicates to look at: the biggest, the borderline pairs, which picture stays and why."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Any
 import pyarrow as pa
 
 from unclip_curation.decisions.rules import find
+from unclip_curation.features import required
 from unclip_curation.policy import Policy
 from unclip_curation.reports.policy_pages import page
 from unclip_curation.samples import data_address, pictures_of
-from unclip_curation.scorers.runner import required
 from unclip_curation.tables import add_policy, open_tables
 from unclip_pairs.store import Store
 

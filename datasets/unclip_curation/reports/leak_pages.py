@@ -1,4 +1,4 @@
-"""This file is leaks to look at: one sentence each, and a sheet of training pictures beside the evaluation pictures that they show."""
+"""Leaks to look at: one sentence each, and a sheet of training pictures beside the evaluation pictures that they show."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,9 +6,8 @@ from typing import Any
 from PIL import Image
 
 from unclip_curation.duplicates.evaluation_sets import set_names, set_pictures
-from unclip_curation.scorers.pictures import picture_bytes
 from unclip_pairs.images import contact_sheet, decode
-from unclip_pairs.shards import read_shard, shard_names
+from unclip_pairs.shards import picture_bytes, read_shard, shard_names
 from unclip_pairs.store import Store
 
 MOST = 24

@@ -1,4 +1,4 @@
-"""This file is the reports on policies as pages that stand alone: words as bars, pictures as sheets, a sweep as curves."""
+"""Reports on policies as pages that stand alone: words as bars, pictures as sheets, a sweep as curves."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,8 +7,8 @@ from jinja2 import Environment, PackageLoader
 
 from unclip_curation.decisions.policy_diff import Diff, Step, frequent_words, telling
 from unclip_curation.decisions.reweighting import mix_report
+from unclip_curation.features import required
 from unclip_curation.samples import data_address, sheet_of
-from unclip_curation.scorers.runner import required
 from unclip_pairs.store import Store
 
 COLOURS = ("#3b6ea8", "#c2571a", "#3f8f4f", "#8a4fa3", "#b08a1e", "#a83b4f", "#2e8c8c", "#6b6b6b")

@@ -1,4 +1,4 @@
-"""This file is the aesthetic head: a linear probe that the operator brings, asked about embeddings that are there.
+"""Aesthetic head: a linear probe that the operator brings, asked about embeddings that are there.
 
 No probe comes with the house: what is beautiful is the operator's judgement. The file is `probes/aesthetic.safetensors` in the store, with
 `weight` (dim, or 1 x dim), `bias` (one number) and, in its metadata, `embedder`: the digest of the embedder whose space it was fitted in.
@@ -13,8 +13,9 @@ from pyarrow.parquet import read_table
 from safetensors import SafetensorError, safe_open
 
 from unclip_curation.embeddings.embedding import column_vectors
+from unclip_curation.features import required, write_features
 from unclip_curation.schemas import AESTHETIC_SCHEMA
-from unclip_curation.scorers.runner import Derived, required, write_features
+from unclip_curation.scorers.runner import Derived
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, file_digest, is_done
 from unclip_pairs.store import Store

@@ -1,4 +1,4 @@
-"""This file is the check that captions belong to their pictures, page by page.
+"""Check that captions belong to their pictures, page by page.
 
 Pages go wrong as a whole: a gallery whose captions slipped by one, a template that repeats. So each page is asked: do its pictures fit
 their own captions better than the same captions dealt out at random? What fits what is learned by ridge regression from picture to words
@@ -19,10 +19,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
-from unclip_curation.schemas import AGREEMENT_SCHEMA
+from unclip_curation.features import batches, kept_keys, required, write_features
+from unclip_curation.schemas import AGREEMENT_SCHEMA, GRID
 from unclip_curation.scorers.captions import normalised
-from unclip_curation.scorers.runner import batches, kept_keys, required, write_features
-from unclip_curation.similarity.hashes import GRID
 from unclip_pairs.manifest import Manifest, is_done
 from unclip_pairs.store import Store
 

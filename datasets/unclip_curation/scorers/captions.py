@@ -1,4 +1,4 @@
-"""This file is the caption scorer: length, language, e-mail addresses and boilerplate, from the text alone."""
+"""Caption scorer: length, language, e-mail addresses and boilerplate, from the text alone."""
 
 import hashlib
 import re
@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from unclip_curation.schemas import CAPTION_SCHEMA
-from unclip_curation.scorers.runner import Progress, Score, Scorer, each, score_batch, silent
+from unclip_curation.scorers.runner import Score, Scorer, each, score_batch
 from unclip_pairs.manifest import Manifest
+from unclip_pairs.progress import Progress, silent
 from unclip_pairs.store import Store
 
 EMAIL = re.compile(

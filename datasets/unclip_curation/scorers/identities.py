@@ -1,4 +1,4 @@
-"""This file is identities to exclude: whose faces must not be learned from, as embeddings the operator enrolled and nothing else.
+"""Identities to exclude: whose faces must not be learned from, as embeddings the operator enrolled and nothing else.
 
 A gallery is one encrypted file in the store (Fernet); its key is a file outside the store, for its owner alone. Names and embeddings
 are inside the encryption, pictures are never stored, and feature files name an identity by a number that only the gallery can resolve.
@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from unclip_curation.features import kept_keys
 from unclip_curation.schemas import IDENTITY_SCHEMA
 from unclip_curation.scorers.face_networks import SFACE, network
 from unclip_curation.scorers.faces import Detect, found_in, load_detector, to_bgr
 from unclip_curation.scorers.pictures import picture
-from unclip_curation.scorers.runner import Derived, Score, Scorer, each, kept_keys, score_batch
+from unclip_curation.scorers.runner import Derived, Score, Scorer, each, score_batch
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import DecodeError
 from unclip_pairs.manifest import Manifest, file_digest, read_manifest

@@ -1,4 +1,4 @@
-"""This file is the measure that tells photographs from drawings, by how neighbouring pixels differ.
+"""Measure that tells photographs from drawings, by how neighbouring pixels differ.
 
 A drawing is flat: most neighbours are equal, the rest are hard edges. A photograph has grain, so few neighbours are equal and most differ a
 little. The measure looks at the motif alone: a cut-out on white is as much a photograph as one with a background.

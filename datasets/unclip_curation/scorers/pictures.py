@@ -1,4 +1,4 @@
-"""This file is the picture scorer: what pixels say about size, emptiness and likeness to other pictures."""
+"""Picture scorer: what pixels say about size, emptiness and likeness to other pictures."""
 
 import hashlib
 from typing import Any
@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unclip_curation.engines.processes import Engine
-from unclip_curation.schemas import PICTURE_SCHEMA
-from unclip_curation.scorers.runner import Progress, Score, Scorer, each, score_batch, silent
-from unclip_curation.similarity.hashes import GRID, HASHED_SIDE, pdq, pdq_turns
+from unclip_curation.schemas import GRID, PICTURE_SCHEMA
+from unclip_curation.scorers.runner import Score, Scorer, each, score_batch
+from unclip_curation.similarity.hashes import HASHED_SIDE, pdq, pdq_turns
 from unclip_pairs.images import DecodeError, decode, open_header, to_array, unpack
 from unclip_pairs.manifest import Manifest
-from unclip_pairs.shards import Sample
+from unclip_pairs.progress import Progress, silent
+from unclip_pairs.shards import Sample, picture_bytes
 from unclip_pairs.store import Store
 
 
@@ -70,14 +71,6 @@ def flat_share(pixels: NDArray[np.uint8]) -> float:
     steps = (pixels >> 4).astype(np.int64)
     colours = np.bincount(((steps[..., 0] << 8) | (steps[..., 1] << 4) | steps[..., 2]).ravel())
     return float(colours.max() / colours.sum())
-
-
-def picture_bytes(sample: Sample) -> bytes:
-    """The encoded picture of a sample; `DecodeError` when it has none."""
-    for extension in ("png", "jpg", "webp"):
-        if extension in sample:
-            return sample[extension]
-    raise DecodeError("not_an_image", "the sample holds no png, jpg or webp")
 
 
 def picture(sample: Sample) -> Image.Image:

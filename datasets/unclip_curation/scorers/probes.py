@@ -1,4 +1,4 @@
-"""This file is probes: small classifiers on CLIP embeddings that people's labels taught, as columns that a policy can decide by.
+"""Probes: small classifiers on CLIP embeddings that people's labels taught, as columns that a policy can decide by.
 
 A probe is a file of arrays (safetensors, never pickle) and is named by the digest of that file, so a policy that names it means exactly
 this one. Logistic regression and the support vector machine with a Gaussian kernel of GLIDE (Nichol et al., 2022, appendix F.1).
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
 from unclip_curation.embeddings.embedding import column_vectors
+from unclip_curation.features import write_features
 from unclip_curation.schemas import PROBE_SCHEMA
-from unclip_curation.scorers.runner import write_features
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, is_done, read_manifest
 from unclip_pairs.store import Store

@@ -1,4 +1,4 @@
-"""This file is the quality scorer: blur, and the traces that JPEG leaves.
+"""Quality scorer: blur, and the traces that JPEG leaves.
 
 Emptiness (contrast, entropy, flat share) is the picture scorer's. Blur and blockiness are measured at one scale, longest side `SIDE`,
 so that one threshold serves small and large pictures; nothing is enlarged.
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
 from unclip_curation.schemas import QUALITY_SCHEMA
-from unclip_curation.scorers.pictures import picture, picture_bytes
+from unclip_curation.scorers.pictures import picture
 from unclip_curation.scorers.runner import Score, Scorer, each
 from unclip_pairs.images import DecodeError
-from unclip_pairs.shards import Sample
+from unclip_pairs.shards import Sample, picture_bytes
 
 SIDE = 256
 _BLOCK = 8

@@ -1,4 +1,4 @@
-"""This file is the register of scorers: everything that measures pairs, by name.
+"""Register of scorers: everything that measures pairs, by name.
 
 Assets, the command `unclip score` and `benchmarks/score.py` find scorers here. The name is that of the feature file. A new scorer is
 one more name in `SCORERS`, its table in `tables.py` and its columns in `docs/scorers.md`.
@@ -7,6 +7,7 @@ one more name in `SCORERS`, its table in `tables.py` and its columns in `docs/sc
 from collections.abc import Sequence
 
 from unclip_curation.engines.processes import Engine
+from unclip_curation.features import batches, kept_keys
 from unclip_curation.scorers.aesthetic import AESTHETIC
 from unclip_curation.scorers.captions import CAPTION
 from unclip_curation.scorers.explicit import BLOCKLIST, SAFETY
@@ -14,12 +15,13 @@ from unclip_curation.scorers.faces import FACES
 from unclip_curation.scorers.identities import IDENTITIES
 from unclip_curation.scorers.pictures import PICTURE
 from unclip_curation.scorers.quality import QUALITY
-from unclip_curation.scorers.runner import Derived, Progress, Scorer, batches, kept_keys, score_together, silent
+from unclip_curation.scorers.runner import Derived, Scorer, score_together
 from unclip_curation.scorers.toxicity import TOXICITY
 from unclip_curation.scorers.watermark import WATERMARK
 from unclip_curation.scorers.wording import WORDING
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest
+from unclip_pairs.progress import Progress, silent
 from unclip_pairs.store import Store
 
 SCORERS: dict[str, Scorer | Derived] = {

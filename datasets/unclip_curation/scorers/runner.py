@@ -1,4 +1,4 @@
-"""This file is how scorers run over a batch: in pieces, on any engine, resumed where they were killed.
+"""How scorers run over a batch: in pieces, on any engine, resumed where they were killed.
 
 Scorers that run together share each piece's samples, so a picture is read and decoded once for all of them.
 """
@@ -12,8 +12,9 @@ import pyarrow as pa
 from pyarrow.parquet import read_table
 
 from unclip_curation.engines.processes import Engine, Work, engine_of
-from unclip_pairs.errors import UserError
-from unclip_pairs.manifest import Manifest, make_manifest, read_manifest, settings_digest, write_manifest
+from unclip_curation.features import crawl_manifest, write_features
+from unclip_pairs.manifest import Manifest, read_manifest, settings_digest
+from unclip_pairs.progress import Progress, silent
 from unclip_pairs.shards import Sample, read_shard, shard_names, write_parquet
 from unclip_pairs.store import Store
 
@@ -21,7 +22,6 @@ PIECE_SIZE = 128
 CAPTION_PIECE = 8192
 Row = dict[str, Any]
 Score = Callable[[Sequence[Sample]], Sequence[Row]]
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,46 +71,6 @@ class Piece:
     source: str
     keys: tuple[str, ...]
     files: dict[str, str]
-
-
-def silent(done: int, total: int) -> None:
-    """A progress that says nothing."""
-
-
-def batches(store: Store) -> list[str]:
-    """The names of the crawl batches that are finished, sorted."""
-    parts = [name.split("/") for name in store.names("crawl/")]
-    return sorted(part[1] for part in parts if len(part) == 3 and part[2] == "manifest.json")
-
-
-def required(store: Store, name: str, remedy: str) -> Manifest:
-    """The manifest of a step that must have run before; `UserError` with the remedy when it has not."""
-    manifest = read_manifest(store, name)
-    if manifest is None:
-        raise UserError(f"{name} is not in {store}, so a step that comes before is missing; {remedy}")
-    return manifest
-
-
-def crawl_manifest(store: Store, batch: str) -> Manifest:
-    """The manifest of a finished crawl batch; `UserError` when it is not finished."""
-    return required(store, f"crawl/{batch}/manifest.json", f"run the crawl of batch {batch!r} to its end first")
-
-
-def kept_keys(store: Store, stage: str) -> set[str]:
-    """The keys that a decided stage keeps; `UserError` when it is not decided."""
-    required(store, f"verdicts/{stage}.json", f"decide the stage {stage!r} first")
-    rows = read_table(store.path(f"verdicts/{stage}.parquet"), columns=["key"], filters=[("keep", "==", True)])
-    return set(rows["key"].to_pylist())
-
-
-def write_features(
-    store: Store, name: str, rows: pa.Table, inputs: dict[str, str], settings: dict[str, Any], counts: dict[str, Any] | None = None
-) -> Manifest:
-    """Writes `features/<name>.parquet` and, last, its manifest `features/<name>.json`, whose counts are the rows and `counts`."""
-    file = f"features/{name}.parquet"
-    write_parquet(store, file, rows, manifest=f"features/{name}.json")
-    manifest = make_manifest(store, "features", [file], inputs=inputs, settings=settings, counts={"rows": rows.num_rows} | (counts or {}))
-    return write_manifest(store, f"features/{name}.json", manifest)
 
 
 def score_batch(

@@ -1,4 +1,4 @@
-"""This file is the toxicity scorer: how offensive a caption's words are, by the linear model of the package alt-profanity-check.
+"""Toxicity scorer: how offensive a caption's words are, by the linear model of the package alt-profanity-check.
 
 The model (a linear SVM on words, trained on English tweets and Wikipedia comments) lies in the package as two joblib files. They are
 pickles, so they are opened only when their bytes are the known ones, and the package itself, which opens them unseen, is not imported.

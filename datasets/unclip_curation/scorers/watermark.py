@@ -1,4 +1,4 @@
-"""This file is the watermark scorer: how much of a picture is text, what it says, and whether that is a stock agency's mark.
+"""Watermark scorer: how much of a picture is text, what it says, and whether that is a stock agency's mark.
 
 PP-OCRv4 through rapidocr-onnxruntime: its detector looks at every picture, its recogniser only at the boxes found. The marks are a
 closed list; recognised text rarely has every letter right, so a likeness is measured and the policy says from where on it counts.

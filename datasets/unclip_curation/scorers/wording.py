@@ -1,4 +1,4 @@
-"""This file is what a caption's wording gives away: personal data, and words that only repeat each other."""
+"""What a caption's wording gives away: personal data, and words that only repeat each other."""
 
 import ipaddress
 import re

@@ -1,4 +1,4 @@
-"""This file is the search index: embeddings in clip-retrieval's layout, made searchable for `clip-retrieval back` and its page."""
+"""Search index: embeddings in clip-retrieval's layout, made searchable for `clip-retrieval back` and its page."""
 
 import numpy as np
 

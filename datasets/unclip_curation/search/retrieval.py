@@ -1,4 +1,4 @@
-"""This file is retrieval: the pairs nearest to a vector in folders of clip-retrieval's layout, by exact search over the vectors."""
+"""Retrieval: the pairs nearest to a vector in folders of clip-retrieval's layout, by exact search over the vectors."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

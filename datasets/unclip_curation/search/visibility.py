@@ -1,11 +1,11 @@
-"""This file is visibility: which pairs may be shown to who searches, asked anew at every search."""
+"""Visibility: which pairs may be shown to who searches, asked anew at every search."""
 
 from collections.abc import Iterable
 from typing import Any
 
 from pyarrow.parquet import read_table
 
-from unclip_curation.scorers.runner import kept_keys, required
+from unclip_curation.features import kept_keys, required
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.store import Store
 from unclip_pairs.takedowns import FOLDER, Takedowns, read_takedowns

@@ -1,4 +1,4 @@
-"""This file is perceptual hashes: PDQ (Facebook, 2019) in its eight orientations, neighbours within a Hamming radius, lists of hashes.
+"""Perceptual hashes: PDQ (Facebook, 2019) in its eight orientations, neighbours within a Hamming radius, lists of hashes.
 
 An orientation is a number: `turn % 4` quarter turns against the clock, then mirrored left to right if `turn` is 4 or more.
 """
@@ -11,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from unclip_curation.schemas import BITS, GRID, TURNS
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 
-BITS = 256
-GRID = 16
 MAX_RADIUS = 31
-TURNS = 8
 UPRIGHT, ROTATED = (0, 4), (1, 2, 3, 5, 6, 7)
 HASHED_SIDE = 64  # of the small picture that PDQ transforms
 _COSINES = np.sqrt(2 / HASHED_SIDE) * np.cos(np.pi / (2 * HASHED_SIDE) * np.outer(np.arange(1, GRID + 1), 2 * np.arange(HASHED_SIDE) + 1))

@@ -1,4 +1,4 @@
-"""This file is likeness: how near pictures are to each other by bytes, pixels, hashes in eight orientations, and colours.
+"""Likeness: how near pictures are to each other by bytes, pixels, hashes in eight orientations, and colours.
 
 A hash sees brightness only, so a red heart and a blue one are alike to it; a 16 x 16 grid of colours tells them apart.
 """
@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from unclip_curation.schemas import CANDIDATE_SCHEMA, PICTURE_SCHEMA
-from unclip_curation.similarity.hashes import BITS, GRID, MAX_RADIUS, ROTATED, TURNS, UPRIGHT, hamming, turned, within
+from unclip_curation.schemas import BITS, CANDIDATE_SCHEMA, GRID, PICTURE_SCHEMA, TURNS
+from unclip_curation.similarity.hashes import MAX_RADIUS, ROTATED, UPRIGHT, hamming, turned, within
 
 MAX_SEMANTIC_PDQ = 112  # bits; two unrelated pictures are about 128 apart
 _BLOCK = 50_000

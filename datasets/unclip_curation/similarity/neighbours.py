@@ -1,4 +1,4 @@
-"""This file is nearest neighbours: exact search for queries, and all close pairs of a set by comparing within k-means cells."""
+"""Nearest neighbours: exact search for queries, and all close pairs of a set by comparing within k-means cells."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""This file is the access database: keys of which only the hash is kept, and the audit log."""
+"""Access database: keys of which only the hash is kept, and the audit log."""
 
 import contextlib
 import hashlib

@@ -1,4 +1,4 @@
-"""This file is the app: the routes of the Images API, every answer with a request id, every error in one envelope."""
+"""App: the routes of the Images API, every answer with a request id, every error in one envelope."""
 
 import contextlib
 import logging

@@ -1,4 +1,4 @@
-"""This file is the easel: one thread that paints, behind a short queue, several requests of one kind at a time."""
+"""Easel: one thread that paints, behind a short queue, several requests of one kind at a time."""
 
 import threading
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""This file is one request from its body to its pictures: pace, refusal, painting, output check, provenance, answer."""
+"""One request from its body to its pictures: pace, refusal, painting, output check, provenance, answer."""
 
 import asyncio
 import base64

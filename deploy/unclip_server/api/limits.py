@@ -1,4 +1,4 @@
-"""This file is the pace: how many pictures a key may ask for within a minute."""
+"""Pace: how many pictures a key may ask for within a minute."""
 
 import math
 import threading

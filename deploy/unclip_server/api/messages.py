@@ -1,4 +1,4 @@
-"""This file is the contract in words: requests checked field by field, errors in OpenAI's one shape."""
+"""Contract in words: requests checked field by field, errors in OpenAI's one shape."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""This file is provenance: what a painted PNG says of itself, written so that equal pictures stay equal bytes."""
+"""Provenance: what a painted PNG says of itself, written so that equal pictures stay equal bytes."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""This file is painted pictures behind links: signed, good for an hour, gone some time later."""
+"""Painted pictures behind links: signed, good for an hour, gone some time later."""
 
 import hashlib
 import hmac

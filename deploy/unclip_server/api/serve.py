@@ -1,4 +1,4 @@
-"""This file is the server's start: everything that can be wrong is found out before the first request, and said in a sentence."""
+"""Server's start: everything that can be wrong is found out before the first request, and said in a sentence."""
 
 import errno
 import socket
@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from unclip_pairs.errors import UserError
-from unclip_pairs.store import open_store
+from unclip_pairs.home import open_store
 from unclip_release.registry import ModelVersion, open_registry
 from unclip_safety.outputs import checker
 from unclip_safety.policy import load_policy

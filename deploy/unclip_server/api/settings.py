@@ -1,4 +1,4 @@
-"""This file is the server's door to the environment: read once, into one frozen dataclass."""
+"""Server's door to the environment: read once, into one frozen dataclass."""
 
 import os
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unclip_pairs.errors import UserError
-from unclip_pairs.store import home_folder
+from unclip_pairs.home import home_folder
 
 
 @dataclass(frozen=True, kw_only=True)

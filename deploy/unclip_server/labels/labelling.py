@@ -1,4 +1,4 @@
-"""This file is the labelling page: people look at pictures, blurred until they hold a key, and say whether a category fits.
+"""Labelling page: people look at pictures, blurred until they hold a key, and say whether a category fits.
 
 It works by keyboard and with forms alone; every answer is in the label book before the next picture is shown.
 """

@@ -1,4 +1,4 @@
-"""This file is the start of the labelling page: the store's pictures, the label book, and a link that only who started it knows."""
+"""Start of the labelling page: the store's pictures, the label book, and a link that only who started it knows."""
 
 import secrets
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""This file is the finder: what the search page and clip-retrieval's service search with, and how their requests are read."""
+"""Finder: what the search page and clip-retrieval's service search with, and how their requests are read."""
 
 import hashlib
 from collections import OrderedDict

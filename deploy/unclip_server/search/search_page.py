@@ -1,4 +1,4 @@
-"""This file is the search page: pictures by words, by a picture or by likeness, in a browser, by keyboard.
+"""Search page: pictures by words, by a picture or by likeness, in a browser, by keyboard.
 
 It works with forms alone; a script adds keys and pictures that are dropped, pasted or chosen. Nothing is fetched from anywhere.
 """

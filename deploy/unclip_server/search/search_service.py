@@ -1,4 +1,4 @@
-"""This file is clip-retrieval's service: the addresses, questions and answers of `clip-retrieval back`, so that its clients work."""
+"""Clip-retrieval's service: the addresses, questions and answers of `clip-retrieval back`, so that its clients work."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""This file is the start of the search page: the best engine that is installed, over indices that are built when they are missing."""
+"""Start of the search page: the best engine that is installed, over indices that are built when they are missing."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""This file is the commands on data: the starter corpus, crawls and verdicts."""
+"""Commands on data: the starter corpus, crawls and verdicts."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -49,7 +49,7 @@ def build(
 @starter.command()
 def serve(context: typer.Context, port: Annotated[int, typer.Option(help="The port on this machine; 0 takes any.")] = 8741) -> None:
     """Publish the starter site on this machine until you press Ctrl-C."""
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
     from unclip_starter.web import serve_planted_web
 
     serve_planted_web(
@@ -109,7 +109,7 @@ def verdicts(
     """Count what was kept and what was not, by reason; explain one pair with --why KEY; or prove them all with --check."""
     from unclip_curation.decisions.explain import explain
     from unclip_curation.decisions.verdicts import counts
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     store = open_store(context.obj.home)
     if why is not None:

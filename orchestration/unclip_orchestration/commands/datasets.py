@@ -1,4 +1,4 @@
-"""This file is the commands on published datasets: list the versions, copy one elsewhere."""
+"""Commands on published datasets: list the versions, copy one elsewhere."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ def datasets(
 ) -> None:
     """List the published versions, oldest first: name, time, pairs by split, digest of the manifest."""
     from unclip_curation.publishing.versions import latest, versions
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     store = open_store(at or context.obj.home)
     current = latest(store)
@@ -39,10 +39,11 @@ def publish(
 ) -> None:
     """Copy a dataset version elsewhere: readers there see it whole or not at all. Run it again to go on after a stop."""
     from unclip_curation.publishing.versions import copy_version, latest
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
+
+    def report(done: int, total: int | None, message: str = "") -> None:
+        typer.echo(f"{done + 1} of {total}: {message}", err=True)
 
     target = open_store(to)
-    manifest = copy_version(
-        open_store(context.obj.home), version, target, lambda done, total, name: typer.echo(f"{done + 1} of {total}: {name}", err=True)
-    )
+    manifest = copy_version(open_store(context.obj.home), version, target, report)
     typer.echo(f"{latest(target)} is in {target}: {sum(manifest.counts.values()):,} pairs, manifest {manifest.digest[:12]}")

@@ -1,4 +1,4 @@
-"""This file is the commands on duplicates and leaks: look at groups, name evaluation sets, check that nothing of them is trained on."""
+"""Commands on duplicates and leaks: look at groups, name evaluation sets, check that nothing of them is trained on."""
 
 from pathlib import Path
 from typing import Annotated
@@ -30,7 +30,7 @@ def duplicates(
     from unclip_curation.policy import load_policy
     from unclip_curation.reports.duplicate_pages import duplicates_page, find_groups
     from unclip_orchestration.running import alone
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     store, chosen = open_store(context.obj.home), load_policy(None if str(policy) == "default" else policy)
     if anew:
@@ -57,7 +57,7 @@ def add(
     """Name pictures that no training may see. From then on, what shows one of them is dropped as `evaluation_leak`."""
     from unclip_curation.duplicates.evaluation_sets import add_dataset, add_folder
     from unclip_pairs.errors import UserError
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     store = open_store(context.obj.home)
     if (folder is None) == (dataset is None):
@@ -70,7 +70,7 @@ def add(
 def show(context: typer.Context) -> None:
     """Name the evaluation sets and how many pictures each has."""
     from unclip_curation.duplicates.evaluation_sets import set_manifest, set_names
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     store = open_store(context.obj.home)
     for name in set_names(store):
@@ -84,7 +84,7 @@ def compare(context: typer.Context) -> None:
     from unclip_assets import leak_checks
     from unclip_assets.pointers import find
     from unclip_orchestration.running import alone
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     store = open_store(context.obj.home)
     embeddings = find(store, "clip_embeddings")
@@ -109,7 +109,7 @@ def check(
     from unclip_assets import leak_checks
     from unclip_assets.pointers import present
     from unclip_curation.reports.leak_pages import leak_sheet
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     store = open_store(context.obj.home)
     chosen = version or present(store, "training_shards").name

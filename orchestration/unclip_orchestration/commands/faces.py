@@ -1,4 +1,4 @@
-"""This file is the commands on faces: which identities the operator excludes."""
+"""Commands on faces: which identities the operator excludes."""
 
 from pathlib import Path
 from typing import Annotated
@@ -25,8 +25,8 @@ def enrol(
     from unclip_curation.scorers.identities import enrol as add
     from unclip_orchestration.running import alone
     from unclip_pairs.errors import UserError
+    from unclip_pairs.home import open_store
     from unclip_pairs.images import DecodeError, decode
-    from unclip_pairs.store import open_store
 
     try:
         images = [decode(path.read_bytes()) for path in pictures]
@@ -41,7 +41,7 @@ def enrol(
 def show(context: typer.Context) -> None:
     """Name the enrolled identities, with the number that feature files know each by."""
     from unclip_curation.scorers.identities import read_gallery
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     for one in read_gallery(open_store(context.obj.home)):
         typer.echo(f"{one.number}  {len(one.vectors):>3} embeddings  {one.name}")
@@ -52,7 +52,7 @@ def remove(context: typer.Context, name: Annotated[str, typer.Argument(help="As 
     """Take an identity and its embeddings out of the gallery."""
     from unclip_curation.scorers.identities import remove as take_out
     from unclip_orchestration.running import alone
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     with alone(context.obj.home):
         take_out(open_store(context.obj.home), name)

@@ -1,4 +1,4 @@
-"""This file is the commands on labels: what people say of pictures, and the probes that learn from it."""
+"""Commands on labels: what people say of pictures, and the probes that learn from it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +23,7 @@ def define(
     """Make a category, or change its wording; labels remember by which wording they were given."""
     from unclip_labels.label_store import open_labels
     from unclip_labels.specifications import read_specification
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     specification = read_specification(page)
     open_labels(open_store(context.obj.home)).define(specification)
@@ -40,7 +40,7 @@ def import_seeds(
     from unclip_labels.import_export import read_seeds
     from unclip_labels.label_store import open_labels
     from unclip_pairs.errors import UserError
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     try:
         text = file.read_text("utf-8")
@@ -54,7 +54,7 @@ def export_labels(context: typer.Context, category: Category) -> None:
     """Print every label ever given, the withdrawn ones included, as JSON lines."""
     from unclip_labels.import_export import written
     from unclip_labels.label_store import open_labels
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     book = open_labels(open_store(context.obj.home))
     book.specification(category)
@@ -72,7 +72,7 @@ def serve_page(
 ) -> None:
     """Serve the labelling page until you press Ctrl-C; the link that is printed is the key to it."""
     from unclip_labels.raters import Pace
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
     from unclip_server.labels.serve import serve_labels
 
     serve_labels(open_store(context.obj.home), host, port, Pace(break_minutes, break_answers), typer.echo)
@@ -91,7 +91,7 @@ def next_pictures(
     from unclip_assets.pointers import present
     from unclip_labels.label_store import open_labels
     from unclip_labels.rounds import Ask, next_round
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     store = open_store(context.obj.home)
     ask = Ask(count=count, held_out=held_out, two_raters=two_raters, kind=kind)
@@ -111,7 +111,7 @@ def train_probe(
     from unclip_curation.scorers.probes import score_probes
     from unclip_labels.label_store import open_labels
     from unclip_labels.rounds import train
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
     from unclip_release.probes import register_probe
     from unclip_release.registry import open_registry
 
@@ -130,7 +130,7 @@ def score_pairs(context: typer.Context) -> None:
     """Let every known probe judge the present embeddings; needed after new pictures or a new CLIP."""
     from unclip_assets.pointers import present
     from unclip_curation.scorers.probes import score_probes
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     store = open_store(context.obj.home)
     typer.echo(f"{score_probes(store, present(store, 'clip_embeddings').name).counts['rows']:,} scores")
@@ -141,7 +141,7 @@ def report_category(context: typer.Context, category: Category) -> None:
     """Say how far a category is: answers, agreement, disputes, and its probes with their thresholds."""
     from unclip_labels.label_store import open_labels
     from unclip_labels.rounds import standing
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     store = open_store(context.obj.home)
     for line in standing(store, open_labels(store), category):

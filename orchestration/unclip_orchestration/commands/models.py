@@ -1,4 +1,4 @@
-"""This file is the commands on models: train, evaluate, release, promote, roll back, and trace a picture to its sources."""
+"""Commands on models: train, evaluate, release, promote, roll back, and trace a picture to its sources."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ def train(
     """Train one stage by its recipe. It goes on from its last checkpoint when it was stopped."""
     from unclip_assets.pointers import present
     from unclip_assets.settings import default_tracking_uri
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     store, stage = open_store(context.obj.home), recipe.rpartition("_")[0]
     data = dataset or ("safe" if stage == "clip" else present(store, "training_shards").name)
@@ -64,7 +64,7 @@ def evaluate(
     from unclip_assets.previews import flat
     from unclip_orchestration.progress import lines
     from unclip_orchestration.running import alone
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     store = open_store(context.obj.home)
     with alone(context.obj.home), lines(Console(stderr=True)) as listener:
@@ -87,7 +87,7 @@ def release(context: typer.Context) -> None:
 
 def promote(context: typer.Context, which: Annotated[str, typer.Argument(help="A version's number or an alias.")] = "candidate") -> None:
     """Make a version champion, if every gate lets it through; the one before stays at hand for a rollback."""
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
     from unclip_release.registry import open_registry
 
     version = open_registry(open_store(context.obj.home), context.obj.tracking_uri).promote(which)
@@ -96,7 +96,7 @@ def promote(context: typer.Context, which: Annotated[str, typer.Argument(help="A
 
 def rollback(context: typer.Context) -> None:
     """Give the alias champion back to the version that had it before."""
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
     from unclip_release.registry import open_registry
 
     version = open_registry(open_store(context.obj.home), context.obj.tracking_uri).rollback()
@@ -108,7 +108,7 @@ def lineage(
     start: Annotated[str, typer.Argument(help="A painted PNG, or a bundle, model or dataset of the home.")],
 ) -> None:
     """Walk back from a picture to its model version, its training shards, the policy that chose them and the pages they came from."""
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
     from unclip_release.lineage import lineage as walked
     from unclip_release.registry import open_registry
 

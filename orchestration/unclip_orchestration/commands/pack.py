@@ -1,4 +1,4 @@
-"""This file is the command that packs what was decided into an immutable dataset version."""
+"""Command that packs what was decided into an immutable dataset version."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,12 +16,12 @@ def pack(
     """
     from unclip_assets.pointers import point
     from unclip_curation.decisions.ground_truth import starter_labels
+    from unclip_curation.features import required
     from unclip_curation.policy import load_policy
     from unclip_curation.publishing.publish import publish
-    from unclip_curation.scorers.runner import required
     from unclip_orchestration.running import alone
     from unclip_pairs.errors import UserError
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     store, chosen = open_store(context.obj.home), load_policy(None if str(policy) == "default" else policy)
     with alone(context.obj.home):

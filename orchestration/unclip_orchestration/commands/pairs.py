@@ -1,4 +1,4 @@
-"""This file is the commands on pairs that are not fetched yet."""
+"""Commands on pairs that are not fetched yet."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,9 +43,11 @@ def extract(
 
     access = Access(user_agent=user_agent, s3_endpoint=s3_endpoint)
     with _bar() as (bar, task):
-        tallies = extracted(
-            archive, out, access, progress=lambda done, total, message: bar.update(task, completed=done, total=total, description=message)
-        )
+
+        def report(done: int, total: int | None, message: str = "") -> None:
+            bar.update(task, completed=done, total=total, description=message)
+
+        tallies = extracted(archive, out, access, progress=report)
     for address, tally in tallies.items():
         typer.echo(f"{address}: {tally.told()}; {tally.opted_out} pages opt out, {tally.embedded} pictures inside pages left out")
     typer.echo(f"{sum(tally.pairs for tally in tallies.values()):,} pairs in {out}")

@@ -1,4 +1,4 @@
-"""This file is the commands that paint: from words, or from another picture."""
+"""Commands that paint: from words, or from another picture."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""This file is the commands on policies: compare two of them, or one threshold with itself."""
+"""Commands on policies: compare two of them, or one threshold with itself."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,7 +27,7 @@ def diff(
     from unclip_curation.decisions.policy_diff import policy_diff
     from unclip_curation.policy import load_policy
     from unclip_curation.reports.policy_pages import diff_page
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     store, policies = open_store(context.obj.home), [load_policy(_file(path)) for path in (before, after)]
     found = policy_diff(store, *policies, stage=stage, embeddings=_embeddings(store, stage))
@@ -55,7 +55,7 @@ def sweep(
     from unclip_curation.decisions.policy_diff import policy_sweep, telling
     from unclip_curation.policy import load_policy
     from unclip_curation.reports.policy_pages import sweep_page
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     store, chosen = open_store(context.obj.home), load_policy(_file(of))
     values = [low + (high - low) * i / (steps - 1) for i in range(steps)]
@@ -81,7 +81,7 @@ def reweight(
     """
     from unclip_curation.decisions import reweighting
     from unclip_curation.reports.policy_pages import mix_page
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     store = open_store(context.obj.home)
     counts = reweighting.reweight(store, before, after, embeddings).counts

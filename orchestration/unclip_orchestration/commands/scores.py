@@ -1,4 +1,4 @@
-"""This file is the commands that measure pairs by hand, on any engine: `unclip score`, `unclip embed` and `unclip curate`."""
+"""Commands that measure pairs by hand, on any engine: `unclip score`, `unclip embed` and `unclip curate`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,11 +40,11 @@ def score(
     ray_address: RayAddress = None,
 ) -> None:
     """Measure pairs by the named scorers; rows that the same version has measured are not measured twice."""
+    from unclip_curation.features import batches
     from unclip_curation.scorers import registry
-    from unclip_curation.scorers.runner import batches
     from unclip_orchestration.running import alone
     from unclip_pairs.errors import UserError
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     if every:
         for scorer in registry.SCORERS.values():
@@ -75,9 +75,9 @@ def embed(
     from functools import partial
 
     from unclip_curation.embeddings.embedding import embed_on, embed_pairs, embedding_folder
-    from unclip_curation.scorers.runner import batches
+    from unclip_curation.features import batches
     from unclip_orchestration.running import alone
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
     from unclip_training.open_clip_embedder import OpenClipEmbedder, load_embedder
     from unclip_training.precision import named, resolved
 
@@ -117,7 +117,7 @@ def curate(
     from unclip_curation.policy import load_policy
     from unclip_orchestration.progress import steps
     from unclip_orchestration.running import alone
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     load = None
     if clip is not None:

@@ -1,4 +1,4 @@
-"""This file is the command that finds pictures, in the terminal or on a page."""
+"""Command that finds pictures, in the terminal or on a page."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def search(
     from unclip_assets.search import found_by, open_space
     from unclip_curation.samples import sheet_of
     from unclip_pairs.errors import UserError
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
 
     store = open_store(context.obj.home)
     if serve:

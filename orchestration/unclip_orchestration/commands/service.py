@@ -1,4 +1,4 @@
-"""This file is the commands of the service: the Images API and its keys."""
+"""Commands of the service: the Images API and its keys."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -31,7 +31,7 @@ def serve(
 @keys.command()
 def create(context: typer.Context, name: Annotated[str, typer.Argument(help="Whose key it is.")]) -> None:
     """Make a key and show it, this once."""
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
     from unclip_server.api.access import open_access
 
     typer.echo(open_access(open_store(context.obj.home)).create(name))
@@ -40,7 +40,7 @@ def create(context: typer.Context, name: Annotated[str, typer.Argument(help="Who
 @keys.command("list")
 def listed(context: typer.Context) -> None:
     """Whose keys there are."""
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
     from unclip_server.api.access import open_access
 
     known = open_access(open_store(context.obj.home)).all_keys()
@@ -53,7 +53,7 @@ def listed(context: typer.Context) -> None:
 @keys.command()
 def revoke(context: typer.Context, name: Annotated[str, typer.Argument(help="Whose key it was.")]) -> None:
     """Take a key back; it stops working at once."""
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
     from unclip_server.api.access import open_access
 
     open_access(open_store(context.obj.home)).revoke(name)

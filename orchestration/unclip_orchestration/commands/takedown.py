@@ -1,4 +1,4 @@
-"""This file is the command that takes pairs back."""
+"""Command that takes pairs back."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -33,7 +33,7 @@ def takedown(
     """
     from unclip_curation.decisions.takedown_effects import meant_by
     from unclip_pairs.errors import UserError
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
     from unclip_pairs.takedowns import read_takedowns
 
     store = open_store(context.obj.home)
@@ -51,7 +51,7 @@ def takedown(
 def _carried_out(context: typer.Context, requests: "list[Takedown]", dry_run: bool) -> list[str]:
     """Records the requests unless it is a trial; gives what there is to say."""
     from unclip_curation.decisions.takedown_effects import remaining_files
-    from unclip_pairs.store import open_store
+    from unclip_pairs.home import open_store
     from unclip_pairs.takedowns import record
     from unclip_release.learned import learned_from
     from unclip_release.registry import open_registry

@@ -1,4 +1,4 @@
-"""This file is S3 servers for the tests: moto in this process, on loopback; Swift where `make test-s3` starts it."""
+"""S3 servers for the tests: moto in this process, on loopback; Swift where `make test-s3` starts it."""
 
 import json
 import os
@@ -15,7 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from unclip_pairs.bucket import _client
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.home import open_store
+from unclip_pairs.store import Store
 
 SWIFT_SCRIPT = Path(__file__).with_name("swift_server.py")
 SWIFT_ENVIRONMENT = Path(__file__).parents[3] / ".venv-peers/swift"

@@ -1,4 +1,4 @@
-"""This file is a real S3 server for `make test-s3`: OpenStack Swift with its S3 interface, on loopback, until standard input closes.
+"""Real S3 server for `make test-s3`: OpenStack Swift with its S3 interface, on loopback, until standard input closes.
 
 `python swift_server.py ENVIRONMENT FOLDER PROXY_PORT` starts memcached and the four servers of the environment that `make test-s3` made,
 prints one JSON line (url, key, secret) when they answer, and ends each by its own process id: they leave the process group of whoever

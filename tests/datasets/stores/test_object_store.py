@@ -10,9 +10,10 @@ import pytest
 
 from unclip_pairs import bucket
 from unclip_pairs.errors import UserError
+from unclip_pairs.home import home_folder, open_store
 from unclip_pairs.manifest import make_manifest, read_manifest, write_manifest
 from unclip_pairs.object_store import ObjectStore, parse_address
-from unclip_pairs.store import Store, home_folder, open_store
+from unclip_pairs.store import Store
 
 Opened = Callable[..., ObjectStore]
 

@@ -8,7 +8,7 @@ import pytest
 
 from unclip_pairs import bucket
 from unclip_pairs.errors import UserError
-from unclip_pairs.store import open_store
+from unclip_pairs.home import open_store
 
 pytestmark = pytest.mark.s3
 

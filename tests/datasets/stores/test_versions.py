@@ -13,9 +13,10 @@ import pytest
 
 from unclip_curation.publishing.versions import LATEST, copy_version, latest, manifest_name, versions
 from unclip_pairs.errors import UserError
+from unclip_pairs.home import open_store
 from unclip_pairs.manifest import file_digest, make_manifest, write_manifest
 from unclip_pairs.object_store import ObjectStore
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 
 Opened = Callable[..., ObjectStore]
 COPYING = """

@@ -1,4 +1,4 @@
-"""This file tests consent: names we may go by, opt-out marks and robots.txt."""
+"""Tests of consent: names we may go by, opt-out marks and robots.txt."""
 
 import pytest
 

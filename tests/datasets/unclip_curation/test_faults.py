@@ -1,4 +1,4 @@
-"""This file tests the hard end: a scoring that is killed leaves no worker behind and is finished by the next run."""
+"""Tests of the hard end: a scoring that is killed leaves no worker behind and is finished by the next run."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""This file tests policy files: what is refused, what is inherited, what makes another version."""
+"""Tests of policy files: what is refused, what is inherited, what makes another version."""
 
 from pathlib import Path
 

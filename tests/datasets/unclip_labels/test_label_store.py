@@ -1,4 +1,4 @@
-"""This file tests the label book: what is said stays, what is taken back stays visible, and raters are compared."""
+"""Tests of the label book: what is said stays, what is taken back stays visible, and raters are compared."""
 
 import json
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from unclip_labels.label_store import DISPUTED, HELD_OUT, TRAIN, LabelBook, open
 from unclip_labels.raters import Pace, agreements, cohen_kappa, disputed, progress
 from unclip_labels.specifications import parse, read_specification
 from unclip_pairs.errors import UserError
-from unclip_pairs.store import open_store
+from unclip_pairs.home import open_store
 
 PAGES = Path(__file__).parents[3] / "docs/specifications"
 

@@ -1,4 +1,4 @@
-"""This file tests probes: they answer as scikit-learn does, lie on the disk as plain arrays, and their thresholds keep their promise."""
+"""Tests of probes: they answer as scikit-learn does, lie on the disk as plain arrays, and their thresholds keep their promise."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""This file tests rounds: what is asked about, the probe that comes of it, and the policy that names it."""
+"""Tests of rounds: what is asked about, the probe that comes of it, and the policy that names it."""
 
 from pathlib import Path
 
@@ -17,10 +17,11 @@ from unclip_labels.pool import is_held_out, read_pool
 from unclip_labels.rounds import Ask, next_round, standing, train
 from unclip_labels.specifications import read_specification
 from unclip_pairs.errors import UserError
+from unclip_pairs.home import open_store
 from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.schema import CRAWL_SCHEMA
 from unclip_pairs.shards import write_parquet
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 
 PAGE = Path(__file__).parents[3] / "docs/specifications/weapons.md"
 EMBEDDINGS, ROWS, DIM = "0badcafe", 400, 16

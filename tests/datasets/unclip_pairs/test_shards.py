@@ -11,11 +11,12 @@ from PIL import Image
 
 from unclip_pairs.catalog import connect, parquet
 from unclip_pairs.errors import UserError
+from unclip_pairs.home import open_store
 from unclip_pairs.images import encode_png
 from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.schema import CRAWL_SCHEMA, REASONS, STATUSES, make_pair, pair_key
 from unclip_pairs.shards import read_shard, shard_names, write_parquet, write_shard
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 
 
 @pytest.fixture

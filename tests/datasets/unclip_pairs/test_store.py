@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from unclip_pairs.errors import UserError
+from unclip_pairs.home import open_store
 from unclip_pairs.manifest import is_done, make_manifest, read_manifest, write_manifest
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
 from unclip_pairs.errors import UserError
+from unclip_pairs.home import open_store
 from unclip_pairs.images import DecodeError, decode, encode_png, to_array
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 from unclip_starter.build import FULL, SMOKE, StarterSize, build_starter
 from unclip_starter.captions import SENTENCES, STYLE_WORDS, caption, email_caption, foreign_caption, noun
 from unclip_starter.concepts import TONES, Concept, in_order

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from unclip_pairs.errors import UserError
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.home import open_store
+from unclip_pairs.store import Store
 from unclip_starter.concepts import Concept
 from unclip_starter.pages import ANNEX, MAIN, ROBOTS, Page, galleries, index, page_of_its_own, render, routes, truth
 from unclip_starter.planting import Figure, Picture, Route, figure, misaligned, redirected

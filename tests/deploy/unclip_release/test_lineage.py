@@ -6,8 +6,9 @@ import pytest
 from PIL import Image
 
 from unclip_pairs.errors import UserError
+from unclip_pairs.home import open_store
 from unclip_pairs.manifest import Manifest
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 from unclip_release.bundle import bundle_folder, write_bundle
 from unclip_release.lineage import lineage, read_provenance, steps
 from unclip_release.registry import open_registry

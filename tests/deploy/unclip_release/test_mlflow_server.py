@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from unclip_pairs.errors import UserError
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.home import open_store
+from unclip_pairs.store import Store
 from unclip_release.bundle import verify, write_bundle
 from unclip_release.registry import default_tracking_uri, open_registry
 from unclip_server.api.serve import bound_socket

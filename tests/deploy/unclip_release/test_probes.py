@@ -1,4 +1,4 @@
-"""This file tests the registry of probes: one version per file, in the same MLflow as the bundles."""
+"""Tests of the registry of probes: one version per file, in the same MLflow as the bundles."""
 
 from unclip_pairs.manifest import Manifest, make_manifest, write_manifest
 from unclip_pairs.store import Store

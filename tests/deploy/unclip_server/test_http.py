@@ -17,7 +17,8 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.home import open_store
+from unclip_pairs.store import Store
 from unclip_release.lineage import read_provenance
 from unclip_safety.policy import Refusal, load_policy
 from unclip_safety.prompts import refuser

@@ -1,4 +1,4 @@
-"""This file tests the search page and clip-retrieval's service through their door: real HTTP on loopback."""
+"""Tests of the search page and clip-retrieval's service through their door: real HTTP on loopback."""
 
 import base64
 import importlib.util

@@ -1,4 +1,4 @@
-"""This file tests the training process: on a leash, followed while it runs, found again under its name."""
+"""Tests of the training process: on a leash, followed while it runs, found again under its name."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from unclip_assets.pointers import Pointer, find, point, present
 from unclip_assets.timing import Act, Silence
 from unclip_assets.trainer import Order, followed, last_line, recipe_digest
 from unclip_pairs.errors import UserError
-from unclip_pairs.store import open_store
+from unclip_pairs.home import open_store
 
 PARENT = """
 import subprocess, sys, time

@@ -1,4 +1,4 @@
-"""This file tests what runs by itself once it is switched on: which runs are asked for, and when none is."""
+"""Tests of what runs by itself once it is switched on: which runs are asked for, and when none is."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""This file tests the command line from outside: what it teaches, how quick it is, and what it says to a mistake."""
+"""Tests of the command line from outside: what it teaches, how quick it is, and what it says to a mistake."""
 
 import socket
 import subprocess

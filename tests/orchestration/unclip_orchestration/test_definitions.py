@@ -1,4 +1,4 @@
-"""This file tests what Dagster loads: complete, light, quick, and stopped until somebody clicks."""
+"""Tests of what Dagster loads: complete, light, quick, and stopped until somebody clicks."""
 
 import ast
 import inspect

@@ -1,4 +1,4 @@
-"""This file tests how jobs are run from a command line: alone in a home, remembered after a kill, watched while they run."""
+"""Tests of how jobs are run from a command line: alone in a home, remembered after a kill, watched while they run."""
 
 import multiprocessing
 import subprocess
@@ -18,7 +18,7 @@ from unclip_orchestration.progress import PlainLines, lines
 from unclip_orchestration.running import PROCESS_TAG, alone, bury, instance_at
 from unclip_orchestration.user_errors import is_interruption, mistake, user_error
 from unclip_pairs.errors import UserError
-from unclip_pairs.store import open_store
+from unclip_pairs.home import open_store
 
 HOLD = """
 import sys, time

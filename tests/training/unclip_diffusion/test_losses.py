@@ -1,4 +1,4 @@
-"""This file tests the losses and the degradations on cases worked out by hand."""
+"""Tests of the losses and the degradations on cases worked out by hand."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""This file tests schedules, samplers, guidance and inversion on cases whose answer is known: a constant, and normal data."""
+"""Tests of schedules, samplers, guidance and inversion on cases whose answer is known: a constant, and normal data."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""This file tests the generator on a bundle of tiny random networks: seeds, batches, sizes, candidates, broken bundles."""
+"""Tests of the generator on a bundle of tiny random networks: seeds, batches, sizes, candidates, broken bundles."""
 
 import json
 import subprocess

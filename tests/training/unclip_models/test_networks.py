@@ -1,4 +1,4 @@
-"""This file tests the networks: shapes, conditioning that matters, nulls that hide, published sizes, checkpoints."""
+"""Tests of the networks: shapes, conditioning that matters, nulls that hide, published sizes, checkpoints."""
 
 import json
 from dataclasses import replace

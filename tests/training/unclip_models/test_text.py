@@ -1,4 +1,4 @@
-"""This file tests the tokenizer: fixed rows, determinism, agreement with CLIP's own."""
+"""Tests of the tokenizer: fixed rows, determinism, agreement with CLIP's own."""
 
 from pathlib import Path
 

@@ -13,11 +13,10 @@ from torch import Tensor
 from webdataset import WebDataset
 
 from unclip_curation.embeddings.blurring import area, blurred
-from unclip_curation.scorers.pictures import picture_bytes
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import decode, to_array
 from unclip_pairs.manifest import make_manifest, write_manifest
-from unclip_pairs.shards import write_parquet
+from unclip_pairs.shards import picture_bytes, write_parquet
 from unclip_pairs.store import Store
 from unclip_training.data.batches import MemoryBatches, Order, Turn, columns_of
 from unclip_training.data.decoded_cache import decoded_pairs, shrink

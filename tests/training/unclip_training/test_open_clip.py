@@ -1,4 +1,4 @@
-"""This file tests the embedder over open_clip: the answers of open_clip's own calls, by shorter ways."""
+"""Tests of the embedder over open_clip: the answers of open_clip's own calls, by shorter ways."""
 
 import json
 from pathlib import Path

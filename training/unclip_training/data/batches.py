@@ -1,4 +1,4 @@
-"""This file is batches: from memory when the set is small, streamed from its shards when it is not."""
+"""Batches: from memory when the set is small, streamed from its shards when it is not."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace

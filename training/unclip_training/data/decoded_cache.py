@@ -1,4 +1,4 @@
-"""This file is the cache of decoded pairs: a small set is unpacked once and then every stage of every training reads it from memory.
+"""Cache of decoded pairs: a small set is unpacked once and then every stage of every training reads it from memory.
 
 It lies beside the data under `cache/`, named by the digest of what it was made from; deleting it costs only the time to make it again.
 """

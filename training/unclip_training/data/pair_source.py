@@ -1,4 +1,4 @@
-"""This file is where pairs come from: a published dataset version, or the safe set of the crawl from which CLIP learns."""
+"""Where pairs come from: a published dataset version, or the safe set of the crawl from which CLIP learns."""
 
 import io
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""This file is streaming: pairs read with WebDataset straight from their shards, for sets that do not fit into memory."""
+"""Streaming: pairs read with WebDataset straight from their shards, for sets that do not fit into memory."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""This file is the judge: a small two-tower network that scores how well a picture fits a caption, apart from the pipeline's CLIP.
+"""Judge: a small two-tower network that scores how well a picture fits a caption, apart from the pipeline's CLIP.
 
 Its picture tower is a frozen ImageNet MobileNetV2 with a trained head; its text tower and its tokenizer are its own. Scoring the
 pipeline with the CLIP that it is conditioned on would flatter it (GLIDE, section 5.2).

@@ -1,4 +1,4 @@
-"""This file is MobileNetV2 (Sandler et al., 2018) trained on ImageNet, from a package, as a frozen extractor of picture features.
+"""MobileNetV2 (Sandler et al., 2018) trained on ImageNet, from a package, as a frozen extractor of picture features.
 
 It knows nothing of the pipeline, so it may judge it: the judge's picture tower, nearest neighbours and the Fréchet distance stand on it.
 """

@@ -1,4 +1,4 @@
-"""This file is the features of a whole set of pictures, computed once: the judge learns from them, the evaluation compares with them."""
+"""Features of a whole set of pictures, computed once: the judge learns from them, the evaluation compares with them."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""This file is what all stages share: a network with its loss, its optimiser, its average, and a guard against divergence."""
+"""What all stages share: a network with its loss, its optimiser, its average, and a guard against divergence."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""This file is the CLIP stage: open_clip's contrastive loss over all processes' batches."""
+"""CLIP stage: open_clip's contrastive loss over all processes' batches."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""This file is the decoder's stage: from a CLIP embedding to a small picture (Ramesh et al., 2022, section 2.1)."""
+"""Decoder's stage: from a CLIP embedding to a small picture (Ramesh et al., 2022, section 2.1)."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""This file is what the diffusion stages share: times, noise, targets, and painting with the process they are trained for."""
+"""What the diffusion stages share: times, noise, targets, and painting with the process they are trained for."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar

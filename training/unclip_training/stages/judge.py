@@ -1,4 +1,4 @@
-"""This file is the judge's stage: the contrastive loss of CLIP on precomputed MobileNetV2 features."""
+"""Judge's stage: the contrastive loss of CLIP on precomputed MobileNetV2 features."""
 
 import torch
 from torch import Tensor

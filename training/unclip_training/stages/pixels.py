@@ -1,4 +1,4 @@
-"""This file is pictures on their way into a network, and out of it again."""
+"""Pictures on their way into a network, and out of it again."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""This file is the prior's stage: from a caption to the CLIP embedding of a picture (Ramesh et al., 2022, section 2.2)."""
+"""Prior's stage: from a caption to the CLIP embedding of a picture (Ramesh et al., 2022, section 2.2)."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING

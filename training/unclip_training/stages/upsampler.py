@@ -1,4 +1,4 @@
-"""This file is an upsampler's stage: detail for a picture that is known small (Ramesh et al., 2022, section 2.1 and appendix C)."""
+"""Upsampler's stage: detail for a picture that is known small (Ramesh et al., 2022, section 2.1 and appendix C)."""
 
 import torch
 from PIL import Image

@@ -1,4 +1,4 @@
-"""This file tests web archives: what is in them is found, however it was packed, and damage costs only the record it is in."""
+"""Tests of web archives: what is in them is found, however it was packed, and damage costs only the record it is in."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""This file tests the journal's numbers: what a kill cut off is replaced, what is finished never is."""
+"""Tests of the journal's numbers: what a kill cut off is replaced, what is finished never is."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""This file tests pages: pictures, captions, licences and links of HTML as it is written."""
+"""Tests of pages: pictures, captions, licences and links of HTML as it is written."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""This file tests sources: lists and folders of pictures, right and wrong."""
+"""Tests of sources: lists and folders of pictures, right and wrong."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""This file tests sitemaps and what else is read with bounds before a crawl trusts it: rights in pictures, members of tars."""
+"""Tests of sitemaps and what else is read with bounds before a crawl trusts it: rights in pictures, members of tars."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""This file tests streams over real connections: busy servers are waited for, and a connection that breaks is taken up where it broke."""
+"""Tests of streams over real connections: busy servers are waited for, and a connection that breaks is taken up where it broke."""
 
 import contextlib
 import re

@@ -1,4 +1,4 @@
-"""This file is a small web site on loopback, for tests of the crawl."""
+"""Small web site on loopback, for tests of the crawl."""
 
 import contextlib
 import threading

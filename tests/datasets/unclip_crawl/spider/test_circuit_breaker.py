@@ -1,4 +1,4 @@
-"""This file tests patience: how long a host is waited for, and when it is left alone."""
+"""Tests of patience: how long a host is waited for, and when it is left alone."""
 
 from datetime import UTC, datetime
 from typing import Any

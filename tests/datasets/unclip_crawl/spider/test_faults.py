@@ -1,4 +1,4 @@
-"""This file tests what a crawl survives: hard kills, deadlines, a parent that goes away, a disk that says no, names that lie."""
+"""Tests of what a crawl survives: hard kills, deadlines, a parent that goes away, a disk that says no, names that lie."""
 
 import io
 import json
@@ -19,8 +19,9 @@ from unclip_crawl.crawl import crawl
 from unclip_crawl.settings import CrawlSettings
 from unclip_crawl.spider.resolver import PublicAddresses, refusals
 from unclip_pairs.errors import UserError
+from unclip_pairs.home import open_store
 from unclip_pairs.shards import read_shard, shard_names
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 
 pytestmark = pytest.mark.slow
 PICTURES = 60

@@ -1,4 +1,4 @@
-"""This file tests the crawl's long sources against a real site on loopback: archives, sitemaps, and shards that other tools wrote."""
+"""Tests of the crawl's long sources against a real site on loopback: archives, sitemaps, and shards that other tools wrote."""
 
 import gzip
 import io
@@ -15,7 +15,8 @@ from pyarrow.parquet import read_table, write_table
 
 from unclip_crawl.crawl import crawl
 from unclip_crawl.settings import CrawlSettings
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.home import open_store
+from unclip_pairs.store import Store
 from unclip_pairs.takedowns import Takedown, record
 
 Answer = tuple[int, dict[str, str], bytes]

@@ -1,4 +1,4 @@
-"""This file tests the crawl against a real site on loopback: every way an address can end, and what a second run does."""
+"""Tests of the crawl against a real site on loopback: every way an address can end, and what a second run does."""
 
 import io
 import json
@@ -14,9 +14,10 @@ from pyarrow.parquet import read_table
 from unclip_crawl.crawl import crawl
 from unclip_crawl.settings import CrawlSettings
 from unclip_pairs.errors import UserError
+from unclip_pairs.home import open_store
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.shards import read_shard
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 
 Answer = tuple[int, dict[str, str], bytes]
 

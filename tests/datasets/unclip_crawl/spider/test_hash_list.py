@@ -1,4 +1,4 @@
-"""This file tests the hash list on stand-in pictures: what is on it is a row without caption, and nothing of it is ever in the store."""
+"""Tests of the hash list on stand-in pictures: what is on it is a row without caption, and nothing of it is ever in the store."""
 
 import hashlib
 import io
@@ -17,9 +17,10 @@ from unclip_crawl.crawl import crawl
 from unclip_crawl.pictures.hash_list import read_hash_list
 from unclip_crawl.settings import CrawlSettings
 from unclip_pairs.errors import UserError
+from unclip_pairs.home import open_store
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.shards import read_shard, shard_names
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 
 
 def drawn(number: int, size: int = 512) -> Image.Image:

@@ -1,4 +1,4 @@
-"""This file tests the crawl against hosts out to harm it: the hostile web of the benchmarks, but for what takes long to unpack."""
+"""Tests of the crawl against hosts out to harm it: the hostile web of the benchmarks, but for what takes long to unpack."""
 
 import importlib.util
 import os

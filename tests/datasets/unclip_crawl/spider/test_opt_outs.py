@@ -1,4 +1,4 @@
-"""This file tests the table of opt-outs: real hosts on loopback say no in every known way, and nothing that they forbid is stored."""
+"""Tests of the table of opt-outs: real hosts on loopback say no in every known way, and nothing that they forbid is stored."""
 
 import importlib.util
 import sys
@@ -13,8 +13,9 @@ from pyarrow.parquet import read_table
 
 from unclip_crawl.crawl import crawl
 from unclip_crawl.settings import CrawlSettings
+from unclip_pairs.home import open_store
 from unclip_pairs.shards import read_shard, shard_names
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 
 
 def _site(name: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""This file tests the pace over real connections: pages, pictures and a host's own files share it, and a host's wishes are obeyed."""
+"""Tests of the pace over real connections: pages, pictures and a host's own files share it, and a host's wishes are obeyed."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from pyarrow.parquet import read_table
 from unclip_crawl.crawl import crawl
 from unclip_crawl.settings import CrawlSettings
 from unclip_crawl.spider.circuit_breaker import Patience
-from unclip_pairs.store import open_store
+from unclip_pairs.home import open_store
 
 Answer = tuple[int, dict[str, str], bytes]
 

@@ -1,4 +1,4 @@
-"""This file tests that nothing taken down is asked for again: by its address, by its host, through a redirect, or as the same bytes."""
+"""Tests of that nothing taken down is asked for again: by its address, by its host, through a redirect, or as the same bytes."""
 
 import io
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from pyarrow.parquet import read_table
 from unclip_crawl.crawl import crawl
 from unclip_crawl.settings import CrawlSettings
 from unclip_curation.decisions.takedown_effects import meant_by
-from unclip_pairs.store import open_store
+from unclip_pairs.home import open_store
 from unclip_pairs.takedowns import record
 
 

@@ -1,4 +1,4 @@
-"""This file tests comparisons of policies: who comes and goes, in which words, and what a threshold does along its range."""
+"""Tests of comparisons of policies: who comes and goes, in which words, and what a threshold does along its range."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""This file tests reweighting: what a filter skews is restored, and weights reach the verdicts only when the policy says so."""
+"""Tests of reweighting: what a filter skews is restored, and weights reach the verdicts only when the policy says so."""
 
 from typing import Any
 

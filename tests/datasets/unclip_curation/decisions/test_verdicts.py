@@ -1,4 +1,4 @@
-"""This file tests decisions: every row has a verdict with its reasons, nothing unscored passes, a changed policy shows its effect."""
+"""Tests of decisions: every row has a verdict with its reasons, nothing unscored passes, a changed policy shows its effect."""
 
 from collections.abc import Callable
 from pathlib import Path

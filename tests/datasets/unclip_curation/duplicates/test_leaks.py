@@ -1,4 +1,4 @@
-"""This file tests leaks: what shows a picture of an evaluation set is dropped, and a published set that holds it is objected to."""
+"""Tests of leaks: what shows a picture of an evaluation set is dropped, and a published set that holds it is objected to."""
 
 from collections.abc import Callable
 from pathlib import Path

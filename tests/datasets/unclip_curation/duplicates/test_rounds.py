@@ -1,4 +1,4 @@
-"""This file tests rounds: adding to a crawl compares what is new with what is kept, and gives what a search of everything gives."""
+"""Tests of rounds: adding to a crawl compares what is new with what is kept, and gives what a search of everything gives."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +13,9 @@ from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.scorers.captions import score_captions
 from unclip_curation.scorers.pictures import score_pictures
+from unclip_pairs.home import open_store
 from unclip_pairs.manifest import read_manifest
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 
 DEFAULT = load_policy()
 POLICY = Policy(DEFAULT.settings | {"scorers": ["picture", "caption", "duplicates"]}, DEFAULT.sql)

@@ -1,4 +1,4 @@
-"""This file tests duplicates: copies are found, pictures that only resemble each other are not, and one of each group stays."""
+"""Tests of duplicates: copies are found, pictures that only resemble each other are not, and one of each group stays."""
 
 import io
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""This file tests the seam to the engine and the curate job on this machine's processes; `test_unclip_curation_ray.py` is the cluster's."""
+"""Tests of the seam to the engine and the curate job on this machine's processes; `test_unclip_curation_ray.py` is the cluster's."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""This file tests the Ray engine on a cluster of three nodes on this machine: the same bytes as the local engine, also when a node dies."""
+"""Tests of the Ray engine on a cluster of three nodes on this machine: the same bytes as the local engine, also when a node dies."""
 
 import shutil
 import time
@@ -18,7 +18,8 @@ from unclip_curation.pipeline import curate
 from unclip_curation.policy import load_policy
 from unclip_curation.scorers import runner
 from unclip_pairs.errors import UserError
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.home import open_store
+from unclip_pairs.store import Store
 
 pytestmark = [
     pytest.mark.ray,

@@ -1,4 +1,4 @@
-"""This file tests embeddings and publication: versions that never change, held-out rows apart, planted defects measured."""
+"""Tests of embeddings and publication: versions that never change, held-out rows apart, planted defects measured."""
 
 import io
 import json
@@ -36,9 +36,10 @@ from unclip_curation.scorers.pictures import score_pictures
 from unclip_curation.search.retrieval import Asked, ExactEngine, search
 from unclip_curation.search.visibility import Visibility
 from unclip_pairs.errors import UserError
+from unclip_pairs.home import open_store
 from unclip_pairs.images import decode
 from unclip_pairs.shards import read_shard, write_parquet
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 from unclip_pairs.takedowns import read_takedowns, record
 
 

@@ -1,4 +1,4 @@
-"""This file tests the page of duplicates: the biggest group first, who stays and why, borderline pairs on both sides of the threshold."""
+"""Tests of the page of duplicates: the biggest group first, who stays and why, borderline pairs on both sides of the threshold."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""This file tests the page check: a page whose captions slipped is found, pages that are right are left alone."""
+"""Tests of the page check: a page whose captions slipped is found, pages that are right are left alone."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""This file tests the caption scorer: what it measures, and what the default policy makes of it."""
+"""Tests of the caption scorer: what it measures, and what the default policy makes of it."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""This file tests the explicit-picture scorer: the same answers as the packages' own, and resumption."""
+"""Tests of the explicit-picture scorer: the same answers as the packages' own, and resumption."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""This file tests faces: found and measured, dropped, blurred or kept by rule, and blurred beyond recognition where they leave."""
+"""Tests of faces: found and measured, dropped, blurred or kept by rule, and blurred beyond recognition where they leave."""
 
 import tarfile
 from collections.abc import Callable

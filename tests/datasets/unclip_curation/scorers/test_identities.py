@@ -1,4 +1,4 @@
-"""This file tests identities to exclude and watermarks: drawn stand-ins only, embeddings encrypted, marks planted."""
+"""Tests of identities to exclude and watermarks: drawn stand-ins only, embeddings encrypted, marks planted."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""This file tests the quality, wording and toxicity scorers and the aesthetic head: what they find, and what they leave alone."""
+"""Tests of the quality, wording and toxicity scorers and the aesthetic head: what they find, and what they leave alone."""
 
 import io
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""This file tests the register of scorers: what runs by name, together, and once."""
+"""Tests of the register of scorers: what runs by name, together, and once."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""This file tests the search index: each vector finds itself, and nothing is built twice."""
+"""Tests of the search index: each vector finds itself, and nothing is built twice."""
 
 from pathlib import Path
 
@@ -8,8 +8,9 @@ import pytest
 
 from unclip_curation.search.faiss_index import build_index
 from unclip_pairs.errors import UserError
+from unclip_pairs.home import open_store
 from unclip_pairs.manifest import make_manifest, write_manifest
-from unclip_pairs.store import Store, open_store
+from unclip_pairs.store import Store
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""This file tests search: what is near is found, and what may not be shown is not, from the moment that is said."""
+"""Tests of search: what is near is found, and what may not be shown is not, from the moment that is said."""
 
 from typing import Any
 

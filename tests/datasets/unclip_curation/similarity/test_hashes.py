@@ -1,4 +1,4 @@
-"""This file tests perceptual hashes: the banded index finds exactly what comparing all pairs finds."""
+"""Tests of perceptual hashes: the banded index finds exactly what comparing all pairs finds."""
 
 import io
 from collections.abc import Callable
@@ -8,8 +8,9 @@ import pdqhash
 import pytest
 from PIL import Image
 
+from unclip_curation.schemas import BITS, TURNS
 from unclip_curation.scorers.pictures import fingerprint, measure
-from unclip_curation.similarity.hashes import BITS, TURNS, bands_for, hamming, load_block_list, pdq, pdq_turns, stacked, turned, within
+from unclip_curation.similarity.hashes import bands_for, hamming, load_block_list, pdq, pdq_turns, stacked, turned, within
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import to_array
 from unclip_pairs.store import Store
