@@ -53,8 +53,8 @@ def compatibility(manifests: Mapping[str, Manifest]) -> list[str]:
             )
     datasets = {stage: manifests[stage].inputs.get("dataset", "none") for stage in GENERATIVE}
     if len(set(datasets.values())) > 1:
-        told = ", ".join(f"{stage}: {digest[:12]}" for stage, digest in datasets.items())
-        sentences.append(f"the generative stages were trained on different datasets ({told})")
+        listed = ", ".join(f"{stage}: {digest[:12]}" for stage, digest in datasets.items())
+        sentences.append(f"the generative stages were trained on different datasets ({listed})")
     return sentences
 
 

@@ -19,19 +19,21 @@ def learned_from(store: Store, registry: Registry | None, keys: set[str]) -> lis
     """
     held, known = holders(store, keys), manifests(store)
     weights = {manifest.digest: digest for digest, (_, manifest) in by_weights(known).items()}
-    touched, told = set(held), list[str]()
+    touched, lines = set(held), list[str]()
     for digest, (name, _) in known.items():
         if digest in held and name.startswith("datasets/"):
-            told.append(f"dataset {name.split('/')[1]}: {len(held[digest])} of the pairs")
+            lines.append(f"dataset {name.split('/')[1]}: {len(held[digest])} of the pairs")
     while fresh := [digest for digest, (_, manifest) in known.items() if digest not in touched and _learns(manifest, touched)]:
-        told += [f"{known[digest][1].kind} {_short(known[digest][0])}" for digest in fresh]
+        lines += [f"{known[digest][1].kind} {_short(known[digest][0])}" for digest in fresh]
         touched |= {name for digest in fresh for name in (digest, weights.get(digest, digest))}
     everything = set(known) | set(weights.values())
-    told += [f"model {_short(name)} may have learned: {lost}" for name, manifest in known.values() if (lost := _lost(manifest, everything))]
+    lines += [
+        f"model {_short(name)} may have learned: {lost}" for name, manifest in known.values() if (lost := _lost(manifest, everything))
+    ]
     for version in registry.versions() if registry is not None else []:
         if version.digest in touched:
-            told.append(f"registered model {version.label} (aliases: {', '.join(version.aliases) or 'none'})")
-    return told
+            lines.append(f"registered model {version.label} (aliases: {', '.join(version.aliases) or 'none'})")
+    return lines
 
 
 def _learns(manifest: Manifest, touched: set[str]) -> bool:

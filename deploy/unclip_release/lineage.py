@@ -4,15 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, read_manifest
 from unclip_pairs.store import Store
 from unclip_release.bundle import bundle_folder, weights_digest
+from unclip_release.provenance import read_provenance
 from unclip_release.registry import ModelVersion, Registry
 
-PREFIX = "unclip:"
 MANIFEST_FOLDERS = ("crawl/", "features/", "verdicts/", "embeddings/", "datasets/", "models/", "bundles/")
 _SHOWN_SETTINGS = (
     "version",
@@ -38,21 +36,6 @@ class Step:
     name: str
     digest: str
     facts: dict[str, str] = field(default_factory=dict[str, str])
-
-
-def read_provenance(path: Path) -> dict[str, str]:
-    """What a painted PNG says of itself (`model`, `manifest`, `seed`, ...); `UserError` when it says nothing."""
-    try:
-        with Image.open(path, formats=("PNG",)) as image:
-            texts = {str(name): str(value) for name, value in image.info.items()}
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; give the path of a painted PNG, or a version of the model") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{path} is not a readable PNG; give the file as it was painted") from error
-    found = {name.removeprefix(PREFIX): value for name, value in texts.items() if name.startswith(PREFIX)}
-    if "manifest" not in found:
-        raise UserError(f"{path} carries no provenance of this platform; its metadata may have been stripped")
-    return found
 
 
 def manifests(store: Store) -> dict[str, tuple[str, Manifest]]:

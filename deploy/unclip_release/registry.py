@@ -82,9 +82,9 @@ def _explained(tracking_uri: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        told = str(error).strip().splitlines()[0][:300]
+        message = str(error).strip().splitlines()[0][:300]
         raise UserError(
-            f"the MLflow registry at {tracking_uri} refused or did not answer ({told}); check MLFLOW_TRACKING_URI and that server"
+            f"the MLflow registry at {tracking_uri} refused or did not answer ({message}); check MLFLOW_TRACKING_URI and that server"
         ) from error
 
 
@@ -283,13 +283,13 @@ def _bundle_tags(bundle: Manifest) -> dict[str, str]:
 
 
 def ensure_model(
-    client: "MlflowClient", name: str = MODEL, told: str = "unCLIP: CLIP, prior, decoder and two upsamplers in one bundle"
+    client: "MlflowClient", name: str = MODEL, description: str = "unCLIP: CLIP, prior, decoder and two upsamplers in one bundle"
 ) -> None:
     """Makes the registered model unless it is there."""
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(name, description=told)
+        client.create_registered_model(name, description=description)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

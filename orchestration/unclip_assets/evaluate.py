@@ -25,7 +25,7 @@ def evaluation(config: ExamConfig, home: Home, acts: dg.ResourceParam[Acts]) -> 
     """The bundle's figures: concept and style hit rates, CLIP score by the judge, Fréchet distance, nearest training pictures."""
     store = home.store()
     with acts.act("evaluate") as act:
-        figures = candidates.evaluated(store, config.num_prompts, config.num_held_out, act.progress)
+        figures = candidates.evaluated(store, config.num_prompts, config.num_held_out, act.progress, home.policy_file())
     return previews.made(act, None, figures=previews.figures_table(figures), **candidates.pictures(store))
 
 
@@ -34,4 +34,4 @@ def regurgitation_report(home: Home) -> dg.MaterializeResult[Any]:
     """How near the painted pictures are to their nearest training pictures, with the closest pairs to look at."""
     store = home.store()
     shown = {name: value for name, value in candidates.pictures(store).items() if name.startswith("closest")}
-    return dg.MaterializeResult(metadata={"nearest_train": candidates.figures(store)["nearest_train"], **shown})
+    return dg.MaterializeResult(metadata={"nearest_train": candidates.figures(store, home.policy_file())["nearest_train"], **shown})

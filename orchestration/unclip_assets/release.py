@@ -17,7 +17,7 @@ RELEASE = ["team:release"]
 def release_candidate(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
     """The bundle as a version of the registered model, with its figures and the gates' words as tags, under the alias `candidate`."""
     with acts.act("release") as act:
-        version = candidates.registered(home.store(), home.tracking_uri)
+        version = candidates.registered(home.store(), home.tracking_uri, home.policy_file())
     return previews.made(
         act, None, version=version.label, bundle=version.bundle, gates=previews.table(["gate", "says"], sorted(version.tags.items()))
     )

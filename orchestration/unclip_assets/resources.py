@@ -1,5 +1,6 @@
-"""Resources: one dict per deployment, built from the environment that was read at the door."""
+"""Resources: one dict per deployment, built from the environment that was read once."""
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -20,10 +21,15 @@ class Home(dg.ConfigurableResource[Any]):
     tracking_uri: str
     engine_name: str = "local"
     ray_address: str = "local"
+    safety_policy: str | None = None
 
     def store(self) -> Store:
         """The store at the home; created when missing."""
         return open_store(self.root)
+
+    def policy_file(self) -> Path | None:
+        """The safety policy's file; None is the one of the package."""
+        return Path(self.safety_policy) if self.safety_policy else None
 
     def engine(self) -> Engine:
         """Where scorers run."""
@@ -38,6 +44,7 @@ def resources_for(environment: Environment, listener: Listener | None = None) ->
             tracking_uri=environment.tracking_uri,
             engine_name=environment.engine,
             ray_address=environment.ray_address,
+            safety_policy=str(environment.safety_policy) if environment.safety_policy else None,
         ),
         "trainer": Trainer(size=environment.size, tracking_uri=environment.tracking_uri),
         "pipes": dg.PipesSubprocessClient(),

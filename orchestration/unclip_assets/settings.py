@@ -1,4 +1,4 @@
-"""Door through which the environment comes in; nothing else on this shelf reads it."""
+"""Settings that the environment gives; nothing else on this shelf reads it."""
 
 import os
 from collections.abc import Mapping
@@ -29,6 +29,8 @@ class Environment:
     """Where scorers run."""
     ray_address: str = "local"
     """The Ray cluster of the engine ray: host:port of its head, auto, or local for one started when it is needed."""
+    safety_policy: Path | None = None
+    """The file of what may not be asked for; None is the one of the package."""
 
 
 def default_tracking_uri(home: Path) -> str:
@@ -44,15 +46,16 @@ def chosen(name: str, value: str, allowed: tuple[str, ...]) -> str:
 
 
 def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
-    """UNCLIP_ENV, UNCLIP_HOME, UNCLIP_SIZE, UNCLIP_ENGINE, UNCLIP_RAY_ADDRESS and MLFLOW_TRACKING_URI, with their defaults.
+    """UNCLIP_ENV, UNCLIP_HOME, UNCLIP_SIZE, UNCLIP_ENGINE, UNCLIP_RAY_ADDRESS, UNCLIP_SAFETY_POLICY and MLFLOW_TRACKING_URI.
 
-    `UserError` on an unknown value.
+    Unset and empty ones mean the default. `UserError` on an unknown value.
     """
     values = os.environ if variables is None else variables
     home = home_folder(values.get("UNCLIP_HOME") or "var")
     deployment = chosen("UNCLIP_ENV", values.get("UNCLIP_ENV") or "local", get_args(Deployment))
     size = chosen("UNCLIP_SIZE", values.get("UNCLIP_SIZE") or ("paper" if deployment == "production" else "tiny"), get_args(Size))
     tracking = values.get("MLFLOW_TRACKING_URI") or default_tracking_uri(home)
+    policy = values.get("UNCLIP_SAFETY_POLICY")
     engine = chosen("UNCLIP_ENGINE", values.get("UNCLIP_ENGINE") or "local", get_args(EngineName))
     return Environment(
         deployment=cast(Deployment, deployment),
@@ -61,4 +64,5 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         size=cast(Size, size),
         engine=cast(EngineName, engine),
         ray_address=values.get("UNCLIP_RAY_ADDRESS") or "local",
+        safety_policy=Path(policy).expanduser().absolute() if policy else None,
     )

@@ -12,7 +12,7 @@ from unclip_labels.label_store import TRAIN, LabelBook, open_labels
 from unclip_labels.raters import Pace
 from unclip_labels.specifications import read_specification
 from unclip_pairs.home import open_store
-from unclip_server.labels.labelling import Desk, create_label_app
+from unclip_server.labels.labelling import LabelPage, create_label_app
 
 pytestmark = pytest.mark.browser
 PAGE = Path(__file__).parents[2] / "docs/specifications/weapons.md"
@@ -44,7 +44,7 @@ def book(tmp_path: Path) -> LabelBook:
 
 def begin(page: Any, serve: Any, book: LabelBook, rater: str, pace: Pace | None = None) -> None:
     """Opens the page by its link and starts, by keyboard alone."""
-    page.goto(serve(create_label_app(Desk(book, drawing, pace or Pace(), "secret"))) + "/?door=secret")
+    page.goto(serve(create_label_app(LabelPage(book, drawing, pace or Pace(), "secret"))) + "/?token=secret")
     page.keyboard.type(rater)
     page.keyboard.press("Enter")
     page.wait_for_selector("#picture")
@@ -134,6 +134,6 @@ def test_the_page_works_by_tab_and_enter_and_says_what_each_part_is(page: Any, s
 
 
 def test_without_the_link_there_is_nothing_to_see(page: Any, serve: Any, book: LabelBook) -> None:
-    address = serve(create_label_app(Desk(book, drawing, Pace(minutes=timedelta(hours=1).seconds / 60), "secret")))
-    for path in ("/", "/?door=guess", "/rate/weapons", f"/picture/{KEYS[0]}?door=secret"):
+    address = serve(create_label_app(LabelPage(book, drawing, Pace(minutes=timedelta(hours=1).seconds / 60), "secret")))
+    for path in ("/", "/?token=guess", "/rate/weapons", f"/picture/{KEYS[0]}?token=secret"):
         assert page.goto(address + path).status == 403

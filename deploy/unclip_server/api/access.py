@@ -103,7 +103,7 @@ class Access:
         Table.metadata.create_all(engine)
 
     def create(self, name: str) -> str:
-        """A new key, told this once: only its hash is stored. `UserError` when the name is taken or not plain."""
+        """A new key, shown this once: only its hash is stored. `UserError` when the name is taken or not plain."""
         if not _NAME.fullmatch(name):
             raise UserError(f"the key name {name!r} must be 1 to 64 letters, digits or . _ @ -")
         key = f"{KEY_PREFIX}{secrets.token_urlsafe(32)}"

@@ -15,8 +15,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unclip_server.api.access import Access, Key
-from unclip_server.api.images import Parts, ServedModel, Studio
+from unclip_server.api.images import Dependencies, ImageEndpoint, model_names
 from unclip_server.api.messages import ApiError, schema
+from unclip_server.service import ServedModel
 
 logger = logging.getLogger("unclip_server")
 
@@ -75,12 +76,12 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return _answer(ApiError(404, f"Invalid URL ({request.method} {request.url.path})"))
     if error.status_code == 405:
-        told = f"Not allowed to {request.method} on {request.url.path}. (HINT: Perhaps you meant to use a different HTTP method?)"
-        return _answer(ApiError(405, told, headers=error.headers))
+        message = f"Not allowed to {request.method} on {request.url.path}. (HINT: Perhaps you meant to use a different HTTP method?)"
+        return _answer(ApiError(405, message, headers=error.headers))
     return _answer(ApiError(error.status_code, str(error.detail), headers=error.headers))
 
 
-class Doorkeeper:
+class Authentication:
     """A FastAPI dependency: the key of the request, or `ApiError` 401."""
 
     def __init__(self, access: Access) -> None:
@@ -93,8 +94,8 @@ class Doorkeeper:
             raise ApiError(401, _NO_KEY, headers=headers)
         key = await run_in_threadpool(self.access.verify, secret.strip())
         if key is None:
-            told = f"Incorrect API key provided: {secret[:3]}***{secret.strip()[-4:]}. `unclip keys list` shows the keys of this server."
-            raise ApiError(401, told, code="invalid_api_key", headers=headers)
+            message = f"Incorrect API key provided: {secret[:3]}***{secret.strip()[-4:]}. `unclip keys list` shows the keys of this server."
+            raise ApiError(401, message, code="invalid_api_key", headers=headers)
         return key
 
 
@@ -102,64 +103,65 @@ def _card(model: ServedModel, name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": model.created, "owned_by": "unclip"}
 
 
-def create_app(parts: Parts) -> FastAPI:
-    """The app over these parts. Its painting thread starts and ends with it."""
-    studio, keeper = Studio(parts), Doorkeeper(parts.access)
+def create_app(dependencies: Dependencies) -> FastAPI:
+    """The app. Its painting thread starts and ends with it."""
+    endpoint, authentication = ImageEndpoint(dependencies), Authentication(dependencies.access)
+    model = dependencies.service.model
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        studio.easel.start()
+        endpoint.batcher.start()
         yield
-        await run_in_threadpool(studio.easel.stop)
+        await run_in_threadpool(endpoint.batcher.stop)
 
-    app = FastAPI(title="unCLIP", version=parts.model.label, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="unCLIP", version=model.label, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(RequestIds)
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(HTTPException, _http_error)
-    _add_images(app, studio, keeper)
-    _add_models(app, parts.model, keeper)
-    _add_health(app, studio)
+    _add_images(app, endpoint, authentication)
+    _add_models(app, model, authentication)
+    _add_health(app, endpoint)
     return app
 
 
-def _add_images(app: FastAPI, studio: Studio, keeper: Doorkeeper) -> None:
+def _add_images(app: FastAPI, endpoint: ImageEndpoint, authentication: Authentication) -> None:
     body = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema()}}}}
 
     @app.post("/v1/images/generations", openapi_extra=body)
-    async def generations(request: Request, key: Key = Depends(keeper)) -> dict[str, Any]:
+    async def generations(request: Request, key: Key = Depends(authentication)) -> dict[str, Any]:
         """Pictures for a prompt."""
-        return await studio.generate(request, key)
+        return await endpoint.generate(request, key)
 
     @app.api_route("/v1/results/{name}", methods=["GET", "HEAD"], response_class=FileResponse, include_in_schema=False)
     async def result(name: str, expires: str = "", signature: str = "") -> FileResponse:
         """A painted picture, for who holds its link."""
-        path = studio.parts.results.open(name, expires, signature)
+        path = endpoint.results.open(name, expires, signature)
         return FileResponse(path, media_type="image/png", headers={"cache-control": "private, max-age=3600"})
 
 
-def _add_models(app: FastAPI, model: ServedModel, keeper: Doorkeeper) -> None:
+def _add_models(app: FastAPI, model: ServedModel, authentication: Authentication) -> None:
     @app.get("/v1/models")
-    async def models(key: Key = Depends(keeper)) -> dict[str, Any]:
+    async def models(key: Key = Depends(authentication)) -> dict[str, Any]:
         """The one model that is served, under each of its names."""
-        return {"object": "list", "data": [_card(model, name) for name in model.names]}
+        return {"object": "list", "data": [_card(model, name) for name in model_names(model)]}
 
     @app.get("/v1/models/{name:path}")
-    async def one_model(name: str, key: Key = Depends(keeper)) -> dict[str, Any]:
+    async def one_model(name: str, key: Key = Depends(authentication)) -> dict[str, Any]:
         """One name of the model that is served."""
-        if name not in model.names:
+        if name not in model_names(model):
             raise ApiError(404, f"The model '{name}' does not exist", param="model", code="model_not_found")
         return _card(model, name)
 
 
-def _add_health(app: FastAPI, studio: Studio) -> None:
+def _add_health(app: FastAPI, endpoint: ImageEndpoint) -> None:
     @app.get("/healthz")
     async def healthz() -> dict[str, Any]:
         """Whether the server works, and on what."""
-        model, easel = studio.parts.model, studio.easel
+        model, batcher = endpoint.service.model, endpoint.batcher
         return {
             "status": "ok",
             "model": model.label,
             "manifest": model.manifest,
-            "waiting": easel.waiting,
-            "batches": easel.batches_painted,
+            "waiting": batcher.waiting,
+            "batches": batcher.batches_painted,
         }

@@ -1,13 +1,13 @@
-"""Easel: one thread that paints, behind a short queue, several requests of one kind at a time."""
+"""Batcher: one thread that paints, behind a short queue, several requests of one kind at a time."""
 
 import threading
-from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from PIL import Image
 
-Paint = Callable[[Sequence[str], Sequence[int], int, float | None], list[Image.Image]]
+from unclip_server.service import Paint
+
 Pictures = list[Image.Image]
 
 
@@ -34,7 +34,7 @@ class Job:
         return self.size, self.guidance
 
 
-class Easel:
+class Batcher:
     """`submit` hands a job over and gives its future; the thread paints waiting jobs of one kind together, up to `max_batch` pictures."""
 
     def __init__(self, paint: Paint, max_waiting: int = 64, max_batch: int = 10) -> None:
@@ -43,7 +43,7 @@ class Easel:
         self._waiting: list[Job] = []
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name="easel", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
 
     def start(self) -> None:
         """Starts the thread."""

@@ -1,4 +1,4 @@
-"""Pace: how many pictures a key may ask for within a minute."""
+"""Rate limit: how many pictures a key may ask for within a minute."""
 
 import math
 import threading
@@ -11,7 +11,7 @@ WINDOW_S = 60.0
 
 
 @dataclass(frozen=True)
-class Pace:
+class RateLimit:
     """What is left after a request. `retry_after` is None when it passed, else the seconds until it would."""
 
     limit: int
@@ -23,11 +23,11 @@ class Pace:
     def headers(self) -> dict[str, str]:
         """Both families that clients read: `requests`, which OpenAI documents, and `images`."""
         values = {"limit": str(self.limit), "remaining": str(self.remaining), "reset": f"{self.reset_s:.3f}s"}
-        told = {f"x-ratelimit-{name}-{unit}": value for unit in ("requests", "images") for name, value in values.items()}
-        return told if self.retry_after is None else told | {"retry-after": str(max(1, math.ceil(self.retry_after)))}
+        headers = {f"x-ratelimit-{name}-{unit}": value for unit in ("requests", "images") for name, value in values.items()}
+        return headers if self.retry_after is None else headers | {"retry-after": str(max(1, math.ceil(self.retry_after)))}
 
 
-class Limiter:
+class RateLimiter:
     """A sliding window of one minute for each key, in the memory of this process."""
 
     def __init__(self, images_per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -36,7 +36,7 @@ class Limiter:
         self._spent: dict[str, deque[tuple[float, int]]] = {}
         self._lock = threading.Lock()
 
-    def take(self, key: str, pictures: int) -> Pace:
+    def take(self, key: str, pictures: int) -> RateLimit:
         """Books the pictures when they still fit into the minute; a request that does not fit books nothing."""
         with self._lock:
             now, spent = self.clock(), self._spent.setdefault(key, deque())
@@ -49,7 +49,7 @@ class Limiter:
                 used += pictures
             reset = spent[-1][0] + WINDOW_S - now if spent else 0.0
             wait = None if fits else (self._wait(spent, used + pictures - self.limit, now) if pictures <= self.limit else WINDOW_S)
-            return Pace(self.limit, max(0, self.limit - used), reset, wait)
+            return RateLimit(self.limit, max(0, self.limit - used), reset, wait)
 
     @staticmethod
     def _wait(spent: deque[tuple[float, int]], needed: int, now: float) -> float:

@@ -1,4 +1,4 @@
-"""Server's door to the environment: read once, into one frozen dataclass."""
+"""Settings of the server: options over the environment, read once into one frozen dataclass."""
 
 import os
 from collections.abc import Mapping
@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unclip_pairs.errors import UserError
-from unclip_pairs.home import home_folder
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Where the server finds its things and what it allows.
 
-    `host` is loopback unless told; `tracking_uri` None is the database of the store; `policy` None is the policy that comes along;
+    `host` is loopback unless set; `tracking_uri` None is the database of the store; `policy` None is the policy that comes along;
     `public_url` None makes links with the address the client used.
     """
 
@@ -46,22 +45,29 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-def load_settings(environment: Mapping[str, str]) -> Settings:
-    """The settings that the variables describe; unset and empty ones mean the default. `UserError` names the variable that is wrong."""
-    policy = environment.get("UNCLIP_SAFETY_POLICY")
+def read_settings(
+    *,
+    home: Path,
+    tracking_uri: str | None = None,
+    policy: Path | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings of a command line over those of the environment (`variables`; None: this process's).
+
+    An option that is None leaves the variable's value, and unset and empty variables mean the default. Home, registry and policy are
+    handed in, because every command reads them. `UserError` names the variable that is wrong.
+    """
+    values = os.environ if variables is None else variables
     return Settings(
-        home=home_folder(environment.get("UNCLIP_HOME") or "var"),
-        tracking_uri=environment.get("MLFLOW_TRACKING_URI") or None,
-        host=environment.get("UNCLIP_HOST") or "127.0.0.1",
-        port=_number(environment, "UNCLIP_PORT", 8000),
-        images_per_minute=_number(environment, "UNCLIP_IMAGES_PER_MINUTE", 60),
-        max_waiting=_number(environment, "UNCLIP_MAX_WAITING", 64),
-        max_batch=_number(environment, "UNCLIP_MAX_BATCH", 10),
-        public_url=environment.get("UNCLIP_PUBLIC_URL") or None,
-        policy=Path(policy) if policy else None,
+        home=home,
+        tracking_uri=tracking_uri,
+        policy=policy,
+        host=host or values.get("UNCLIP_HOST") or "127.0.0.1",
+        port=_number(values, "UNCLIP_PORT", 8000) if port is None else port,
+        images_per_minute=_number(values, "UNCLIP_IMAGES_PER_MINUTE", 60),
+        max_waiting=_number(values, "UNCLIP_MAX_WAITING", 64),
+        max_batch=_number(values, "UNCLIP_MAX_BATCH", 10),
+        public_url=values.get("UNCLIP_PUBLIC_URL") or None,
     )
-
-
-def read_settings() -> Settings:
-    """The settings of this process's environment."""
-    return load_settings(os.environ)

@@ -12,54 +12,46 @@ from urllib.parse import parse_qs, quote, unquote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
-from jinja2 import Environment, PackageLoader
 from starlette.concurrency import run_in_threadpool
 
 from unclip_labels.label_store import LabelBook, check_rater, now
 from unclip_labels.raters import Pace, agreements, disputed, progress
 from unclip_labels.specifications import SECTIONS, sections
 from unclip_pairs.errors import UserError
+from unclip_server.templates import HEADERS, templates
 
 Pictures = Callable[[str], tuple[bytes, str] | None]
 """The bytes and the content type of a stored picture by its key, or None when it is not there."""
-DOOR, RATER = "unclip_label", "unclip_rater"
+TOKEN, RATER = "unclip_label", "unclip_rater"
 MAX_FORM = 10_000
-HEADERS = {
-    "content-security-policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-store",
-}
 STATIC = {"labelling.css": "text/css", "labelling.js": "text/javascript"}
-templates = Environment(loader=PackageLoader("unclip_server", "pages"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What the page works with. `secret` is in the link that is printed at the start: who does not have it sees nothing."""
+class LabelPage:
+    """What the page works with. `token` is in the link that is printed at the start: who does not have it sees nothing."""
 
     book: LabelBook
     pictures: Pictures
     pace: Pace
-    secret: str
+    token: str
 
 
-def create_label_app(desk: Desk) -> FastAPI:
-    """The app over this desk."""
+def create_label_app(page: LabelPage) -> FastAPI:
+    """The app over this page."""
     app = FastAPI(title="unCLIP labels", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(UserError, _mistake)
 
     @app.middleware("http")
     async def guard(request: Request, follow: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await follow(request) if _may_enter(request, desk) else _closed()
+        response = await follow(request) if _is_admitted(request, page) else _forbidden()
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         return response
 
-    _add_entrance(app, desk)
-    _add_rating(app, desk)
-    _add_reading(app, desk)
+    _add_entrance(app, page)
+    _add_rating(app, page)
+    _add_reading(app, page)
     return app
 
 
@@ -67,15 +59,15 @@ def _same(one: str, other: str) -> bool:
     return secrets.compare_digest(one.encode(), other.encode())
 
 
-def _may_enter(request: Request, desk: Desk) -> bool:
+def _is_admitted(request: Request, page: LabelPage) -> bool:
     if request.url.path.startswith("/static/"):
         return True
-    offered = request.query_params.get("door", "") if request.url.path == "/" else ""
-    return _same(request.cookies.get(DOOR, "") or offered, desk.secret)
+    offered = request.query_params.get("token", "") if request.url.path == "/" else ""
+    return _same(request.cookies.get(TOKEN, "") or offered, page.token)
 
 
-def _closed() -> Response:
-    return PlainTextResponse("Open the whole link that `unclip label serve` printed, the part after door= included.\n", 403)
+def _forbidden() -> Response:
+    return PlainTextResponse("Open the whole link that `unclip label serve` printed, the part after token= included.\n", 403)
 
 
 async def _mistake(request: Request, error: Exception) -> Response:
@@ -99,15 +91,15 @@ def _rater(request: Request) -> str:
     return check_rater(unquote(request.cookies.get(RATER, "")))
 
 
-def _add_entrance(app: FastAPI, desk: Desk) -> None:
+def _add_entrance(app: FastAPI, page: LabelPage) -> None:
     @app.get("/")
-    def entrance(request: Request, door: str = "") -> Response:
+    def entrance(request: Request, token: str = "") -> Response:
         """Who rates, and what."""
-        if door:
+        if token:
             answer = _to("/")
-            answer.set_cookie(DOOR, desk.secret, httponly=True, samesite="strict")
+            answer.set_cookie(TOKEN, page.token, httponly=True, samesite="strict")
             return answer
-        known = [(name, desk.book.specification(name), desk.book.items(name)) for name in desk.book.categories()]
+        known = [(name, page.book.specification(name), page.book.items(name)) for name in page.book.categories()]
         name = unquote(request.cookies.get(RATER, ""))
         return HTMLResponse(templates.get_template("entrance.html").render(categories=known, rater=name))
 
@@ -125,15 +117,15 @@ def _add_entrance(app: FastAPI, desk: Desk) -> None:
         return Response(files("unclip_server").joinpath("pages", name).read_bytes(), media_type=STATIC[name])
 
 
-def _add_rating(app: FastAPI, desk: Desk) -> None:
-    book = desk.book
+def _add_rating(app: FastAPI, page: LabelPage) -> None:
+    book = page.book
 
     @app.get("/rate/{category}")
     def rate(request: Request, category: str, again: str = "") -> Response:
         """The next picture, or a break when one is due."""
         rater = _rater(request)
-        if desk.pace.is_break_due(book.work_since_rest(rater), now()):
-            return HTMLResponse(templates.get_template("break.html").render(category=category, pace=desk.pace))
+        if page.pace.is_break_due(book.work_since_rest(rater), now()):
+            return HTMLResponse(templates.get_template("break.html").render(category=category, pace=page.pace))
         return HTMLResponse(templates.get_template("rate.html").render(_shown(book, category, rater, again)))
 
     @app.post("/rate/{category}")
@@ -173,15 +165,18 @@ def _parts(text: str) -> list[tuple[str, list[str]]]:
     return [(name, [line.lstrip("* ").replace("`", "").replace("*", "") for line in found[name].splitlines() if line]) for name in SECTIONS]
 
 
-def _add_reading(app: FastAPI, desk: Desk) -> None:
+def _add_reading(app: FastAPI, page: LabelPage) -> None:
     @app.get("/agreement/{category}")
     def agreement(request: Request, category: str) -> Response:
         """How well raters agree, and on what they do not."""
-        specification, items = desk.book.specification(category), desk.book.items(category)
-        page = templates.get_template("agreement.html")
-        return HTMLResponse(page.render(specification=specification, agreements=agreements(items), disputed=disputed(items), items=items))
+        specification, items = page.book.specification(category), page.book.items(category)
+        return HTMLResponse(
+            templates.get_template("agreement.html").render(
+                specification=specification, agreements=agreements(items), disputed=disputed(items), items=items
+            )
+        )
 
     @app.get("/picture/{key}")
     def picture(key: str) -> Response:
-        found = desk.pictures(key)
+        found = page.pictures(key)
         return Response(found[0], media_type=found[1]) if found else PlainTextResponse("this picture is not in the store\n", 404)

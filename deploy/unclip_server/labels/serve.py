@@ -7,8 +7,8 @@ from unclip_labels.label_store import open_labels
 from unclip_labels.raters import Pace
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
-from unclip_server.api.serve import bound_socket
-from unclip_server.labels.labelling import Desk, create_label_app
+from unclip_server.labels.labelling import LabelPage, create_label_app
+from unclip_server.sockets import bound_socket
 from unclip_server.stored_pictures import StoredPictures
 
 Say = Callable[[str], None]
@@ -21,9 +21,9 @@ def serve_labels(store: Store, host: str, port: int, pace: Pace, say: Say) -> No
     book = open_labels(store)
     if not book.categories():
         raise UserError("there is no category to label; `unclip label define docs/specifications/weapons.md` makes one")
-    desk = Desk(book, StoredPictures(store), pace, secrets.token_urlsafe(24))
+    page = LabelPage(book, StoredPictures(store), pace, secrets.token_urlsafe(24))
     with bound_socket(host, port) as listening:
-        say(f"label pictures at http://{host}:{listening.getsockname()[1]}/?door={desk.secret} (stop with Ctrl-C)")
-        config = uvicorn.Config(create_label_app(desk), log_level="warning", access_log=False, server_header=False)
+        say(f"label pictures at http://{host}:{listening.getsockname()[1]}/?token={page.token} (stop with Ctrl-C)")
+        config = uvicorn.Config(create_label_app(page), log_level="warning", access_log=False, server_header=False)
         uvicorn.Server(config).run(sockets=[listening])
     book.close()

@@ -1,7 +1,7 @@
 """Clip-retrieval's own search service as an engine of ours: its KnnService and metadata over the indices that we build.
 
 `clip-retrieval back` itself would listen on every address, fetch any address a visitor names and know nothing of takedowns; its page is not
-in its package. So its service runs inside our app, which listens where it is told, fetches nothing and asks what may be shown.
+in its package. So its service runs inside our app, which listens where it is asked to, fetches nothing and asks what may be shown.
 """
 
 import warnings

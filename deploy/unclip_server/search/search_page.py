@@ -14,12 +14,12 @@ from starlette.concurrency import run_in_threadpool
 from unclip_curation.search.retrieval import Asked, Vector
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import MAX_BYTES
-from unclip_server.labels import labelling
 from unclip_server.search.finder import Finder, number, read_body
 from unclip_server.search.search_service import add_service
+from unclip_server.templates import HEADERS, templates
 
 COUNT, MOST = 24, 200
-HEADERS = labelling.HEADERS | {"content-security-policy": labelling.HEADERS["content-security-policy"] + "; connect-src 'self'"}
+PAGE_HEADERS = HEADERS | {"content-security-policy": HEADERS["content-security-policy"] + "; connect-src 'self'"}
 STATIC = {"labelling.css": "text/css", "search.css": "text/css", "search.js": "text/javascript"}
 
 
@@ -31,7 +31,7 @@ def create_search_app(finder: Finder) -> FastAPI:
     @app.middleware("http")
     async def guard(request: Request, follow: Callable[[Request], Awaitable[Response]]) -> Response:
         response = await follow(request) if is_meant(request.headers.get("host", ""), finder.host) else _stranger()
-        for name, value in HEADERS.items():
+        for name, value in PAGE_HEADERS.items():
             response.headers.setdefault(name, value)
         return response
 
@@ -61,7 +61,7 @@ def _stranger() -> Response:
 async def _mistake(request: Request, error: Exception) -> Response:
     if request.method == "POST":
         return JSONResponse({"error": str(error)}, 400)
-    return HTMLResponse(labelling.templates.get_template("search.html").render(sentence=str(error), given={}, indices=[], rows=None), 400)
+    return HTMLResponse(templates.get_template("search.html").render(sentence=str(error), given={}, indices=[], rows=None), 400)
 
 
 def _add_page(app: FastAPI, finder: Finder) -> None:
@@ -79,7 +79,7 @@ def _add_page(app: FastAPI, finder: Finder) -> None:
         rows = None if vector is None else finder.find(vector, asked)
         finder.pictures.locate(row["key"] for row in rows or [])
         shown = {"given": given, "indices": finder.engine.indices, "rows": rows, "about": finder.engine.about}
-        return HTMLResponse(labelling.templates.get_template("search.html").render(shown, safe=finder.visibility.safe))
+        return HTMLResponse(templates.get_template("search.html").render(shown, safe=finder.visibility.safe))
 
     @app.get("/static/{name}")
     def static(name: str) -> Response:

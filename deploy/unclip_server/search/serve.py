@@ -5,10 +5,10 @@ from collections.abc import Callable
 from unclip_curation.search.retrieval import Vector
 from unclip_curation.search.visibility import Visibility
 from unclip_pairs.store import Store
-from unclip_server.api.serve import bound_socket
 from unclip_server.search.clip_retrieval_engine import best_engine
 from unclip_server.search.finder import Finder
 from unclip_server.search.search_page import create_search_app
+from unclip_server.sockets import bound_socket
 from unclip_server.stored_pictures import StoredPictures
 
 Say = Callable[[str], None]

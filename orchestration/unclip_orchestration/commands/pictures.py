@@ -27,9 +27,11 @@ def generate(
     size: Annotated[int, SIZE] = 256,
 ) -> None:
     """Paint pictures for a prompt with the champion. Prompts and pictures pass the same policy as on the server."""
-    from unclip_orchestration.local_generation import open_studio
+    from unclip_orchestration import local_generation
+    from unclip_server.service import PictureRequest
 
-    for path in open_studio(context.obj).generate(prompt, range(seed, seed + count), size, out):
+    request = PictureRequest(prompt=prompt, seeds=tuple(range(seed, seed + count)), size=size)
+    for path in local_generation.generate(context.obj, request, out):
         typer.echo(path)
 
 
@@ -42,7 +44,8 @@ def variations(
     size: Annotated[int, SIZE] = 256,
 ) -> None:
     """Paint pictures that mean what another picture means: its CLIP embedding takes the prior's place."""
-    from unclip_orchestration.local_generation import open_studio
+    from unclip_orchestration import local_generation
 
-    for path in open_studio(context.obj).variations(image, range(seed, seed + count), size, out):
+    request = local_generation.variation_request(image, range(seed, seed + count), size)
+    for path in local_generation.generate(context.obj, request, out):
         typer.echo(path)

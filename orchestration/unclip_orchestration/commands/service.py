@@ -1,6 +1,5 @@
 """Commands of the service: the Images API and its keys."""
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -17,14 +16,15 @@ def add_to(app: typer.Typer) -> None:
 
 def serve(
     context: typer.Context,
-    port: Annotated[int, typer.Option(help="The port.")] = 8000,
-    host: Annotated[str, typer.Option(help="The address to listen on; other machines reach it only if you say so.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="The port; else $UNCLIP_PORT, else 8000.")] = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on; else $UNCLIP_HOST, else 127.0.0.1.")] = None,
 ) -> None:
     """Serve the Images API with the champion until you press Ctrl-C."""
     from unclip_server.api.serve import serve as serve_forever
     from unclip_server.api.settings import read_settings
 
-    settings = replace(read_settings(), home=context.obj.home, tracking_uri=context.obj.tracking_uri, host=host, port=port)
+    where = context.obj
+    settings = read_settings(home=where.home, tracking_uri=where.tracking_uri, policy=where.safety_policy, host=host, port=port)
     serve_forever(settings, typer.echo)
 
 

@@ -10,9 +10,9 @@ from unclip_pairs.home import open_store
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
 from unclip_release.bundle import bundle_folder, write_bundle
-from unclip_release.lineage import lineage, read_provenance, steps
+from unclip_release.lineage import lineage, steps
+from unclip_release.provenance import Provenance, png_bytes, read_provenance
 from unclip_release.registry import open_registry
-from unclip_server.api.provenance import Provenance, png_bytes
 
 GOOD = {
     "concept_hit_rate": 0.40,

@@ -19,7 +19,7 @@ from unclip_pairs.home import open_store
 from unclip_pairs.store import Store
 from unclip_release.bundle import verify, write_bundle
 from unclip_release.registry import default_tracking_uri, open_registry
-from unclip_server.api.serve import bound_socket
+from unclip_server.sockets import bound_socket
 
 pytestmark = pytest.mark.slow
 

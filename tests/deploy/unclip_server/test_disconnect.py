@@ -14,9 +14,11 @@ from unclip_pairs.store import Store
 from unclip_safety.policy import load_policy
 from unclip_safety.prompts import refuser
 from unclip_server.api.access import Key, open_access
-from unclip_server.api.images import CLIENT_GONE, Options, Parts, ServedModel, Studio
+from unclip_server.api.images import CLIENT_GONE, Dependencies, ImageEndpoint
 from unclip_server.api.messages import ApiError
 from unclip_server.api.results import Results
+from unclip_server.api.settings import Settings
+from unclip_server.service import ImageService, Painter, ServedModel
 
 
 class Brush:
@@ -37,26 +39,24 @@ def brush() -> Brush:
 
 
 @pytest.fixture
-def studio(store: Store, brush: Brush) -> Iterator[Studio]:
+def endpoint(store: Store, brush: Brush) -> Iterator[ImageEndpoint]:
     access = open_access(store)
-    parts = Parts(
-        paint=brush,
+    service = ImageService(
+        model=ServedModel(label="unclip/1", manifest="ab"),
+        painter=Painter(paint=brush, vary=lambda image, seeds, size: [image] * len(seeds)),
         refuse=refuser(load_policy()),
         check=lambda image: None,
-        access=access,
-        results=Results(store, b"secret"),
-        model=ServedModel(label="unclip/1", manifest="ab"),
-        options=Options(images_per_minute=3, max_waiting=1),
     )
-    found = Studio(parts)
-    found.easel.start()
+    settings = Settings(home=store.root, images_per_minute=3, max_waiting=1)
+    found = ImageEndpoint(Dependencies(service=service, access=access, results=Results(store, b"secret"), settings=settings))
+    found.batcher.start()
     yield found
     brush.may_paint.set()
-    found.easel.stop()
+    found.batcher.stop()
     access.close()
 
 
-async def ask(studio: Studio, seed: int, gone: asyncio.Event | None = None) -> dict:
+async def ask(endpoint: ImageEndpoint, seed: int, gone: asyncio.Event | None = None) -> dict:
     """One request; its client goes away when `gone` is set."""
     body = json.dumps({"prompt": "a red ball", "size": "256x256", "response_format": "b64_json", "seed": seed}).encode()
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
@@ -68,27 +68,27 @@ async def ask(studio: Studio, seed: int, gone: asyncio.Event | None = None) -> d
         return {"type": "http.disconnect"}
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "state": {"request_id": f"req_{seed}", "headers": {}}}
-    key = next(iter(studio.parts.access.all_keys()), None) or _made(studio)
-    return await studio.generate(Request(scope, receive), key)
+    key = next(iter(endpoint.access.all_keys()), None) or _made(endpoint)
+    return await endpoint.generate(Request(scope, receive), key)
 
 
-def _made(studio: Studio) -> Key:
-    studio.parts.access.create("tester")
-    return studio.parts.access.all_keys()[0]
+def _made(endpoint: ImageEndpoint) -> Key:
+    endpoint.access.create("tester")
+    return endpoint.access.all_keys()[0]
 
 
-async def until_waiting(studio: Studio, count: int) -> None:
-    while studio.easel.waiting != count:
+async def until_waiting(endpoint: ImageEndpoint, count: int) -> None:
+    while endpoint.batcher.waiting != count:
         await asyncio.sleep(0.01)
 
 
-def test_a_request_whose_client_is_gone_is_not_painted(studio: Studio, brush: Brush) -> None:
+def test_a_request_whose_client_is_gone_is_not_painted(endpoint: ImageEndpoint, brush: Brush) -> None:
     async def story() -> None:
         gone = asyncio.Event()
-        first = asyncio.create_task(ask(studio, 1))
+        first = asyncio.create_task(ask(endpoint, 1))
         await asyncio.sleep(0.2)
-        second = asyncio.create_task(ask(studio, 2, gone))
-        await until_waiting(studio, 1)
+        second = asyncio.create_task(ask(endpoint, 2, gone))
+        await until_waiting(endpoint, 1)
         gone.set()
         with pytest.raises(ApiError) as caught:
             await second
@@ -97,22 +97,22 @@ def test_a_request_whose_client_is_gone_is_not_painted(studio: Studio, brush: Br
         assert len((await first)["data"]) == 1
 
     asyncio.run(story())
-    studio.easel.stop()
+    endpoint.batcher.stop()
     assert brush.seeds == [1]
-    assert {row.outcome for row in studio.parts.access.requests("tester")} == {"ok", "client_gone"}
+    assert {row.outcome for row in endpoint.access.requests("tester")} == {"ok", "client_gone"}
 
 
-def test_a_full_queue_and_a_spent_minute_say_when_to_come_back(studio: Studio, brush: Brush) -> None:
+def test_a_full_queue_and_a_spent_minute_say_when_to_come_back(endpoint: ImageEndpoint, brush: Brush) -> None:
     async def story() -> None:
-        first = asyncio.create_task(ask(studio, 1))
+        first = asyncio.create_task(ask(endpoint, 1))
         await asyncio.sleep(0.2)
-        second = asyncio.create_task(ask(studio, 2))
-        await until_waiting(studio, 1)
+        second = asyncio.create_task(ask(endpoint, 2))
+        await until_waiting(endpoint, 1)
         with pytest.raises(ApiError) as full:
-            await ask(studio, 3)
+            await ask(endpoint, 3)
         assert (full.value.status, full.value.kind, full.value.headers["retry-after"]) == (503, "server_error", "5")
         with pytest.raises(ApiError) as spent:
-            await ask(studio, 4)
+            await ask(endpoint, 4)
         assert (spent.value.status, spent.value.kind, spent.value.code) == (429, "requests", "rate_limit_exceeded")
         assert spent.value.message.startswith("Rate limit exceeded for images per minute")
         assert "Limit: 3/1min. Current: 4/1min." in spent.value.message

@@ -19,14 +19,16 @@ from PIL import Image
 
 from unclip_pairs.home import open_store
 from unclip_pairs.store import Store
-from unclip_release.lineage import read_provenance
+from unclip_release.provenance import read_provenance
 from unclip_safety.policy import Refusal, load_policy
 from unclip_safety.prompts import refuser
 from unclip_server.api.access import Access, open_access
 from unclip_server.api.app import create_app
-from unclip_server.api.images import Options, Parts, ServedModel
+from unclip_server.api.images import Dependencies
 from unclip_server.api.results import Results
-from unclip_server.api.serve import bound_socket
+from unclip_server.api.settings import Settings
+from unclip_server.service import ImageService, Painter, ServedModel
+from unclip_server.sockets import bound_socket
 
 FORBIDDEN_GREEN = (0, 255, 0)
 
@@ -46,6 +48,11 @@ def paint(prompts: Sequence[str], seeds: Sequence[int], size: int, guidance: flo
     return [one(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
 
 
+def vary(image: Image.Image, seeds: Sequence[int], size: int) -> list[Image.Image]:
+    """The picture itself for each seed."""
+    return [image.resize((size, size)) for _ in seeds]
+
+
 def check(image: Image.Image) -> Refusal | None:
     return Refusal("sexual", load_policy().picture_message) if image.getpixel((0, 0)) == FORBIDDEN_GREEN else None
 
@@ -62,17 +69,15 @@ class Served:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     store = open_store(tmp_path_factory.mktemp("home"))
     access = open_access(store)
-    parts = Parts(
-        paint=paint,
-        refuse=refuser(load_policy()),
-        check=check,
+    model = ServedModel(label="unclip/3", manifest="ab" * 32, created=1_700_000_000)
+    dependencies = Dependencies(
+        service=ImageService(model=model, painter=Painter(paint=paint, vary=vary), refuse=refuser(load_policy()), check=check),
         access=access,
         results=Results(store, access.secret("links")),
-        model=ServedModel(label="unclip/3", manifest="ab" * 32, created=1_700_000_000),
-        options=Options(images_per_minute=1000),
+        settings=Settings(home=store.root, images_per_minute=1000),
     )
     with bound_socket("127.0.0.1", 0) as listening:
-        server = uvicorn.Server(uvicorn.Config(create_app(parts), log_level="critical"))
+        server = uvicorn.Server(uvicorn.Config(create_app(dependencies), log_level="critical"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         while not server.started:

@@ -1,4 +1,4 @@
-"""The server's parts by themselves: easel, pace, keys, settings, and what is found out before it starts."""
+"""The server's parts by themselves: batching, rate limit, keys, settings, and what is found out before it starts."""
 
 import socket
 import sqlite3
@@ -13,12 +13,13 @@ from PIL import Image
 
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
+from unclip_release.provenance import Provenance, png_bytes
 from unclip_server.api.access import Access, open_access
-from unclip_server.api.batching import Easel, Job, QueueFull
-from unclip_server.api.limits import Limiter
-from unclip_server.api.provenance import Provenance, png_bytes
-from unclip_server.api.serve import bound_socket, serve
-from unclip_server.api.settings import Settings, load_settings
+from unclip_server.api.batching import Batcher, Job, QueueFull
+from unclip_server.api.limits import RateLimiter
+from unclip_server.api.serve import serve
+from unclip_server.api.settings import Settings, read_settings
+from unclip_server.sockets import bound_socket
 
 
 class SlowPainter:
@@ -42,8 +43,8 @@ def painter() -> SlowPainter:
 
 
 @pytest.fixture
-def easel(painter: SlowPainter) -> Iterator[Easel]:
-    found = Easel(painter, max_waiting=4, max_batch=4)
+def batcher(painter: SlowPainter) -> Iterator[Batcher]:
+    found = Batcher(painter, max_waiting=4, max_batch=4)
     found.start()
     yield found
     painter.may_paint.set()
@@ -54,41 +55,41 @@ def job(*seeds: int, size: int = 256) -> Job:
     return Job(("a ball",) * len(seeds), seeds, size, None)
 
 
-def busy(easel: Easel, painter: SlowPainter) -> Job:
+def busy(batcher: Batcher, painter: SlowPainter) -> Job:
     """A first job that holds the brush, so that what is submitted next waits."""
     first = job(0)
-    easel.submit(first)
+    batcher.submit(first)
     assert painter.has_begun.wait(10)
     return first
 
 
-def test_waiting_jobs_of_one_size_are_painted_together_and_in_order(easel: Easel, painter: SlowPainter) -> None:
-    busy(easel, painter)
+def test_waiting_jobs_of_one_size_are_painted_together_and_in_order(batcher: Batcher, painter: SlowPainter) -> None:
+    busy(batcher, painter)
     jobs = [job(1, 2), job(3, size=512), job(4), job(5, 6)]
-    futures = [easel.submit(each) for each in jobs]
+    futures = [batcher.submit(each) for each in jobs]
     painter.may_paint.set()
     reds = [[picture.getpixel((0, 0))[0] for picture in future.result(10)] for future in futures]  # type: ignore[index]
     assert reds == [[1, 2], [3], [4], [5, 6]]
     assert painter.calls == [(0,), (1, 2, 4), (3,), (5, 6)]
-    assert easel.batches_painted == 4
+    assert batcher.batches_painted == 4
 
 
-def test_a_cancelled_job_is_not_painted(easel: Easel, painter: SlowPainter) -> None:
-    busy(easel, painter)
-    gone, kept = easel.submit(job(1)), easel.submit(job(2))
+def test_a_cancelled_job_is_not_painted(batcher: Batcher, painter: SlowPainter) -> None:
+    busy(batcher, painter)
+    gone, kept = batcher.submit(job(1)), batcher.submit(job(2))
     gone.cancel()
     painter.may_paint.set()
     assert len(kept.result(10)) == 1
     assert painter.calls == [(0,), (2,)]
 
 
-def test_a_full_queue_says_so_and_cancelled_jobs_make_room(easel: Easel, painter: SlowPainter) -> None:
-    busy(easel, painter)
-    futures = [easel.submit(job(seed)) for seed in range(1, 5)]
+def test_a_full_queue_says_so_and_cancelled_jobs_make_room(batcher: Batcher, painter: SlowPainter) -> None:
+    busy(batcher, painter)
+    futures = [batcher.submit(job(seed)) for seed in range(1, 5)]
     with pytest.raises(QueueFull):
-        easel.submit(job(5))
+        batcher.submit(job(5))
     futures[0].cancel()
-    easel.submit(job(5))
+    batcher.submit(job(5))
 
 
 def test_one_broken_batch_leaves_the_easel_working() -> None:
@@ -97,24 +98,24 @@ def test_one_broken_batch_leaves_the_easel_working() -> None:
             raise RuntimeError("the brush broke")
         return [Image.new("RGB", (1, 1))] * len(seeds)
 
-    easel = Easel(paint)
-    easel.start()
+    batcher = Batcher(paint)
+    batcher.start()
     with pytest.raises(RuntimeError, match="the brush broke"):
-        easel.submit(job(0)).result(10)
-    assert len(easel.submit(job(1)).result(10)) == 1
-    easel.stop()
+        batcher.submit(job(0)).result(10)
+    assert len(batcher.submit(job(1)).result(10)) == 1
+    batcher.stop()
 
 
 def test_stopping_cancels_what_waits_and_takes_nothing_more(painter: SlowPainter) -> None:
-    easel = Easel(painter)
-    easel.start()
-    first = busy(easel, painter)
-    waiting = easel.submit(job(1))
+    batcher = Batcher(painter)
+    batcher.start()
+    first = busy(batcher, painter)
+    waiting = batcher.submit(job(1))
     painter.may_paint.set()
-    easel.stop()
+    batcher.stop()
     assert len(first.pictures.result(10)) == 1
     with pytest.raises(QueueFull):
-        easel.submit(job(2))
+        batcher.submit(job(2))
     if waiting.cancelled():
         with pytest.raises(CancelledError):
             waiting.result(0)
@@ -122,7 +123,7 @@ def test_stopping_cancels_what_waits_and_takes_nothing_more(painter: SlowPainter
 
 def test_the_pace_is_a_sliding_minute_for_each_key() -> None:
     now = [1000.0]
-    limiter = Limiter(5, clock=lambda: now[0])
+    limiter = RateLimiter(5, clock=lambda: now[0])
     assert limiter.take("a", 3).remaining == 2
     now[0] += 30
     assert limiter.take("a", 2).remaining == 0
@@ -191,13 +192,14 @@ def test_the_same_picture_and_origin_are_the_same_bytes() -> None:
 
 
 def test_settings_come_from_the_environment_with_safe_defaults() -> None:
-    assert load_settings({}) == Settings(home=Path("var").absolute())
-    assert load_settings({}).host == "127.0.0.1"
-    found = load_settings({"UNCLIP_HOME": "/x", "UNCLIP_PORT": "9", "MLFLOW_TRACKING_URI": "http://m", "UNCLIP_SAFETY_POLICY": "p.yaml"})
-    assert found == Settings(home=Path("/x"), port=9, tracking_uri="http://m", policy=Path("p.yaml"))
+    home = Path("/x")
+    assert read_settings(home=home, variables={}) == Settings(home=home)
+    assert read_settings(home=home, variables={}).host == "127.0.0.1"
+    assert read_settings(home=home, variables={"UNCLIP_PORT": "9", "UNCLIP_HOST": ""}) == Settings(home=home, port=9)
+    assert read_settings(home=home, port=0, host="::1", variables={"UNCLIP_PORT": "9", "UNCLIP_HOST": "h"}).port == 0
     for name, value in (("UNCLIP_PORT", "99999"), ("UNCLIP_PORT", "http"), ("UNCLIP_IMAGES_PER_MINUTE", "0")):
         with pytest.raises(UserError, match=name):
-            load_settings({name: value})
+            read_settings(home=home, variables={name: value})
 
 
 def test_a_busy_port_is_a_sentence_before_anything_is_loaded(store: Store) -> None:
