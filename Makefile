@@ -77,7 +77,7 @@ check: setup ## format, lint, types, import contracts, docs
 	$(BIN)/ruff check .
 	$(BIN)/pyright --level error
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/test_house.py tests/test_docs.py
+	$(BIN)/python -m pytest -q tests/test_house.py tests/house tests/test_docs.py
 
 format: setup ## let ruff put the code in order
 	$(BIN)/ruff check --fix --unsafe-fixes -q . || true
