@@ -89,7 +89,7 @@ dev: setup ## the Dagster UI on http://127.0.0.1:3000, on the assets the demo ma
 	$(BIN)/dagster dev
 
 serve: setup ## the Images API on http://127.0.0.1:8000 with models:/unclip@champion
-	$(BIN)/unclip serve --port 8000
+	$(BIN)/unclip serve api --port 8000
 
 mlflow: setup ## the MLflow UI on http://127.0.0.1:5000, on the demo's runs and models
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/python -m mlflow server --host 127.0.0.1 --port 5000 \

@@ -61,7 +61,7 @@ def chosen(store: Store) -> tuple[set[str], list[str]]:
 
 
 class Searcher:
-    """The service that `unclip search --serve` runs, begun once before anything is taken down."""
+    """The service that `unclip serve search` runs, begun once before anything is taken down."""
 
     def __init__(self, store: Store) -> None:
         self.store, self.folder = store, f"embeddings/{present(store, 'clip_embeddings').name}"
@@ -110,7 +110,7 @@ def main() -> None:
         keys, named = chosen(store)
         searcher = Searcher(store)
         assert searcher.still_shown(keys) == len(keys) == WANTED
-        said = unclip(home, "takedown", *named, "--reason", "benchmark")
+        said = unclip(home, "data", "takedown", *named, "--reason", "benchmark")
         assert keys <= read_takedowns(store).keys
         print(f"figure takedown_asked {len(keys)} pairs")
         print(f"figure takedown_gone_from_search {len(keys) - searcher.still_shown(keys)} pairs")

@@ -27,7 +27,7 @@ HELP = {
     "batch": "name of the batch; the same name again goes on where it stopped",
     "contact": "e-mail or web address under which the owner of a site finds you",
     "seeds": "a page to begin from; its site is walked",
-    "lists": "a list of picture addresses with captions: .parquet, .csv, .tsv, .jsonl (what `unclip pairs extract` writes is one)",
+    "lists": "a list of picture addresses with captions: .parquet, .csv, .tsv, .jsonl (what `unclip data extract` writes is one)",
     "folders": "a folder of pictures on this machine, each with a .txt or .json beside it",
     "archives": "a WARC or WAT file: a path, an http(s) or an s3 address; the pictures of its pages are fetched",
     "sitemaps": "a sitemap's address, or that of a robots.txt that names some",

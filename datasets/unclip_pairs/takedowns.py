@@ -21,7 +21,7 @@ KINDS = ("url", "key", "host", "hash")
 FOLDER = "takedowns/"
 _HINTS = {
     "url": (r"https?://[^\s]+", "an address that begins with http:// or https://"),
-    "key": (r"[0-9a-f]{20}", "20 hex digits, as `unclip verdicts --why` shows them"),
+    "key": (r"[0-9a-f]{20}", "20 hex digits, as `unclip data verdicts --why` shows them"),
     "host": (r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", "a host name without port, such as pictures.example.org"),
     "hash": (r"[0-9a-f]{64}", "the SHA-256 of the picture's bytes, 64 hex digits"),
 }

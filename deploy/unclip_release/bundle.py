@@ -161,7 +161,7 @@ def verify(folder: Path) -> Manifest:
     """The manifest of a bundle folder, after every file was read and compared; `UserError` when something is missing or altered."""
     manifest = read_manifest(Store(folder), "manifest.json") if folder.is_dir() else None
     if manifest is None or manifest.kind != "bundle":
-        raise UserError(f"{folder} is not a finished bundle; run `unclip release`, or fetch it again")
+        raise UserError(f"{folder} is not a finished bundle; run `unclip model release`, or fetch it again")
     prefix = f"{bundle_folder(manifest)}/"
     for name, digest in manifest.files.items():
         path = folder / name.removeprefix(prefix)

@@ -119,7 +119,7 @@ def _started(registry: Registry | None, start: str) -> tuple[list[Step], ModelVe
     wanted = start.rsplit("/", 1)[-1]
     version = next((found for found in registry.versions() if wanted == found.version or wanted in found.aliases), None)
     if version is None:
-        raise UserError(f"{start!r} is neither a PNG file nor a version or alias of the model; see `unclip lineage champion`")
+        raise UserError(f"{start!r} is neither a PNG file nor a version or alias of the model; see `unclip model lineage champion`")
     return [], version, version.digest
 
 

@@ -216,7 +216,9 @@ class Registry:
         found = _by_alias(client, which) if not which.isdigit() else next((v for v in _versions(client) if v.version == which), None)
         if found is None:
             known = ", ".join(v.version for v in _versions(client)) or "none"
-            raise UserError(f"the registry has no version or alias {which!r} of {MODEL!r} (versions: {known}); run `unclip release` first")
+            raise UserError(
+                f"the registry has no version or alias {which!r} of {MODEL!r} (versions: {known}); run `unclip model release` first"
+            )
         return found
 
     def rollback(self) -> ModelVersion:
@@ -246,7 +248,7 @@ class Registry:
             version = _by_alias(client, CHAMPION)
             if version is None:
                 raise UserError(
-                    f"the registry at {self.tracking_uri} has no champion; run `unclip demo`, or `unclip promote` a candidate, first"
+                    f"the registry at {self.tracking_uri} has no champion; run `unclip demo`, or `unclip model promote` a candidate, first"
                 )
             return version, self._local(version)
 

@@ -58,7 +58,7 @@ def figures(store: Store, policy: Path | None = None) -> dict[str, Any]:
     """The present bundle's figures, as they are on the disk; `UserError` when it has not been evaluated."""
     name = f"{folder(store)}/evaluation.json"
     if not store.exists(f"{folder(store)}/manifest.json"):
-        raise UserError(f"the bundle {present(store, 'bundle').name} has not been evaluated; run `unclip evaluate`")
+        raise UserError(f"the bundle {present(store, 'bundle').name} has not been evaluated; run `unclip model evaluate`")
     return dict(store.read_json(name)) | {"explicit_pictures": explicit_pictures(store, policy)}
 
 
@@ -81,7 +81,7 @@ def candidate(store: Store, tracking_uri: str) -> ModelVersion:
     digest = present(store, "bundle").digest
     found = [version for version in open_registry(store, tracking_uri).versions() if version.digest == digest]
     if not found:
-        raise UserError(f"the bundle {present(store, 'bundle').name} is not registered; run `unclip release`")
+        raise UserError(f"the bundle {present(store, 'bundle').name} is not registered; run `unclip model release`")
     return found[0]
 
 

@@ -56,4 +56,4 @@ def search_index(context: dg.AssetExecutionContext, home: Home, acts: dg.Resourc
     with acts.act("embed") as act:
         embeddings = present(store, "clip_embeddings").name
         manifest = faiss_index.build_index(store, embeddings, batch)
-    return previews.made(act, manifest, serve="unclip search --serve")
+    return previews.made(act, manifest, serve="unclip serve search")

@@ -52,7 +52,9 @@ def load(store: Store, batch: str) -> Sources:
     """What was kept for the batch; `UserError` when nothing was."""
     name = f"sources/{batch}.json"
     if not store.exists(name):
-        raise UserError(f"the crawl batch {batch!r} has no sources yet; run `unclip crawl --batch {batch}`, or give page_sources a config")
+        raise UserError(
+            f"the crawl batch {batch!r} has no sources yet; run `unclip data crawl --batch {batch}`, or give page_sources a config"
+        )
     return from_fields(store.read_json(name))
 
 

@@ -41,7 +41,7 @@ class Space:
 
 
 def open_space(store: Store, clip: str | None = None) -> Space:
-    """The space of the home's own CLIP, or of the one that `unclip embed --clip` was given; `UserError` when it is not there."""
+    """The space of the home's own CLIP, or of the one that `unclip data embed --clip` was given; `UserError` when it is not there."""
     from unclip_training.embedder import ClipEmbedder
     from unclip_training.open_clip_embedder import OpenClipEmbedder, open_embedder
 

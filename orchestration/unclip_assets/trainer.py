@@ -25,9 +25,9 @@ USER_ERROR_EXIT = "code 2"
 
 
 def last_line(log: Path) -> str:
-    """The last line a process wrote that is not empty."""
+    """The last line a process wrote that is not empty, without the `unclip: ` that begins an error's sentence."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines()] if log.exists() else []
-    return next((line for line in reversed(lines) if line), "it said nothing")
+    return next((line.removeprefix("unclip: ") for line in reversed(lines) if line), "it said nothing")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from unclip_assets.settings import default_tracking_uri, read_environment
-from unclip_orchestration.commands import data, datasets, duplicates, faces, labels, models, pictures, scores, search, service, takedown
+from unclip_orchestration.commands import data, dataset, faces, keys, label, leaks, model, pictures, policy, serve, starter
 from unclip_orchestration.user_errors import is_interruption, mistake
 from unclip_pairs.home import home_folder
 
@@ -18,8 +18,8 @@ DEMO_PORT = 8741  # the same in every run: an address is part of a pair's key
 
 app = typer.Typer(
     name="unclip",
-    help="An open DALL·E 2, whole: crawl, curate, make safe, train every stage, evaluate, release, paint and serve.\n\n"
-    "Begin with `unclip demo`: it tells the whole story on this machine and says what to try next.",
+    help="An open DALL·E 2, whole: crawl, curate, make safe, train every stage, evaluate, release, generate and serve.\n\n"
+    "Begin with `unclip demo`: it runs the whole story on this machine and says what to try next.",
     epilog="Everything is kept under $UNCLIP_HOME (default: ./var). Any command may be stopped at any moment and run again: "
     "what is finished is not done twice.",
     no_args_is_help=True,
@@ -42,15 +42,18 @@ def unclip(
     context.obj = environment
 
 
-@app.command(rich_help_panel="The whole story")
+@app.command(rich_help_panel="Start here")
 def demo(
     context: typer.Context,
     size: Annotated[
-        str, typer.Option(help="full: more than 4,000 pictures, about 22 minutes on two cores; smoke: minutes, paints nothing nice.")
+        str, typer.Option(help="full: more than 4,000 pictures, 22 to 29 minutes on two cores; smoke: minutes, and no nice pictures.")
     ] = "full",
     port: Annotated[int, typer.Option(help="Where the demo's own web site listens; keep it the same when you run it again.")] = DEMO_PORT,
 ) -> None:
-    """Crawl, curate, train, evaluate, promote and paint, on this machine; what is done already is not done again."""
+    """Run the whole story on this machine: crawl, curate, train, evaluate, promote and generate.
+
+    What is done already is not done again.
+    """
     from rich.console import Console
 
     from unclip_orchestration.demo import run
@@ -58,20 +61,23 @@ def demo(
     run(context.obj, size, port, Console())
 
 
-for room in (
-    data,
-    datasets,
-    duplicates,
-    scores,
-    faces,
-    labels,
-    takedown,
-    search,
-    models,
-    pictures,
-    service,
-):
-    room.add_to(app)
+for command in (pictures.generate, pictures.variations):
+    app.command(rich_help_panel="Pictures")(command)
+for panel, groups in {
+    "Data": {
+        "starter": starter.group,
+        "data": data.group,
+        "policy": policy.group,
+        "dataset": dataset.group,
+        "leaks": leaks.group,
+        "faces": faces.group,
+        "label": label.group,
+    },
+    "Models": {"model": model.group},
+    "Serving": {"serve": serve.group, "keys": keys.group},
+}.items():
+    for name, group in groups.items():
+        app.add_typer(group, name=name, rich_help_panel=panel)
 
 
 def main() -> None:

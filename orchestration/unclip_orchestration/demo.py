@@ -88,7 +88,7 @@ def run(environment: Environment, size: str, port: int, console: Console) -> Pat
         raise UserError(f"--size is {size!r}; choose one of {', '.join(STORIES)}")
     check_ports(port)
     with alone(environment.home), gauged() as gauge:
-        with lines(console) as listener:
+        with lines(Console(stderr=True)) as listener:
             tell(environment, STORIES[size], port, listener)
         store, wall = open_store(environment.home), time.monotonic() - began
         told = summary.collect(environment, store, BATCH, wall_s=wall, acts=listener.tally.seconds, peak_rss_mb=gauge.peak_mb)

@@ -49,9 +49,9 @@ class PlainLines:
             self.say(f"{act:>15}  {self.tally.seconds[act]:8.1f} s  {self.last.get(act, '')}".rstrip())
 
     def say(self, line: str) -> None:
-        """Straight to standard output, at once."""
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+        """Straight to standard error, at once."""
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
 
 
 @dataclass
@@ -85,7 +85,7 @@ Lines = PlainLines | LiveLines
 
 @contextmanager
 def lines(console: Console) -> Iterator[Lines]:
-    """The listener that fits where standard output goes to."""
+    """The listener that fits where standard error goes to."""
     if not console.is_terminal:
         yield PlainLines()
         return

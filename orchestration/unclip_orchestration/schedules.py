@@ -19,7 +19,7 @@ def nightly_crawl(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunReque
     """Every night at two: one run per known batch. A batch that is finished costs a look at its manifest."""
     batches = context.instance.get_dynamic_partitions(CRAWL_BATCHES)
     if not batches:
-        yield dg.SkipReason("no crawl batch is known yet; `unclip crawl` or the page_sources asset adds one")
+        yield dg.SkipReason("no crawl batch is known yet; `unclip data crawl` or the page_sources asset adds one")
     day = context.scheduled_execution_time.strftime("%Y-%m-%d")
     for batch in batches:
         yield dg.RunRequest(run_key=f"{day}/{batch}", partition_key=batch)

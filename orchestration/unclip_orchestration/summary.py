@@ -109,9 +109,9 @@ def show(console: Console, store: Store, summary: Mapping[str, Any]) -> None:
             f"look at      {store.path('demo/contact_sheet.png')}",
             'paint        unclip generate "a red apple, noto" -n 4 --seed 7 -o pictures',
             "vary         unclip variations pictures/7.png",
-            "ask why      unclip verdicts --why KEY",
-            "trace        unclip lineage pictures/7.png",
-            "serve        unclip keys create me; unclip serve --port 8000",
+            "ask why      unclip data verdicts --why KEY",
+            "trace        unclip model lineage pictures/7.png",
+            "serve        unclip keys create me; unclip serve api --port 8000",
             "look inside  make dev (Dagster)   make mlflow (MLflow)",
         ]
     )

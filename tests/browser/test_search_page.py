@@ -42,7 +42,7 @@ def test_words_are_typed_and_likeness_is_followed_by_keyboard(page: Any, address
         page.keyboard.press(key)
     assert page.evaluate("document.activeElement.querySelector('img').alt") == captions(page)[1]
     page.keyboard.press("i")
-    assert "unclip takedown --key" in page.locator("#found details[open]").inner_text()
+    assert "unclip data takedown --key" in page.locator("#found details[open]").inner_text()
     shoot(page, "search-found")
     second = captions(page)[1]
     with page.expect_navigation():

@@ -54,8 +54,9 @@ def shell_folder(tmp_path: Path) -> Path:
 
 
 def test_the_guide_goes_the_whole_way() -> None:
-    told = [line.split()[1] for line in commands()]
-    assert list(dict.fromkeys(told)) == ["crawl", "score", "curate", "verdicts", "train", "pack", "search"]
+    named = [" ".join(line.split()[1:3]) for line in commands()]
+    steps = ["data crawl", "data score", "data curate", "data verdicts", "model train", "dataset build", "data search"]
+    assert list(dict.fromkeys(named)) == steps
 
 
 @pytest.mark.slow

@@ -107,7 +107,7 @@ def test_the_same_seed_paints_the_same_bytes_and_the_picture_knows_where_it_come
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert names == ["7.png", "8.png"]
     assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in names)
-    walked = unclip(told, "lineage", str(tmp_path / "a" / "7.png"))
+    walked = unclip(told, "model", "lineage", str(tmp_path / "a" / "7.png"))
     assert walked.returncode == 0, walked.stderr
     for step in ("unclip/1", "bundle", "decoder", "dataset", "crawl"):
         assert step in walked.stdout
@@ -116,15 +116,15 @@ def test_the_same_seed_paints_the_same_bytes_and_the_picture_knows_where_it_come
 
 
 def test_a_verdict_is_explained(told: Path) -> None:
-    counts = unclip(told, "verdicts")
+    counts = unclip(told, "data", "verdicts")
     assert "kept" in counts.stdout and "caption_email" in counts.stdout
     rows = pyarrow.parquet.read_table(told / "crawl" / "starter" / "rows.parquet", columns=["key"])
-    why = unclip(told, "verdicts", "--why", rows["key"][0].as_py())
+    why = unclip(told, "data", "verdicts", "--why", rows["key"][0].as_py())
     assert why.returncode == 0 and len(why.stdout.splitlines()) > 3
 
 
 def test_without_a_previous_champion_there_is_nothing_to_roll_back_to(told: Path) -> None:
-    answer = unclip(told, "rollback")
+    answer = unclip(told, "model", "rollback")
     assert answer.returncode == 2 and "previous" in answer.stderr and "Traceback" not in answer.stderr
 
 

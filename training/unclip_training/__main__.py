@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if context is not None:
                 report(context, manifest, options)
     except UserError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"unclip: {error}\n")
         return 2
     return 0
 

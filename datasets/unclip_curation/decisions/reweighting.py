@@ -157,7 +157,7 @@ def word_members(captions: Sequence[str]) -> dict[str, list[int]]:
 
 def mix_report(store: Store) -> dict[str, list[Share]]:
     """ "words", and "concepts" where they are known, before the filter, after it and reweighted; `UserError` without weights."""
-    manifest = required(store, "features/reweighting.json", "run `unclip reweight` first")
+    manifest = required(store, "features/reweighting.json", "run `unclip dataset reweight` first")
     before, after = (str(manifest.settings[name]) for name in ("before", "after"))
     keys, captions = captions_of(store, kept_keys(store, before) | kept_keys(store, after))
     table = read_table(store.path("features/reweighting.parquet"))

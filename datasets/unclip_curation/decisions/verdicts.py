@@ -76,7 +76,7 @@ def _check_gallery(store: Store, names: list[str]) -> None:
     """Whoever enrolled an identity relies on it: pictures that the present gallery did not judge must not pass."""
     behind = [batch for batch in names if not is_current(store, batch)] if gallery_digest(store) else []
     if behind:
-        raise UserError(f"the batch {behind[0]!r} was not held against the present identities; run `unclip score identities` first")
+        raise UserError(f"the batch {behind[0]!r} was not held against the present identities; run `unclip data score identities` first")
 
 
 def embeddings_of(manifest: Manifest) -> str | None:

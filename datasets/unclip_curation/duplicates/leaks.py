@@ -150,7 +150,7 @@ def published_leaks(store: Store, version: str, policy: Policy, embeddings: str 
     sides = {split: _rows(store, found, embeddings) for split, found in keys.items()}
     missing = len(keys["train"]) - len(sides["train"].pictures.keys)
     if missing:
-        raise UserError(f"{missing} training rows of {version} have no picture features; run `unclip score picture` and check again")
+        raise UserError(f"{missing} training rows of {version} have no picture features; run `unclip data score picture` and check again")
     return judged(store, policy, nearest_pictures(sides["train"], {"held_out": sides["held_out"]} | _sets(store, embeddings)))
 
 

@@ -44,7 +44,7 @@ def _side(store: Store, diff: Diff, title: str, came: bool) -> dict[str, Any]:
 
 def mix_page(store: Store) -> str:
     """What a filter did to the mix and what the weights put right, as HTML; `UserError` when nothing was reweighted."""
-    manifest = required(store, "features/reweighting.json", "run `unclip reweight` first")
+    manifest = required(store, "features/reweighting.json", "run `unclip dataset reweight` first")
     tables = mix_report(store)
     widest = max(max(share.before, share.after, share.restored) for found in tables.values() for share in found)
     return page("reweighting.html", title="The mix before and after the filter", manifest=manifest, tables=tables, widest=widest)

@@ -1,6 +1,6 @@
 """Register of scorers: everything that measures pairs, by name.
 
-Assets, the command `unclip score` and `benchmarks/score.py` find scorers here. The name is that of the feature file. A new scorer is
+Assets, the command `unclip data score` and `benchmarks/score.py` find scorers here. The name is that of the feature file. A new scorer is
 one more name in `SCORERS`, its table in `tables.py` and its columns in `docs/scorers.md`.
 """
 

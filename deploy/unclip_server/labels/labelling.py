@@ -67,7 +67,7 @@ def _is_admitted(request: Request, page: LabelPage) -> bool:
 
 
 def _forbidden() -> Response:
-    return PlainTextResponse("Open the whole link that `unclip label serve` printed, the part after token= included.\n", 403)
+    return PlainTextResponse("Open the whole link that `unclip serve labels` printed, the part after token= included.\n", 403)
 
 
 async def _mistake(request: Request, error: Exception) -> Response:

@@ -55,7 +55,7 @@ def _is_loopback(name: str) -> bool:
 
 
 def _stranger() -> Response:
-    return PlainTextResponse("Open the address that `unclip search --serve` printed.\n", 421)
+    return PlainTextResponse("Open the address that `unclip serve search` printed.\n", 421)
 
 
 async def _mistake(request: Request, error: Exception) -> Response:

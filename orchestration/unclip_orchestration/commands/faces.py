@@ -1,27 +1,24 @@
-"""Commands on faces: which identities the operator excludes."""
+"""Group `unclip faces`: identities that the operator excludes."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-PANEL = "Data"
-faces = typer.Typer(help="Identities whose faces must not be learned from; embeddings only, encrypted.", no_args_is_help=True)
+group = typer.Typer(help="Exclude identities whose faces must not be learned from; embeddings only, encrypted.", no_args_is_help=True)
 
 
-def add_to(app: typer.Typer) -> None:
-    """The commands of this file become commands of `unclip`."""
-    app.add_typer(faces, name="faces", rich_help_panel=PANEL)
-
-
-@faces.command()
+@group.command()
 def enrol(
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="What you call the identity; the name is encrypted too.")],
     pictures: Annotated[list[Path], typer.Argument(help="Pictures of it; the largest face of each counts.", exists=True, dir_okay=False)],
     key_file: Annotated[Path | None, typer.Option(help="Where the key of a first gallery is made; ~/.config/unclip otherwise.")] = None,
 ) -> None:
-    """Exclude an identity: its face's embeddings are stored, the pictures are not. Then run `unclip score identities`."""
+    """Exclude an identity by its face.
+
+    The face's embeddings are stored, the pictures are not. Then run `unclip data score identities`.
+    """
     from unclip_curation.scorers.identities import enrol as add
     from unclip_orchestration.running import alone
     from unclip_pairs.errors import UserError
@@ -37,9 +34,9 @@ def enrol(
     typer.echo(f"enrolled; {count} embeddings are held for it")
 
 
-@faces.command("list")
-def show(context: typer.Context) -> None:
-    """Name the enrolled identities, with the number that feature files know each by."""
+@group.command("list")
+def list_identities(context: typer.Context) -> None:
+    """List the enrolled identities, with the number that feature files know each by."""
     from unclip_curation.scorers.identities import read_gallery
     from unclip_pairs.home import open_store
 
@@ -47,9 +44,9 @@ def show(context: typer.Context) -> None:
         typer.echo(f"{one.number}  {len(one.vectors):>3} embeddings  {one.name}")
 
 
-@faces.command()
+@group.command()
 def remove(context: typer.Context, name: Annotated[str, typer.Argument(help="As `unclip faces list` shows it.")]) -> None:
-    """Take an identity and its embeddings out of the gallery."""
+    """Remove an identity and its embeddings from the gallery."""
     from unclip_curation.scorers.identities import remove as take_out
     from unclip_orchestration.running import alone
     from unclip_pairs.home import open_store

@@ -1,32 +1,28 @@
-"""Commands that paint: from words, or from another picture."""
+"""Commands that generate pictures: from words, or from another picture."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-PANEL = "Pictures"
-OUT = typer.Option("-o", "--out", help="The folder the pictures are put into.")
+OUT = typer.Option("-o", "--out", help="The folder that the pictures are written to.")
 COUNT = typer.Option("-n", help="How many pictures.", min=1, max=10)
 SEED = typer.Option(help="The same seed gives the same picture.")
 SIZE = typer.Option(help="The side in pixels: 256, 512 or 1024.")
 
 
-def add_to(app: typer.Typer) -> None:
-    """The commands of this file become commands of `unclip`."""
-    for command in (generate, variations):
-        app.command(rich_help_panel=PANEL)(command)
-
-
 def generate(
     context: typer.Context,
-    prompt: Annotated[str, typer.Argument(help="What to paint.")],
+    prompt: Annotated[str, typer.Argument(help="What the pictures shall show.")],
     count: Annotated[int, COUNT] = 1,
     seed: Annotated[int, SEED] = 0,
     out: Annotated[Path, OUT] = Path("pictures"),
     size: Annotated[int, SIZE] = 256,
 ) -> None:
-    """Paint pictures for a prompt with the champion. Prompts and pictures pass the same policy as on the server."""
+    """Generate images from a prompt.
+
+    The champion paints; prompts and pictures pass the same policy as on the server.
+    """
     from unclip_orchestration import local_generation
     from unclip_server.service import PictureRequest
 
@@ -43,7 +39,10 @@ def variations(
     out: Annotated[Path, OUT] = Path("pictures"),
     size: Annotated[int, SIZE] = 256,
 ) -> None:
-    """Paint pictures that mean what another picture means: its CLIP embedding takes the prior's place."""
+    """Generate variations of an image.
+
+    Its CLIP embedding takes the place of the prior's.
+    """
     from unclip_orchestration import local_generation
 
     request = local_generation.variation_request(image, range(seed, seed + count), size)

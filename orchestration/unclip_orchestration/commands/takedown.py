@@ -1,4 +1,4 @@
-"""Command that takes pairs back."""
+"""Command that takes pairs back: out of search at once, out of the next dataset version."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
@@ -7,13 +7,6 @@ import typer
 
 if TYPE_CHECKING:
     from unclip_pairs.takedowns import Takedown
-
-PANEL = "Data"
-
-
-def add_to(app: typer.Typer) -> None:
-    """The command of this file becomes one of `unclip`."""
-    app.command(rich_help_panel=PANEL)(takedown)
 
 
 def takedown(
@@ -27,9 +20,9 @@ def takedown(
     dry_run: Annotated[bool, typer.Option(help="Say what would happen; record nothing.")] = False,
     shown: Annotated[bool, typer.Option("--list", help="List the requests made so far.")] = False,
 ) -> None:
-    """Take pictures back: gone from search at once, from the next dataset version, and never fetched again.
+    """Take pictures back and say which models learned from them.
 
-    Says which datasets, networks and registered models learned from them. Each option may be given several times.
+    They are gone from search at once, from the next dataset version, and are never fetched again. Each option may be given several times.
     """
     from unclip_curation.decisions.takedown_effects import meant_by
     from unclip_pairs.errors import UserError

@@ -79,7 +79,7 @@ def test_the_command_line_works_on_a_bucket_and_tells_mistakes_in_a_sentence(
     decide(store, "rule", load_policy())
 
     def run(home: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "unclip_orchestration.cli", "--home", home, "verdicts", "--stage", "rule"]
+        command = [sys.executable, "-m", "unclip_orchestration.cli", "--home", home, "data", "verdicts", "--stage", "rule"]
         return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
 
     told = run(f"s3://{new_bucket}/home?endpoint={endpoint}&cache={tmp_path / 'cli'}")

@@ -99,7 +99,7 @@ def test_an_act_is_told_once_when_its_last_share_is_over(capsys: pytest.CaptureF
         for _ in range(SHARES["decide"]):
             with Acts(listener).act("decide") as act:
                 act.progress(3, 10, "rows")
-    said = capsys.readouterr().out.splitlines()
+    said = capsys.readouterr().err.splitlines()
     assert [line.split()[0] for line in said] == ["decide", "decide"]
     assert said[-1].endswith("3/10 rows")
     assert listener.tally.seconds["decide"] >= 0

@@ -75,7 +75,7 @@ def _count(store: Store, shard: str) -> int:
 def _safe_set(store: Store) -> PairSource:
     verdict = read_manifest(store, "verdicts/safety.json")
     if verdict is None:
-        raise UserError(f"the safety verdicts are missing in {store}; run `unclip curate` first, or name a dataset version")
+        raise UserError(f"the safety verdicts are missing in {store}; run `unclip data curate` first, or name a dataset version")
     table = pyarrow.parquet.read_table(store.path("verdicts/safety.parquet"), columns=["key", "keep"])
     keep = {key for key, kept in zip(table["key"].to_pylist(), table["keep"].to_pylist(), strict=True) if kept}
     keys = frozenset(keep - _held_out_keys(store))

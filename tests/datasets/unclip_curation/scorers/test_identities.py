@@ -50,7 +50,7 @@ def test_an_enrolled_face_goes_and_others_stay(store: Store, crawl_batch: Rows, 
     with pytest.raises(UserError, match="no identity is enrolled"):
         registry.score(store, "a", ["identities"])
     assert identities.enrol(store, "somebody drawn", [draw_face(grain=9, seed=1)], tmp_path / "key") == 1
-    with pytest.raises(UserError, match="unclip score identities"):
+    with pytest.raises(UserError, match="unclip data score identities"):
         decide(store, "safety", policy_with())
     registry.score(store, "a", ["identities"])
     rows = {row["key"]: row for row in read_table(store.path("features/a/identities.parquet")).to_pylist()}

@@ -1,26 +1,19 @@
-"""Commands that measure pairs by hand, on any engine: `unclip score`, `unclip embed` and `unclip curate`."""
+"""Commands that measure and decide, on any engine: score, embed and curate."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unclip_orchestration.commands.options import DEFAULT, PolicyFile, policy_at
+
 if TYPE_CHECKING:
     from unclip_curation.engines.processes import Engine
 
-PANEL = "Data"
 EngineName = Annotated[str | None, typer.Option(help="local: processes on this machine; ray: a Ray cluster. $UNCLIP_ENGINE, else local.")]
 RayAddress = Annotated[
     str | None, typer.Option(help="The cluster's head (host:port), auto, or local. $UNCLIP_RAY_ADDRESS, else local: one is started here.")
 ]
 Workers = Annotated[int | None, typer.Option(help="How many work side by side: 2 processes, or as many actors as fit.", min=1)]
-
-
-def add_to(app: typer.Typer) -> None:
-    """The commands of this file become commands of `unclip`."""
-    app.command(rich_help_panel=PANEL)(score)
-    app.command(rich_help_panel=PANEL)(embed)
-    app.command(rich_help_panel=PANEL)(curate)
 
 
 def _engine(context: typer.Context, name: str | None, address: str | None, workers: int | None) -> "Engine":
@@ -39,7 +32,10 @@ def score(
     engine: EngineName = None,
     ray_address: RayAddress = None,
 ) -> None:
-    """Measure pairs by the named scorers; rows that the same version has measured are not measured twice."""
+    """Score pairs by the named scorers.
+
+    Rows that the same version has measured are not measured twice; `--list` names the scorers.
+    """
     from unclip_curation.features import batches
     from unclip_curation.scorers import registry
     from unclip_orchestration.running import alone
@@ -71,7 +67,10 @@ def embed(
         typer.Option(help="The format an open_clip network multiplies in: auto (bf16 where the processor is fast at it), bf16, float32."),
     ] = "auto",
 ) -> None:
-    """Embed what the safety stage keeps by another CLIP; the vectors lie beside those the trainings use, which stay as they are."""
+    """Embed what the safety stage keeps by any CLIP.
+
+    The vectors lie beside those that the trainings use, which stay as they are.
+    """
     from functools import partial
 
     from unclip_curation.embeddings.embedding import embed_on, embed_pairs, embedding_folder
@@ -97,24 +96,25 @@ def embed(
 
 def curate(
     context: typer.Context,
-    policy: Annotated[Path, typer.Option(help="The policy file; 'default' is the one that ships.")] = Path("default"),
+    policy: PolicyFile = DEFAULT,
     clip: Annotated[
-        str | None, typer.Option(help="Embed by this CLIP, as `unclip embed` names it; likeness is judged by hashes alone when left out.")
+        str | None,
+        typer.Option(help="Embed by this CLIP, as `unclip data embed` names it; likeness is judged by hashes alone when left out."),
     ] = None,
     workers: Workers = None,
     engine: EngineName = None,
     ray_address: RayAddress = None,
 ) -> None:
-    """Score, decide, embed and de-duplicate all that was crawled, up to the final verdicts; only what is missing is done.
+    """Score, decide, embed and de-duplicate all that was crawled.
 
-    Nothing is trained. The engines give the same verdicts, bit by bit; one may go on where the other was stopped.
+    It ends with the final verdicts; only what is missing is done, and nothing is trained. The engines
+    give the same verdicts, bit by bit; one may go on where the other was stopped.
     """
     from functools import partial
 
     from rich.console import Console
 
     from unclip_curation.pipeline import curate as run
-    from unclip_curation.policy import load_policy
     from unclip_orchestration.progress import steps
     from unclip_orchestration.running import alone
     from unclip_pairs.home import open_store
@@ -126,6 +126,6 @@ def curate(
         load = partial(load_embedder, clip)
     store, where = open_store(context.obj.home), _engine(context, engine, ray_address, workers)
     with alone(context.obj.home), steps(Console(stderr=True)) as step:
-        manifest = run(store, load_policy(None if str(policy) == "default" else policy), where, load, step)
+        manifest = run(store, policy_at(policy), where, load, step)
     for reason, count in sorted(manifest.counts.items(), key=lambda item: -item[1]):
         typer.echo(f"{count:>10,}  {reason}")

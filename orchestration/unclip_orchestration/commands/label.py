@@ -1,26 +1,19 @@
-"""Commands on labels: what people say of pictures, and the probes that learn from it."""
+"""Group `unclip label`: what people say of pictures, and the probes that learn from it."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-label = typer.Typer(
-    help="Teach a category: define it, seed it, label in rounds, train a probe that a policy can name.", no_args_is_help=True
-)
+group = typer.Typer(help="Label pictures in rounds and train a probe that a policy can name.", no_args_is_help=True)
 Category = Annotated[str, typer.Argument(help="The category, as its specification page is named.")]
 
 
-def add_to(app: typer.Typer) -> None:
-    """The commands of this file become commands of `unclip`."""
-    app.add_typer(label, name="label", rich_help_panel="Labels")
-
-
-@label.command()
+@group.command()
 def define(
     context: typer.Context, page: Annotated[Path, typer.Argument(help="The specification page (Markdown); its name is the category's.")]
 ) -> None:
-    """Make a category, or change its wording; labels remember by which wording they were given."""
+    """Define a category, or change its wording; labels remember by which wording they were given."""
     from unclip_labels.label_store import open_labels
     from unclip_labels.specifications import read_specification
     from unclip_pairs.home import open_store
@@ -30,13 +23,13 @@ def define(
     typer.echo(f"{specification.category}: {specification.question} (wording {specification.digest})")
 
 
-@label.command("import")
+@group.command("import")
 def import_seeds(
     context: typer.Context,
     category: Category,
     file: Annotated[Path, typer.Argument(help='JSON lines: {"key": "...", "label": "yes"}, with "rater" when one is known.')],
 ) -> None:
-    """Take in labels that are known already."""
+    """Import labels."""
     from unclip_labels.import_export import read_seeds
     from unclip_labels.label_store import open_labels
     from unclip_pairs.errors import UserError
@@ -49,9 +42,9 @@ def import_seeds(
     typer.echo(f"{read_seeds(open_labels(open_store(context.obj.home)), category, text)} pictures labelled from {file}")
 
 
-@label.command("export")
+@group.command("export")
 def export_labels(context: typer.Context, category: Category) -> None:
-    """Print every label ever given, the withdrawn ones included, as JSON lines."""
+    """Export every label ever given, the withdrawn ones included, as JSON lines."""
     from unclip_labels.import_export import written
     from unclip_labels.label_store import open_labels
     from unclip_pairs.home import open_store
@@ -62,23 +55,7 @@ def export_labels(context: typer.Context, category: Category) -> None:
         typer.echo(line)
 
 
-@label.command("serve")
-def serve_page(
-    context: typer.Context,
-    port: Annotated[int, typer.Option(help="The port; 0 takes any.")] = 8750,
-    host: Annotated[str, typer.Option(help="The address to listen on; other machines reach it only if you say so.")] = "127.0.0.1",
-    break_minutes: Annotated[float, typer.Option(help="A break is asked for after so many minutes without a pause.")] = 25,
-    break_answers: Annotated[int, typer.Option(help="... or after so many answers.")] = 120,
-) -> None:
-    """Serve the labelling page until you press Ctrl-C; the link that is printed is the key to it."""
-    from unclip_labels.raters import Pace
-    from unclip_pairs.home import open_store
-    from unclip_server.labels.serve import serve_labels
-
-    serve_labels(open_store(context.obj.home), host, port, Pace(break_minutes, break_answers), typer.echo)
-
-
-@label.command("next")
+@group.command("next")
 def next_pictures(
     context: typer.Context,
     category: Category,
@@ -87,7 +64,10 @@ def next_pictures(
     two_raters: Annotated[float, typer.Option(min=0, max=1, help="The share of them that two raters look at.")] = 0.2,
     kind: Annotated[str, typer.Option(help="The probe that is unsure: logistic or rbf.")] = "logistic",
 ) -> None:
-    """Ask about the pictures that teach most: seeds at first, then what a probe of the labels so far is unsure of."""
+    """Choose the pictures to label next.
+
+    Seeds come first, then what a probe of the labels so far is unsure of.
+    """
     from unclip_assets.pointers import present
     from unclip_labels.label_store import open_labels
     from unclip_labels.rounds import Ask, next_round
@@ -96,17 +76,20 @@ def next_pictures(
     store = open_store(context.obj.home)
     ask = Ask(count=count, held_out=held_out, two_raters=two_raters, kind=kind)
     found = next_round(store, open_labels(store), category, present(store, "clip_embeddings").name, ask)
-    typer.echo(", ".join(f"{number} {why.replace('_', ' ')}" for why, number in found.asked.items()) + "; `unclip label serve` shows them")
+    typer.echo(", ".join(f"{number} {why.replace('_', ' ')}" for why, number in found.asked.items()) + "; `unclip serve labels` shows them")
 
 
-@label.command("train")
+@group.command("train")
 def train_probe(
     context: typer.Context,
     category: Category,
     kind: Annotated[str, typer.Option(help="logistic, or rbf for a support vector machine.")] = "logistic",
     recall: Annotated[float, typer.Option(help="The share of the category that held-out labels must show to be found.")] = 0.99,
 ) -> None:
-    """Learn a probe, choose its threshold on held-out labels, register it, and say what a policy must name."""
+    """Train a probe and choose its threshold on held-out labels.
+
+    It is registered, and the lines that a policy needs to name it are printed.
+    """
     from unclip_assets.pointers import present
     from unclip_curation.scorers.probes import score_probes
     from unclip_labels.label_store import open_labels
@@ -125,9 +108,9 @@ def train_probe(
     typer.echo(f"in a policy: probes: {{{category}: {{probe: '{made.probe.version}', threshold: {made.threshold.value:.6g}}}}}")
 
 
-@label.command("score")
+@group.command("score")
 def score_pairs(context: typer.Context) -> None:
-    """Let every known probe judge the present embeddings; needed after new pictures or a new CLIP."""
+    """Score the present embeddings by every known probe; needed after new pictures or a new CLIP."""
     from unclip_assets.pointers import present
     from unclip_curation.scorers.probes import score_probes
     from unclip_pairs.home import open_store
@@ -136,9 +119,12 @@ def score_pairs(context: typer.Context) -> None:
     typer.echo(f"{score_probes(store, present(store, 'clip_embeddings').name).counts['rows']:,} scores")
 
 
-@label.command("report")
+@group.command("report")
 def report_category(context: typer.Context, category: Category) -> None:
-    """Say how far a category is: answers, agreement, disputes, and its probes with their thresholds."""
+    """Show labelling progress.
+
+    It names answers, agreement, disputes, and the category's probes with their thresholds.
+    """
     from unclip_labels.label_store import open_labels
     from unclip_labels.rounds import standing
     from unclip_pairs.home import open_store

@@ -1,4 +1,4 @@
-"""Commands on models: train, evaluate, release, promote, roll back, and trace a picture to its sources."""
+"""Group `unclip model`: train, evaluate, release, promote, roll back, and trace a picture to its sources."""
 
 import subprocess
 import sys
@@ -6,15 +6,10 @@ from typing import Annotated
 
 import typer
 
-PANEL = "Models"
+group = typer.Typer(help="Train, evaluate, release and trace models.", no_args_is_help=True)
 
 
-def add_to(app: typer.Typer) -> None:
-    """The commands of this file become commands of `unclip`."""
-    for command in (train, evaluate, release, promote, rollback, lineage):
-        app.command(rich_help_panel=PANEL)(command)
-
-
+@group.command()
 def train(
     context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="A recipe, such as decoder_tiny; training/README.md lists them.")],
@@ -24,7 +19,10 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Optimiser steps; the recipe's own number when left out.")] = None,
     seed: Annotated[int, typer.Option(help="The seed of everything random.")] = 0,
 ) -> None:
-    """Train one stage by its recipe. It goes on from its last checkpoint when it was stopped."""
+    """Train one stage by its recipe.
+
+    It goes on from its last checkpoint when it was stopped.
+    """
     from unclip_assets.pointers import present
     from unclip_assets.settings import default_tracking_uri
     from unclip_pairs.home import open_store
@@ -52,12 +50,16 @@ def train(
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 
+@group.command()
 def evaluate(
     context: typer.Context,
     prompts: Annotated[int, typer.Option(help="Training captions of distinct concepts, one picture each.")] = 200,
     held_out: Annotated[int, typer.Option(help="Held-out combinations of concept and style, one picture each.")] = 100,
 ) -> None:
-    """Measure the present bundle: concept and style hit rates, CLIP score by the judge, Fréchet distance, nearest training pictures."""
+    """Evaluate the present bundle.
+
+    Measures concept and style hit rates, CLIP score by the judge, Fréchet distance and nearest training pictures.
+    """
     from rich.console import Console
 
     from unclip_assets import candidates
@@ -74,19 +76,27 @@ def evaluate(
         typer.echo(f"{name:<40} {value:.4g}" if isinstance(value, float) else f"{name:<40} {value}")
 
 
+@group.command()
 def release(context: typer.Context) -> None:
-    """Bundle the present stages, evaluate them, register the candidate, pass the gates, promote."""
+    """Bundle the present stages and release them.
+
+    The bundle is evaluated and registered as candidate; when every gate lets it through, it becomes champion.
+    """
     from rich.console import Console
 
     from unclip_orchestration.progress import lines
     from unclip_orchestration.running import alone, instance_at, run_job
 
-    with alone(context.obj.home), instance_at(context.obj.home) as instance, lines(Console()) as listener:
+    with alone(context.obj.home), instance_at(context.obj.home) as instance, lines(Console(stderr=True)) as listener:
         run_job(instance, context.obj, "release", listener=listener)
 
 
+@group.command()
 def promote(context: typer.Context, which: Annotated[str, typer.Argument(help="A version's number or an alias.")] = "candidate") -> None:
-    """Make a version champion, if every gate lets it through; the one before stays at hand for a rollback."""
+    """Promote a version to champion, if every gate lets it through.
+
+    The one before stays at hand for a rollback.
+    """
     from unclip_pairs.home import open_store
     from unclip_release.registry import open_registry
 
@@ -94,8 +104,9 @@ def promote(context: typer.Context, which: Annotated[str, typer.Argument(help="A
     typer.echo(f"{version.label} is champion ({version.bundle})")
 
 
+@group.command()
 def rollback(context: typer.Context) -> None:
-    """Give the alias champion back to the version that had it before."""
+    """Roll back to the version that was champion before."""
     from unclip_pairs.home import open_store
     from unclip_release.registry import open_registry
 
@@ -103,11 +114,15 @@ def rollback(context: typer.Context) -> None:
     typer.echo(f"{version.label} is champion again ({version.bundle})")
 
 
+@group.command()
 def lineage(
     context: typer.Context,
-    start: Annotated[str, typer.Argument(help="A painted PNG, or a bundle, model or dataset of the home.")],
+    start: Annotated[str, typer.Argument(help="A generated PNG, or a version or alias of the model.")],
 ) -> None:
-    """Walk back from a picture to its model version, its training shards, the policy that chose them and the pages they came from."""
+    """Trace a picture or a model back to the pages it was learned from.
+
+    The way leads over its model version, its training shards and the policy that chose them.
+    """
     from unclip_pairs.home import open_store
     from unclip_release.lineage import lineage as walked
     from unclip_release.registry import open_registry
