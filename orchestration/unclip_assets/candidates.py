@@ -21,10 +21,10 @@ def folder(store: Store) -> str:
 
 def evaluated(store: Store, num_prompts: int, num_held_out: int, progress: Progress, policy: Path | None = None) -> dict[str, Any]:
     """The present bundle's figures, painted and measured when they are not there yet, and how many of its pictures may not leave."""
-    from unclip_evaluation.evaluate import Plan, evaluate
+    from unclip_evaluation.evaluate import EvaluationPlan, evaluate
 
     bundle, version = present(store, "bundle"), present(store, "training_shards").name
-    plan = Plan(judge=f"models/judge/{present(store, 'judge_model').name}", num_prompts=num_prompts, num_held_out=num_held_out)
+    plan = EvaluationPlan(judge=f"models/judge/{present(store, 'judge_model').name}", num_prompts=num_prompts, num_held_out=num_held_out)
 
     figures = evaluate(store, store.folder(f"bundles/{bundle.name}"), version, plan, folder(store), progress)
     return figures | {"explicit_pictures": explicit_pictures(store, policy)}

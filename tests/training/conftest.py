@@ -3,10 +3,12 @@
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from unclip_pairs.home import open_store
@@ -49,14 +51,14 @@ def draw(shape: str, colour: tuple[int, int, int]) -> Image.Image:
     return image
 
 
-def npy(vector: np.ndarray) -> bytes:
+def npy(vector: NDArray[np.floating[Any]]) -> bytes:
     """The bytes of a `.npy`."""
     buffer = io.BytesIO()
     np.save(buffer, vector.astype(np.float32), allow_pickle=False)
     return buffer.getvalue()
 
 
-def unit(vector: np.ndarray) -> np.ndarray:
+def unit(vector: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     return vector / np.linalg.norm(vector)
 
 

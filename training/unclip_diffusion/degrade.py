@@ -1,8 +1,8 @@
-"""How the small picture is spoilt while an upsampler trains, so that it forgives the stage before it.
+"""Degradations of the small picture while an upsampler trains, so that it tolerates errors of the stage before it.
 
 Ramesh et al. (2022), appendix C: a gaussian blur for the first upsampler, as in SR3; BSR degradation for the second. The latter is written
-here after the description in Zhang et al. (2021): blur, resize, noise and JPEG in random order and strength. `stained` is for a decoder
-smaller than theirs. Pictures are in [-1, 1].
+here after the description in Zhang et al. (2021): blur, resize, noise and JPEG in random order and strength. `add_smooth_noise`
+is for a decoder smaller than theirs. Pictures are in [-1, 1].
 """
 
 import math
@@ -38,7 +38,7 @@ def gaussian_blur(x_BCHW: Tensor, kernel: int = 3, sigma: float = 0.6) -> Tensor
     return nn.functional.conv2d(across, weights_K.view(1, 1, -1, 1).repeat(channels, 1, 1, 1), groups=channels)
 
 
-def stained(x_BCHW: Tensor, most: float) -> Tensor:
+def add_smooth_noise(x_BCHW: Tensor, most: float) -> Tensor:
     """The same with noise as smooth as a small decoder's errors, in each picture of a deviation drawn between 0 and `most`."""
     noise_BCHW = gaussian_blur(torch.randn_like(x_BCHW), kernel=5, sigma=0.4 + 0.8 * float(torch.rand(())))
     deviation_B111 = most * torch.rand(len(x_BCHW), 1, 1, 1, device=x_BCHW.device)
@@ -46,10 +46,10 @@ def stained(x_BCHW: Tensor, most: float) -> Tensor:
 
 
 def degrade_light(x_BCHW: Tensor, generator: torch.Generator) -> Tensor:
-    """A mild BSR: the four harms in an order drawn for the batch, each with a strength drawn for the batch; within [-1, 1]."""
-    harms: list[Degradation] = [_random_blur, _random_resize, _random_noise, _random_jpeg]
-    for i in torch.randperm(len(harms), generator=generator).tolist():
-        x_BCHW = harms[i](x_BCHW, generator)
+    """A mild BSR: the four degradations in an order drawn for the batch, each with a strength drawn for the batch; within [-1, 1]."""
+    degradations: list[Degradation] = [_random_blur, _random_resize, _random_noise, _random_jpeg]
+    for i in torch.randperm(len(degradations), generator=generator).tolist():
+        x_BCHW = degradations[i](x_BCHW, generator)
     return x_BCHW.clamp(-1, 1)
 
 

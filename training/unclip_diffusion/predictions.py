@@ -1,4 +1,4 @@
-"""What a network may predict - the noise, the picture, or the velocity between them - and the way from each to x_0."""
+"""Parameterisations of what a network predicts - the noise, the picture, or the velocity between them - and the way from each to x_0."""
 
 from collections.abc import Callable
 from typing import assert_never
@@ -13,7 +13,7 @@ Denoiser = Callable[[Tensor, Tensor], Tensor]
 
 
 def target(prediction: Prediction, x_0: Tensor, noise: Tensor, alpha_bar: Tensor) -> Tensor:
-    """What the network should have said; `alpha_bar` multiplies x_0 (see `NoiseSchedule.like`). v: Salimans & Ho (2022), appendix D."""
+    """The network's training target; `alpha_bar` multiplies x_0 (see `NoiseSchedule.like`). v: Salimans & Ho (2022), appendix D."""
     match prediction:
         case "eps":
             return noise

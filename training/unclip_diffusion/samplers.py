@@ -1,7 +1,7 @@
 """Samplers: plain functions from noise to data. None keeps a state, so each is tested with a lambda.
 
-`denoise(x, t_B)` says x_0 (see `predictions.x0_denoiser`). `times` fall from 1 to 0 (`sampling_times`). `noise(x)` draws like x; one that
-draws per picture makes a picture independent of the batch it is in. `callback(step, x_0)` is told after every step.
+`denoise(x, t_B)` gives x_0 (see `predictions.x0_denoiser`). `times` fall from 1 to 0 (`sampling_times`). `noise(x)` draws like x; one that
+draws per picture makes a picture independent of the batch it is in. `callback(step, x_0)` is called after every step.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ Callback = Callable[[int, Tensor], None]
 
 
 @dataclass(frozen=True)
-class Stride:
+class SamplerStep:
     """One step of a sampler: from t to the next time, alpha_bar at both."""
 
     index: int
@@ -33,12 +33,12 @@ class Stride:
         return torch.full((len(x),), self.t, device=x.device, dtype=torch.float32)
 
 
-def strides(schedule: NoiseSchedule, times: Tensor, x: Tensor) -> Iterator[Stride]:
+def sampler_steps(schedule: NoiseSchedule, times: Tensor, x: Tensor) -> Iterator[SamplerStep]:
     """The steps between consecutive times, alpha_bar computed in float64 and given at the precision of x."""
     alpha_bars = schedule.alpha_bar(times.double()).to(device=x.device, dtype=torch.promote_types(x.dtype, torch.float32))
     last = len(times) - 2
     for i in range(last + 1):
-        yield Stride(i, float(times[i]), alpha_bars[i], alpha_bars[i + 1], i == last)
+        yield SamplerStep(i, float(times[i]), alpha_bars[i], alpha_bars[i + 1], i == last)
 
 
 @torch.no_grad()
@@ -53,15 +53,15 @@ def sample_ddim(
     callback: Callback | None = None,
 ) -> Tensor:
     """Song et al. (2021a), eq. 12 and 16. eta 0 draws no noise; eta 1 is DDPM with the smaller variance."""
-    for stride in strides(schedule, times, x):
-        a, a_next = stride.alpha_bar, stride.alpha_bar_next
-        x_0 = denoise(x, stride.times(x))
+    for step in sampler_steps(schedule, times, x):
+        a, a_next = step.alpha_bar, step.alpha_bar_next
+        x_0 = denoise(x, step.times(x))
         sigma = eta * ((1 - a_next) / (1 - a)).sqrt() * (1 - a / a_next).clamp_min(0).sqrt()
         x = a_next.sqrt() * x_0 + (1 - a_next - sigma**2).clamp_min(0).sqrt() * to_eps(x, x_0, a)
-        if eta > 0 and not stride.is_last:
+        if eta > 0 and not step.is_last:
             x = x + sigma * noise(x)
         if callback is not None:
-            callback(stride.index, x_0)
+            callback(step.index, x_0)
     return x
 
 
@@ -76,13 +76,13 @@ def sample_ddpm(
     callback: Callback | None = None,
 ) -> Tensor:
     """Ho et al. (2020), algorithm 2, with the posterior's variance."""
-    for stride in strides(schedule, times, x):
-        x_0 = denoise(x, stride.times(x))
-        x, log_variance, _ = posterior(x, x_0, stride.alpha_bar, stride.alpha_bar_next)
-        if not stride.is_last:
+    for step in sampler_steps(schedule, times, x):
+        x_0 = denoise(x, step.times(x))
+        x, log_variance, _ = posterior(x, x_0, step.alpha_bar, step.alpha_bar_next)
+        if not step.is_last:
             x = x + (log_variance / 2).exp() * noise(x)
         if callback is not None:
-            callback(stride.index, x_0)
+            callback(step.index, x_0)
     return x
 
 
@@ -98,15 +98,15 @@ def sample_ddpm_learned(
     callback: Callback | None = None,
 ) -> Tensor:
     """Nichol & Dhariwal (2021): `model` is the raw eps network [B, 2C, ...] whose second half says where the variance lies."""
-    for stride in strides(schedule, times, x):
-        eps, fraction = model(x, stride.times(x)).chunk(2, dim=1)
-        x_0 = to_x0("eps", eps, x, stride.alpha_bar)
+    for step in sampler_steps(schedule, times, x):
+        eps, fraction = model(x, step.times(x)).chunk(2, dim=1)
+        x_0 = to_x0("eps", eps, x, step.alpha_bar)
         x_0 = x_0 if clip is None else x_0.clamp(-clip, clip)
-        x, log_smallest, log_largest = posterior(x, x_0, stride.alpha_bar, stride.alpha_bar_next)
-        if not stride.is_last:
+        x, log_smallest, log_largest = posterior(x, x_0, step.alpha_bar, step.alpha_bar_next)
+        if not step.is_last:
             x = x + (learned_log_variance(fraction, log_smallest, log_largest) / 2).exp() * noise(x)
         if callback is not None:
-            callback(stride.index, x_0)
+            callback(step.index, x_0)
     return x
 
 
@@ -121,19 +121,19 @@ def sample_dpm(
 ) -> Tensor:
     """DPM-Solver++(2M) (Lu et al., 2022, algorithm 2); the first and the last step are of first order. Draws no noise."""
     before: tuple[Tensor, Tensor] | None = None  # x_0 of the step before, and that step's width in half log-SNR
-    for stride in strides(schedule, times, x):
-        a, a_next = stride.alpha_bar, stride.alpha_bar_next
-        x_0 = denoise(x, stride.times(x))
+    for step in sampler_steps(schedule, times, x):
+        a, a_next = step.alpha_bar, step.alpha_bar_next
+        x_0 = denoise(x, step.times(x))
         width = _half_log_snr(a_next) - _half_log_snr(a)
         blend = x_0
-        if before is not None and not stride.is_last:
+        if before is not None and not step.is_last:
             ratio = width / before[1] / 2
             blend = (1 + ratio) * x_0 - ratio * before[0]
         keep = ((1 - a_next) / (1 - a)).sqrt()
         x = keep * x + (a_next.sqrt() - keep * a.sqrt()) * blend
         before = x_0, width
         if callback is not None:
-            callback(stride.index, x_0)
+            callback(step.index, x_0)
     return x
 
 
@@ -154,14 +154,14 @@ def sample_analytic(
 ) -> Tensor:
     """Analytic-DPM (Bao et al., 2022, theorem 1): DDPM with the best variance, given what `noise_power` measured at the same times."""
     assert len(noise_power) == len(times) - 1, "one power for each step"
-    for stride, power in zip(strides(schedule, times, x), noise_power, strict=True):
-        a, a_next = stride.alpha_bar, stride.alpha_bar_next
-        x_0 = denoise(x, stride.times(x))
+    for step, power in zip(sampler_steps(schedule, times, x), noise_power, strict=True):
+        a, a_next = step.alpha_bar, step.alpha_bar_next
+        x_0 = denoise(x, step.times(x))
         x, log_variance, _ = posterior(x, x_0, a, a_next)
-        if not stride.is_last:
+        if not step.is_last:
             x = x + analytic_variance(log_variance.exp(), a, a_next, power).sqrt() * noise(x)
         if callback is not None:
-            callback(stride.index, x_0)
+            callback(step.index, x_0)
     return x
 
 
@@ -179,7 +179,7 @@ def noise_power(
 ) -> tuple[float, ...]:
     """Mean square of the noise the model predicts at each time but the last, over these data: what `sample_analytic` needs."""
     powers = []
-    for stride in strides(schedule, times, x_0):
-        x_t = stride.alpha_bar.sqrt() * x_0 + (1 - stride.alpha_bar).sqrt() * noise(x_0)
-        powers.append(float(to_eps(x_t, denoise(x_t, stride.times(x_t)), stride.alpha_bar).square().mean()))
+    for step in sampler_steps(schedule, times, x_0):
+        x_t = step.alpha_bar.sqrt() * x_0 + (1 - step.alpha_bar).sqrt() * noise(x_0)
+        powers.append(float(to_eps(x_t, denoise(x_t, step.times(x_t)), step.alpha_bar).square().mean()))
     return tuple(powers)

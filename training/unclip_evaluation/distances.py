@@ -15,22 +15,22 @@ from unclip_pairs.store import Store
 from unclip_training.data.decoded_cache import DecodedPairs, decoded_pairs
 from unclip_training.data.pair_source import pairs_source
 from unclip_training.judging.mobilenet import SIDE
-from unclip_training.judging.picture_features import gallery_features
+from unclip_training.judging.picture_features import picture_features
 
 
 @dataclass(frozen=True)
-class Gallery:
+class ReferenceSet:
     """The pictures of one split and their features, float32 [N, 1280]."""
 
     pairs: DecodedPairs
     features: NDArray[np.float32]
 
 
-def gallery(store: Store, dataset: str, split: str = "train", progress: Callable[[int], None] | None = None) -> Gallery:
+def reference_set(store: Store, dataset: str, split: str = "train", progress: Callable[[int], None] | None = None) -> ReferenceSet:
     """The split with its features, which are computed once per dataset digest."""
     source = pairs_source(store, dataset, split)
     pairs = decoded_pairs(store, source, SIDE)
-    return Gallery(pairs, gallery_features(store, source, pairs, progress))
+    return ReferenceSet(pairs, picture_features(store, source, pairs, progress))
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

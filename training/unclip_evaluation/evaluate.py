@@ -10,10 +10,10 @@ from PIL import Image
 
 from unclip_evaluation.alignment import clip_score
 from unclip_evaluation.composition import Hits, Label, Prompt, hits, labels_of, one_per_combination, one_per_concept
-from unclip_evaluation.distances import Gallery, frechet, gallery
-from unclip_evaluation.painting import Easel
+from unclip_evaluation.distances import ReferenceSet, frechet, reference_set
+from unclip_evaluation.painting import EvaluationPainter
 from unclip_evaluation.regurgitation import closest_sheet, distribution
-from unclip_evaluation.sheet import Card, cards_sheet
+from unclip_evaluation.sheet import CaptionedPictures, captioned_sheet
 from unclip_generation.bundle import Guidance
 from unclip_generation.pipeline import UnCLIP
 from unclip_pairs.errors import UserError
@@ -27,7 +27,7 @@ from unclip_training.judging.mobilenet import SIDE, features
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class EvaluationPlan:
     """What is painted and measured: captions of training pairs of distinct concepts, then unseen (concept, style) combinations.
 
     `judge` is a run folder; `guidance` is the decoder's scale, by default the bundle's own.
@@ -44,12 +44,12 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Exam:
-    """Everything an evaluation looks at: the sets with their features, the labels, the prompts."""
+class EvaluationData:
+    """The reference sets with their features, the labels and the prompts."""
 
-    train: Gallery
+    train: ReferenceSet
     train_labels: list[Label | None]
-    held_out: Gallery
+    held_out: ReferenceSet
     prompts: list[Prompt]
     held_out_prompts: list[Prompt]
 
@@ -74,7 +74,7 @@ def bundle_digest(folder: Path) -> str:
 
 
 def evaluate(
-    store: Store, bundle_folder: Path, dataset: str, plan: Plan, out: str | None = None, progress: Progress = silent
+    store: Store, bundle_folder: Path, dataset: str, plan: EvaluationPlan, out: str | None = None, progress: Progress = silent
 ) -> dict[str, Any]:
     """The figures of a bundle on a dataset version, as in `measure`; they and the pictures are written to `out`.
 
@@ -89,12 +89,12 @@ def evaluate(
     settings = asdict(plan) | {"sweep_scales": list(plan.sweep_scales), "side": SIDE}
     if is_done(store, f"{folder}/manifest.json", inputs, settings):
         return store.read_json(f"{folder}/evaluation.json")
-    exam = set_exam(store, dataset, plan, progress)
+    data = load_evaluation_data(store, dataset, plan, progress)
     cache = f"{folder}/work-{settings_digest([inputs, settings])[:8]}"
-    easel = Easel(store, cache, UnCLIP.load(bundle_folder), plan.seed, progress)
-    painted = paint_exam(easel, exam, plan)
-    names = _pictures(store, folder, easel, exam, painted, plan)
-    figures = measure(exam, painted, judge_folder)
+    painter = EvaluationPainter(store, cache, UnCLIP.load(bundle_folder), plan.seed, progress)
+    painted = paint_prompts(painter, data, plan)
+    names = _pictures(store, folder, painter, data, painted, plan)
+    figures = measure(data, painted, judge_folder)
     store.write_json(f"{folder}/evaluation.json", figures)
     names.append(f"{folder}/evaluation.json")
     write_manifest(store, f"{folder}/manifest.json", make_manifest(store, "evaluation", names, inputs=inputs, settings=settings))
@@ -108,14 +108,14 @@ def _judge_digest(folder: Path) -> str:
     return file_digest(path)
 
 
-def set_exam(store: Store, dataset: str, plan: Plan, progress: Progress) -> Exam:
+def load_evaluation_data(store: Store, dataset: str, plan: EvaluationPlan, progress: Progress) -> EvaluationData:
     """The sets and the prompts, the same for the same dataset and seed."""
     count = pairs_source(store, dataset).count
-    train = gallery(store, dataset, "train", lambda done: progress(done, count, "features of the training pictures"))
-    held_out = gallery(store, dataset, "held_out")
+    train = reference_set(store, dataset, "train", lambda done: progress(done, count, "features of the training pictures"))
+    held_out = reference_set(store, dataset, "held_out")
     train_labels = labels_of(store, pairs_source(store, dataset))
     held_labels = labels_of(store, pairs_source(store, dataset, "held_out"))
-    return Exam(
+    return EvaluationData(
         train,
         [train_labels.get(key) for key in train.pairs.keys],
         held_out,
@@ -124,20 +124,20 @@ def set_exam(store: Store, dataset: str, plan: Plan, progress: Progress) -> Exam
     )
 
 
-def paint_exam(easel: Easel, exam: Exam, plan: Plan) -> Painted:
+def paint_prompts(painter: EvaluationPainter, data: EvaluationData, plan: EvaluationPlan) -> Painted:
     """One picture for each prompt, and what it hits."""
     guidance = None if plan.guidance is None else Guidance(decoder=plan.guidance)
-    seen = easel.painted("prompts", [prompt.caption for prompt in exam.prompts], guidance)
-    unseen = easel.painted("held_out", [prompt.caption for prompt in exam.held_out_prompts], guidance)
+    seen = painter.painted("prompts", [prompt.caption for prompt in data.prompts], guidance)
+    unseen = painter.painted("held_out", [prompt.caption for prompt in data.held_out_prompts], guidance)
     seen_features, unseen_features = features(seen), features(unseen)
-    of = (exam.train.features, exam.train_labels)
-    return Painted(seen, unseen, seen_features, hits(exam.prompts, seen_features, *of), hits(exam.held_out_prompts, unseen_features, *of))
+    of = (data.train.features, data.train_labels)
+    return Painted(seen, unseen, seen_features, hits(data.prompts, seen_features, *of), hits(data.held_out_prompts, unseen_features, *of))
 
 
-def measure(exam: Exam, painted: Painted, judge_folder: Path) -> dict[str, Any]:
+def measure(data: EvaluationData, painted: Painted, judge_folder: Path) -> dict[str, Any]:
     """The figures: rates in [0, 1], judge's scores in [-100, 100], `frechet_mnv2` at least 0, `nearest_train` as in `regurgitation`."""
-    captions, keys = [prompt.caption for prompt in exam.prompts], {key: place for place, key in enumerate(exam.train.pairs.keys)}
-    real = np.asarray(exam.train.pairs.at(SIDE)[[keys[prompt.key] for prompt in exam.prompts]])
+    captions, keys = [prompt.caption for prompt in data.prompts], {key: place for place, key in enumerate(data.train.pairs.keys)}
+    real = np.asarray(data.train.pairs.at(SIDE)[[keys[prompt.key] for prompt in data.prompts]])
     return {
         "concept_hit_rate": painted.hits.concept,
         "style_hit_rate": painted.hits.style,
@@ -145,22 +145,24 @@ def measure(exam: Exam, painted: Painted, judge_folder: Path) -> dict[str, Any]:
         "held_out_style_hit_rate": painted.held_out_hits.style,
         "clip_score_judge": clip_score(judge_folder, painted.prompts, captions),
         "clip_score_judge_of_training_pictures": clip_score(judge_folder, real, captions),
-        "frechet_mnv2": frechet(painted.prompt_features, exam.train.features),
+        "frechet_mnv2": frechet(painted.prompt_features, data.train.features),
         "nearest_train": distribution(painted.hits.cosines),
-        "num_prompts": len(exam.prompts),
-        "num_held_out": len(exam.held_out_prompts),
-        "num_concepts": len({label.concept for label in exam.train_labels if label}),
-        "num_styles": len({label.style for label in exam.train_labels if label}),
+        "num_prompts": len(data.prompts),
+        "num_held_out": len(data.held_out_prompts),
+        "num_concepts": len({label.concept for label in data.train_labels if label}),
+        "num_styles": len({label.style for label in data.train_labels if label}),
     }
 
 
-def _pictures(store: Store, folder: str, easel: Easel, exam: Exam, painted: Painted, plan: Plan) -> list[str]:
+def _pictures(
+    store: Store, folder: str, painter: EvaluationPainter, data: EvaluationData, painted: Painted, plan: EvaluationPlan
+) -> list[str]:
     """Writes the sheets and the painted pictures themselves; gives the names."""
-    neighbours = np.asarray(exam.train.pairs.at(SIDE)[painted.hits.places])
-    captions = [prompt.caption for prompt in exam.prompts]
+    neighbours = np.asarray(data.train.pairs.at(SIDE)[painted.hits.places])
+    captions = [prompt.caption for prompt in data.prompts]
     sheets = {
-        "contact_sheet": contact_sheet(easel, exam, painted, plan.sheet_cards),
-        "guidance_sweep": guidance_sweep(easel, captions[: plan.sweep_prompts], plan.sweep_scales),
+        "contact_sheet": contact_sheet(painter, data, painted, plan.sheet_cards),
+        "guidance_sweep": guidance_sweep(painter, captions[: plan.sweep_prompts], plan.sweep_scales),
         "closest": closest_sheet(painted.prompts, neighbours, painted.hits.cosines, captions),
     }
     for name, sheet in sheets.items():
@@ -169,15 +171,15 @@ def _pictures(store: Store, folder: str, easel: Easel, exam: Exam, painted: Pain
     return [f"{folder}/painted.npy", *(f"{folder}/{name}.png" for name in sheets)]
 
 
-def contact_sheet(easel: Easel, exam: Exam, painted: Painted, count: int) -> Image.Image:
+def contact_sheet(painter: EvaluationPainter, data: EvaluationData, painted: Painted, count: int) -> Image.Image:
     """Training picture, its reconstruction and text-to-image for `count` captions; then `count` compositions that were never seen."""
-    keys = {key: place for place, key in enumerate(exam.train.pairs.keys)}
-    chosen = exam.prompts[:count]
-    real = np.asarray(exam.train.pairs.at(SIDE)[[keys[prompt.key] for prompt in chosen]])
-    again = easel.reconstructed("reconstructions", real, [prompt.caption for prompt in chosen])
-    seen = [Card(prompt.caption, (real[i], again[i], painted.prompts[i])) for i, prompt in enumerate(chosen)]
-    unseen = [Card(prompt.caption, (painted.held_out[i],)) for i, prompt in enumerate(exam.held_out_prompts[:count])]
-    return cards_sheet(
+    keys = {key: place for place, key in enumerate(data.train.pairs.keys)}
+    chosen = data.prompts[:count]
+    real = np.asarray(data.train.pairs.at(SIDE)[[keys[prompt.key] for prompt in chosen]])
+    again = painter.reconstructed("reconstructions", real, [prompt.caption for prompt in chosen])
+    seen = [CaptionedPictures(prompt.caption, (real[i], again[i], painted.prompts[i])) for i, prompt in enumerate(chosen)]
+    unseen = [CaptionedPictures(prompt.caption, (painted.held_out[i],)) for i, prompt in enumerate(data.held_out_prompts[:count])]
+    return captioned_sheet(
         [
             ("training picture | reconstruction through the decoder | text-to-image", seen),
             ("compositions of concept and style that were never seen in training", unseen),
@@ -185,8 +187,8 @@ def contact_sheet(easel: Easel, exam: Exam, painted: Painted, count: int) -> Ima
     )
 
 
-def guidance_sweep(easel: Easel, captions: list[str], scales: tuple[float, ...]) -> Image.Image:
+def guidance_sweep(painter: EvaluationPainter, captions: list[str], scales: tuple[float, ...]) -> Image.Image:
     """A card for each caption: the same seed at every guidance scale of the decoder."""
-    columns = [easel.painted(f"guidance-{scale:g}", captions, Guidance(decoder=scale)) for scale in scales]
-    cards = [Card(caption, tuple(column[i] for column in columns)) for i, caption in enumerate(captions)]
-    return cards_sheet([("decoder guidance " + ", ".join(f"{scale:g}" for scale in scales), cards)])
+    columns = [painter.painted(f"guidance-{scale:g}", captions, Guidance(decoder=scale)) for scale in scales]
+    cards = [CaptionedPictures(caption, tuple(column[i] for column in columns)) for i, caption in enumerate(captions)]
+    return captioned_sheet([("decoder guidance " + ", ".join(f"{scale:g}" for scale in scales), cards)])

@@ -19,12 +19,12 @@ BLOCK = 32
 
 
 @dataclass(frozen=True)
-class Easel:
-    """Where painted pictures are kept, and who paints them; `progress` hears how many of how many are painted."""
+class EvaluationPainter:
+    """Paints with `generator` and keeps the pictures in `folder`; `progress` gets how many of how many are painted."""
 
     store: Store
     folder: str
-    painter: UnCLIP
+    generator: UnCLIP
     seed: int
     progress: Progress
 
@@ -32,7 +32,7 @@ class Easel:
         """uint8 [N, 128, 128, 3]: a picture for each caption, the i-th with the i-th fixed seed."""
 
         def paint(start: int, stop: int) -> list[Image.Image]:
-            return self.painter.generate(captions[start:stop], self._seeds(start, stop), SIDE, guidance)
+            return self.generator.generate(captions[start:stop], self._seeds(start, stop), SIDE, guidance)
 
         return self._blocks(name, len(captions), paint)
 
@@ -40,8 +40,8 @@ class Easel:
         """uint8 [N, 128, 128, 3]: each picture through CLIP's image embedding and the decoder."""
 
         def paint(start: int, stop: int) -> list[Image.Image]:
-            embeddings = self.painter.encode_images([Image.fromarray(picture) for picture in pictures[start:stop]])
-            return self.painter.reconstruct(embeddings, self._seeds(start, stop), SIDE, captions=captions[start:stop])
+            embeddings = self.generator.encode_images([Image.fromarray(picture) for picture in pictures[start:stop]])
+            return self.generator.reconstruct(embeddings, self._seeds(start, stop), SIDE, captions=captions[start:stop])
 
         return self._blocks(name, len(pictures), paint)
 

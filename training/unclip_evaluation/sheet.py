@@ -13,14 +13,14 @@ GAP, HEAD, INK = 6, 16, (40, 40, 40)
 
 
 @dataclass(frozen=True)
-class Card:
+class CaptionedPictures:
     """A caption over some pictures side by side (uint8 [H, W, 3])."""
 
     caption: str
     pictures: tuple[NDArray[np.float32], ...]
 
 
-def cards_sheet(parts: Sequence[tuple[str, Sequence[Card]]], width: int = 1080, tile: int = 112) -> Image.Image:
+def captioned_sheet(parts: Sequence[tuple[str, Sequence[CaptionedPictures]]], width: int = 1080, tile: int = 112) -> Image.Image:
     """One RGB picture: under each part's title its cards, from left to right and from top to bottom."""
     heights = [_part_height(cards, width, tile) for _, cards in parts]
     sheet = Image.new("RGB", (width, sum(heights) + GAP), "white")
@@ -31,16 +31,16 @@ def cards_sheet(parts: Sequence[tuple[str, Sequence[Card]]], width: int = 1080, 
     return sheet
 
 
-def _card_width(cards: Sequence[Card], tile: int) -> int:
+def _card_width(cards: Sequence[CaptionedPictures], tile: int) -> int:
     return max((len(card.pictures) for card in cards), default=1) * tile + 2 * GAP
 
 
-def _part_height(cards: Sequence[Card], width: int, tile: int) -> int:
+def _part_height(cards: Sequence[CaptionedPictures], width: int, tile: int) -> int:
     across = max(width // _card_width(cards, tile), 1)
     return HEAD + GAP + -(-len(cards) // across) * (tile + HEAD + GAP)
 
 
-def _draw_part(sheet: Image.Image, top: int, title: str, cards: Sequence[Card], tile: int) -> None:
+def _draw_part(sheet: Image.Image, top: int, title: str, cards: Sequence[CaptionedPictures], tile: int) -> None:
     pen = ImageDraw.Draw(sheet)
     pen.text((GAP, top), _latin(title), fill=(0, 0, 0))
     card_width = _card_width(cards, tile)

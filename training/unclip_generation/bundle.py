@@ -38,7 +38,7 @@ class Guidance:
 
 
 @dataclass(frozen=True)
-class Stage(Generic[Network]):
+class DiffusionModel(Generic[Network]):
     """A network and what its numbers mean."""
 
     network: Network
@@ -51,9 +51,9 @@ class Bundle:
 
     tokenizer: Tokenizer
     clip: Clip
-    prior: Stage[Prior]
-    decoder: Stage[AnyDecoder]
-    upsamplers: tuple[Stage[AnyUpsampler], ...]
+    prior: DiffusionModel[Prior]
+    decoder: DiffusionModel[AnyDecoder]
+    upsamplers: tuple[DiffusionModel[AnyUpsampler], ...]
     guidance: Guidance
 
     def __post_init__(self) -> None:
@@ -109,11 +109,11 @@ def _network(path: Path, kinds: tuple[type[Any], ...], device: torch.device | st
     return network.float().to(device)
 
 
-def _stage(path: Path, kinds: tuple[type[Any], ...], device: torch.device | str) -> Stage[Any]:
+def _stage(path: Path, kinds: tuple[type[Any], ...], device: torch.device | str) -> DiffusionModel[Any]:
     network, extra = _network(path, kinds, device), read_extra(path)
     if "diffusion" not in extra:
         raise UserError(f"The weights file {path} does not say how to sample from it; train the stage again.")
-    return Stage(network, Diffusion.from_json(extra["diffusion"]))
+    return DiffusionModel(network, Diffusion.from_json(extra["diffusion"]))
 
 
 def _disagreement(bundle: Bundle) -> str | None:

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from unclip_diffusion.samplers import Callback
 from unclip_diffusion.sampling import sample
-from unclip_generation.bundle import AnyUpsampler, Bundle, Guidance, Stage, read_bundle
+from unclip_generation.bundle import AnyUpsampler, Bundle, DiffusionModel, Guidance, read_bundle
 from unclip_generation.pictures import to_pictures, to_pixels
 from unclip_generation.seeds import PictureNoise
 from unclip_models.text import Text
 from unclip_pairs.errors import UserError
 
-Progress = Callable[[str, float], None]
+GenerationProgress = Callable[[str, float], None]
 """(name of the stage, fraction of the whole call that is done)"""
 
 MAX_SIDE = 1024
@@ -48,15 +48,15 @@ class UnCLIP:
         guidance: Guidance | None = None,
         *,
         num_candidates: int = 2,
-        progress: Progress | None = None,
+        progress: GenerationProgress | None = None,
     ) -> list[Image.Image]:
         """One RGB picture of `size` square per prompt. Of `num_candidates` embeddings the one nearest the text is painted (section 2.2)."""
         guidance = guidance or self.bundle.guidance
         pictures: list[Image.Image] = []
-        for rows, tell in self._batches(len(prompts), seeds, size, progress):
+        for rows, report in self._batches(len(prompts), seeds, size, progress):
             text, batch_seeds = self.encode_texts(prompts[rows]), list(seeds[rows])
-            z_BD = self.imagine(text, batch_seeds, guidance.prior, num_candidates, tell)
-            pictures += to_pictures(self._paint(z_BD, text, batch_seeds, size, guidance.decoder, tell), size)
+            z_BD = self.imagine(text, batch_seeds, guidance.prior, num_candidates, report)
+            pictures += to_pictures(self._paint(z_BD, text, batch_seeds, size, guidance.decoder, report), size)
         return pictures
 
     def variations(
@@ -66,7 +66,7 @@ class UnCLIP:
         size: int = 256,
         guidance: Guidance | None = None,
         *,
-        progress: Progress | None = None,
+        progress: GenerationProgress | None = None,
     ) -> list[Image.Image]:
         """Other pictures of the same embedding: the picture's own CLIP embedding in place of the prior's."""
         return self.reconstruct(self.encode_images(images), seeds, size, guidance, progress=progress)
@@ -79,15 +79,15 @@ class UnCLIP:
         guidance: Guidance | None = None,
         *,
         captions: Sequence[str] | None = None,
-        progress: Progress | None = None,
+        progress: GenerationProgress | None = None,
     ) -> list[Image.Image]:
         """One RGB picture per unit-norm image embedding [N, D]; captions, where given, go to a decoder that reads text."""
         guidance = guidance or self.bundle.guidance
         pictures: list[Image.Image] = []
-        for rows, tell in self._batches(len(z_ND), seeds, size, progress):
+        for rows, report in self._batches(len(z_ND), seeds, size, progress):
             text = None if captions is None else self.encode_texts(captions[rows])
             z_BD = z_ND[rows].to(self.device, torch.float32)
-            pictures += to_pictures(self._paint(z_BD, text, list(seeds[rows]), size, guidance.decoder, tell), size)
+            pictures += to_pictures(self._paint(z_BD, text, list(seeds[rows]), size, guidance.decoder, report), size)
         return pictures
 
     @torch.no_grad()
@@ -100,30 +100,35 @@ class UnCLIP:
         """The prompts as CLIP reads them."""
         return self.bundle.clip.encode_text(self.bundle.tokenizer.encode(prompts).to(self.device))
 
-    def imagine(self, text: Text, seeds: Sequence[int], scale: float = 1.0, num_candidates: int = 2, tell: "Tell | None" = None) -> Tensor:
+    def imagine(
+        self, text: Text, seeds: Sequence[int], scale: float = 1.0, num_candidates: int = 2, report: "StageProgress | None" = None
+    ) -> Tensor:
         """Unit-norm image embeddings [B, D] from the prior: for each text the best of `num_candidates`, by product with the text's own."""
         prior, many = self.bundle.prior, text.repeat(num_candidates)
         draws = [PictureNoise(seeds, f"prior {i}") for i in range(num_candidates)]
-        noise = Together(draws)
+        noise = StackedNoise(draws)
 
         def model(z_BD: Tensor, t_B: Tensor, keep_B: Tensor) -> Tensor:
             return prior.network(z_BD, t_B, many.repeat(len(z_BD) // len(many)), keep_B)
 
         start = torch.cat([draw.draw(prior.network.config.embed_dim, device=self.device) for draw in draws])
-        callback = tell.steps("prior", sum(prior.diffusion.steps)) if tell else None
+        callback = report.steps("prior", sum(prior.diffusion.steps)) if report else None
         z_ND = prior.network.stats.restore(sample(prior.diffusion, model, start, guidance=scale, noise=noise, callback=callback))
         return nearest_candidates(torch.nn.functional.normalize(z_ND, dim=-1), text.embedding_BD)
 
-    def _paint(self, z_BD: Tensor, text: Text | None, seeds: Sequence[int], size: int, scale: float, tell: "Tell") -> Tensor:
+    def _paint(self, z_BD: Tensor, text: Text | None, seeds: Sequence[int], size: int, scale: float, report: "StageProgress") -> Tensor:
         """Pixels [B, C, H, W] from the first stage that reaches `size`, or from the last."""
-        pixels = self._decode(z_BD, text, seeds, scale, tell)
+        pixels = self._decode(z_BD, text, seeds, scale, report)
         for number, stage in enumerate(self._upsamplers(size), start=1):
             pixels = self._upsample(
-                stage, pixels, PictureNoise(seeds, f"upsampler {number}"), tell.steps(f"upsampler {number}", sum(stage.diffusion.steps))
+                stage,
+                pixels,
+                PictureNoise(seeds, f"upsampler {number}"),
+                report.steps(f"upsampler {number}", sum(stage.diffusion.steps)),
             )
         return pixels
 
-    def _decode(self, z_BD: Tensor, text: Text | None, seeds: Sequence[int], scale: float, tell: "Tell") -> Tensor:
+    def _decode(self, z_BD: Tensor, text: Text | None, seeds: Sequence[int], scale: float, report: "StageProgress") -> Tensor:
         stage, noise = self.bundle.decoder, PictureNoise(seeds, "decoder")
 
         def model(x_BCHW: Tensor, t_B: Tensor, keep_B: Tensor) -> Tensor:
@@ -132,11 +137,11 @@ class UnCLIP:
             return stage.network(x_BCHW, t_B, z_BD.repeat(times, 1), many, keep_B, keep_B)
 
         side = stage.network.config.image_size
-        callback = tell.steps("decoder", sum(stage.diffusion.steps))
+        callback = report.steps("decoder", sum(stage.diffusion.steps))
         start = noise.draw(3, side, side, device=self.device)
         return sample(stage.diffusion, model, start, guidance=scale, noise=noise, callback=callback).clamp(-1, 1)
 
-    def _upsample(self, stage: Stage[AnyUpsampler], low_BChw: Tensor, noise: PictureNoise, callback: Callback | None) -> Tensor:
+    def _upsample(self, stage: DiffusionModel[AnyUpsampler], low_BChw: Tensor, noise: PictureNoise, callback: Callback | None) -> Tensor:
         def model(x_BCHW: Tensor, t_B: Tensor, keep_B: Tensor) -> Tensor:
             return stage.network(x_BCHW, t_B, low_BChw)
 
@@ -144,9 +149,9 @@ class UnCLIP:
         start = noise.draw(3, side, side, device=self.device)
         return sample(stage.diffusion, model, start, noise=noise, callback=callback).clamp(-1, 1)
 
-    def _upsamplers(self, size: int) -> list[Stage[AnyUpsampler]]:
+    def _upsamplers(self, size: int) -> list[DiffusionModel[AnyUpsampler]]:
         """The stages that a picture of `size` needs."""
-        needed: list[Stage[AnyUpsampler]] = []
+        needed: list[DiffusionModel[AnyUpsampler]] = []
         side = self.bundle.decoder.network.config.image_size
         for stage in self.bundle.upsamplers:
             if side < size:
@@ -154,7 +159,9 @@ class UnCLIP:
             side = stage.network.config.image_size
         return needed
 
-    def _batches(self, count: int, seeds: Sequence[int], size: int, progress: Progress | None) -> Iterator[tuple[slice, "Tell"]]:
+    def _batches(
+        self, count: int, seeds: Sequence[int], size: int, progress: GenerationProgress | None
+    ) -> Iterator[tuple[slice, "StageProgress"]]:
         if len(seeds) != count:
             raise UserError(f"There are {len(seeds)} seeds for {count} pictures; give one seed for each.")
         if not 1 <= size <= MAX_SIDE:
@@ -162,10 +169,10 @@ class UnCLIP:
         starts = range(0, count, self.batch_size)
         for i, start in enumerate(starts):
             with torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False):
-                yield slice(start, start + self.batch_size), Tell(progress, i, len(starts), 2 + len(self._upsamplers(size)))
+                yield slice(start, start + self.batch_size), StageProgress(progress, i, len(starts), 2 + len(self._upsamplers(size)))
 
 
-class Together:
+class StackedNoise:
     """Noise for several draws stacked one after the other."""
 
     def __init__(self, draws: Sequence[PictureNoise]) -> None:
@@ -175,10 +182,10 @@ class Together:
         return torch.cat([draw(rows) for draw, rows in zip(self.draws, x.chunk(len(self.draws)), strict=True)])
 
 
-class Tell:
+class StageProgress:
     """Turns the steps of the stages of one batch into fractions of the whole call."""
 
-    def __init__(self, progress: Progress | None, batch: int, num_batches: int, num_stages: int) -> None:
+    def __init__(self, progress: GenerationProgress | None, batch: int, num_batches: int, num_stages: int) -> None:
         self.progress, self.batch, self.num_batches, self.num_stages = progress, batch, num_batches, num_stages
 
     def steps(self, stage: str, total: int) -> Callback | None:

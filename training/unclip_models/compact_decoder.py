@@ -1,20 +1,22 @@
 """Decoder for minutes on a CPU: the paper's conditioning, and more of it, in a U-Net that works on folded pixels.
 
 What differs from `decoder.py`: pixels are folded `patch` x `patch` into channels; the embedding is whitened by stored statistics and enters
-in up to four ways (added to the time embedding, as a map of features that a linear layer draws, as tokens where the U-Net attends, and as
-a sketch of the picture); text, where it is read at all, is CLIP's frozen embedding and token features; there is one output, whose meaning
-the diffusion decides.
+in up to four ways (added to the time embedding, as a map of features that a linear layer draws, as tokens where the U-Net attends, and
+through a regressor of the picture, trained first and then frozen); text, where it is read at all, is CLIP's frozen embedding and token
+features; there is one output, whose meaning the diffusion decides.
 """
 
 # B batch, C channels, H W sides (folded inside the U-Net), D embedding, T context tokens, W width of CLIP's text tower, E conditioning
+
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from unclip_models.config import CompactDecoderConfig
 from unclip_models.layers import TimeEmbedding, Whitening, kept
-from unclip_models.preconditioned import Shares
-from unclip_models.sketch import Sketch
+from unclip_models.preconditioning import Preconditioning
+from unclip_models.regressors import PictureRegressor
 from unclip_models.text import Text
 from unclip_models.unet import Head, UNet
 
@@ -37,11 +39,22 @@ class CompactDecoder(nn.Module):
         self.condition_in = nn.Linear(self.condition_width, unet.time_width)
         self.condition_map = nn.Linear(self.condition_width, unet.channels * config.map_side**2)
         self.image_tokens = nn.Linear(config.embed_dim, config.image_tokens * self.context_width)
-        self.sketch = Sketch(config.sketch, self.condition_width, config.image_size) if config.sketch else None
-        self.stem = nn.Conv2d(pixel_channels * (2 if config.sketch else 1), unet.channels, 3, padding=1)
+        regressor = PictureRegressor(config.regressor, self.condition_width, config.image_size) if config.regressor else None
+        self.add_module("sketch", regressor)
+        self.stem = nn.Conv2d(pixel_channels * (2 if regressor else 1), unet.channels, 3, padding=1)
         self.unet = UNet(unet, context_width=self.context_width if unet.attention_sides else 0)
         self.head = Head(unet, channels_out=pixel_channels)
-        self.shares = Shares()
+        self.add_module("shares", Preconditioning())
+
+    @property
+    def regressor(self) -> PictureRegressor | None:
+        """From the condition to the mean picture; weights files know it as `sketch`."""
+        return cast("PictureRegressor | None", self._modules["sketch"])
+
+    @property
+    def preconditioning(self) -> Preconditioning:
+        """Weights files know it as `shares`."""
+        return cast(Preconditioning, self._modules["shares"])
 
     def forward(
         self,
@@ -54,16 +67,17 @@ class CompactDecoder(nn.Module):
     ) -> Tensor:
         z_BD = kept(self.stats.standardise(z_image_BD), self.null_image_D, keep_image_B)
         condition_BD = self.condition(z_BD, text, keep_text_B)
-        sketch_BCHW = torch.zeros_like(x_BCHW) if self.sketch is None else self.sketch(condition_BD).to(x_BCHW.dtype)
-        shares = self.shares(t_B, x_BCHW.dim())
-        seen_BCHW = shares.seen(x_BCHW, sketch_BCHW)
-        if self.sketch is not None:
-            seen_BCHW = torch.cat([seen_BCHW, sketch_BCHW], dim=1)
-        h_BCHW = self.stem(nn.functional.pixel_unshuffle(seen_BCHW, self.config.patch)) + self._map(condition_BD)
+        regressor = self.regressor
+        estimate_BCHW = torch.zeros_like(x_BCHW) if regressor is None else regressor(condition_BD).to(x_BCHW.dtype)
+        c = self.preconditioning(t_B, x_BCHW.dim())
+        input_BCHW = c.network_input(x_BCHW, estimate_BCHW)
+        if regressor is not None:
+            input_BCHW = torch.cat([input_BCHW, estimate_BCHW], dim=1)
+        h_BCHW = self.stem(nn.functional.pixel_unshuffle(input_BCHW, self.config.patch)) + self._map(condition_BD)
         context_BTW = self._context(z_BD, text, keep_text_B) if self.config.unet.attention_sides else None
         features_BCHW = self.unet(h_BCHW, self.time_in(t_B) + self.condition_in(condition_BD), context_BTW)
-        detail_BCHW = nn.functional.pixel_shuffle(self.head(features_BCHW), self.config.patch)
-        return shares.said(x_BCHW, sketch_BCHW, detail_BCHW.float())
+        residual_BCHW = nn.functional.pixel_shuffle(self.head(features_BCHW), self.config.patch)
+        return c.output(x_BCHW, estimate_BCHW, residual_BCHW.float())
 
     def condition(self, z_BD: Tensor, text: Text | None, keep_text_B: Tensor | None) -> Tensor:
         """The whitened embedding and, for a decoder that reads text, the text's own beside it [B, condition_width]."""

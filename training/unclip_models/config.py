@@ -1,12 +1,14 @@
 """Sizes of the networks: a frozen dataclass per network, to and from the JSON that travels with the weights."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
 from unclip_pairs.errors import UserError
 
 CODE_VERSION = 1
 """Raised when a network's layout changes, so that weights of another layout are refused instead of half loaded."""
+STORED = "stored"
+"""Key of a field's metadata: the name under which files know the field, where it is not the field's own."""
 
 
 def _check(fine: bool, field: str, value: object, remedy: str) -> None:
@@ -49,8 +51,8 @@ class ClipConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GuessConfig:
-    """A perceptron of `depth` hidden layers of `width` that guesses the image embedding from the text's."""
+class EmbeddingRegressorConfig:
+    """A perceptron of `depth` hidden layers of `width` that predicts the image embedding from the text's."""
 
     width: int
     depth: int
@@ -60,7 +62,7 @@ class GuessConfig:
 class PriorConfig:
     """The diffusion prior. `text_width` and `context` are those of CLIP's text tower; `embedding_scale` is the paper's 17.2.
 
-    With a `guess`, embeddings are whitened and the transformer only tells what the guess leaves open.
+    With a `regressor`, embeddings are whitened and the transformer only predicts the regressor's residual. Files know it as `guess`.
     """
 
     embed_dim: int
@@ -69,7 +71,7 @@ class PriorConfig:
     tower: TowerConfig
     embedding_scale: float = 17.2
     dropout: float = 0.0
-    guess: GuessConfig | None = None
+    regressor: EmbeddingRegressorConfig | None = field(default=None, metadata={STORED: "guess"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,8 +124,8 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SketchConfig:
-    """A perceptron of `depth` hidden layers of `width` that gives `components` principal components of the picture."""
+class PictureRegressorConfig:
+    """A perceptron of `depth` hidden layers of `width` that predicts `components` principal components of the picture."""
 
     width: int
     depth: int
@@ -135,7 +137,8 @@ class CompactDecoderConfig:
     """A decoder for minutes on a CPU: pixels are folded by `patch` (so `unet.side` is image_size / patch), the embedding enters thrice.
 
     `image_tokens` context tokens for the attention, `map_side` the side of the spatial map drawn from the embedding,
-    `text_width` the width of CLIP's token features (0: the decoder reads no text); `sketch` draws a first picture from the embedding.
+    `text_width` the width of CLIP's token features (0: the decoder reads no text).
+    A `regressor` predicts the mean picture of an embedding; files know it as `sketch`.
     """
 
     image_size: int
@@ -145,7 +148,7 @@ class CompactDecoderConfig:
     image_tokens: int = 4
     map_side: int = 8
     text_width: int = 0
-    sketch: SketchConfig | None = None
+    regressor: PictureRegressorConfig | None = field(default=None, metadata={STORED: "sketch"})
 
     def __post_init__(self) -> None:
         _check(
@@ -203,10 +206,10 @@ KINDS: dict[str, type[NetworkConfig]] = {
     "upsampler": UpsamplerConfig,
     "compact_upsampler": CompactUpsamplerConfig,
 }
-Part = TypeVar("Part", bound=NetworkConfig | TowerConfig | UNetConfig | GuessConfig | SketchConfig)
-_PARTS: dict[str, type[TowerConfig | UNetConfig | GuessConfig | SketchConfig]] = {
-    "guess": GuessConfig,
-    "sketch": SketchConfig,
+Part = TypeVar("Part", bound=NetworkConfig | TowerConfig | UNetConfig | EmbeddingRegressorConfig | PictureRegressorConfig)
+_PARTS: dict[str, type[TowerConfig | UNetConfig | EmbeddingRegressorConfig | PictureRegressorConfig]] = {
+    "guess": EmbeddingRegressorConfig,
+    "sketch": PictureRegressorConfig,
     "vision": TowerConfig,
     "text": TowerConfig,
     "tower": TowerConfig,
@@ -217,7 +220,18 @@ _PARTS: dict[str, type[TowerConfig | UNetConfig | GuessConfig | SketchConfig]] =
 def to_json(config: NetworkConfig) -> dict[str, Any]:
     """The config as plain values, with its `kind` and the code version that wrote it."""
     kind = next(name for name, known in KINDS.items() if type(config) is known)
-    return {"kind": kind, "code_version": CODE_VERSION, **asdict(config)}
+    return {"kind": kind, "code_version": CODE_VERSION, **as_stored(config)}
+
+
+def as_stored(value: Any) -> Any:
+    """Plain data of a dataclass and of those inside it, each field under the name that files know it by."""
+    if not is_dataclass(value):
+        return value
+    return {_stored_name(one): as_stored(getattr(value, one.name)) for one in fields(value)}
+
+
+def _stored_name(one: Field[Any]) -> str:
+    return one.metadata.get(STORED, one.name)
 
 
 def from_json(value: dict[str, Any]) -> NetworkConfig:
@@ -234,11 +248,11 @@ def from_json(value: dict[str, Any]) -> NetworkConfig:
 
 
 def _build(cls: type[Part], value: dict[str, Any]) -> Part:
-    known = {field.name for field in fields(cls)}
-    if unknown := set(value) - known:
+    names = {_stored_name(one): one.name for one in fields(cls)}
+    if unknown := set(value) - set(names):
         raise UserError(f"{cls.__name__} has the unknown field {sorted(unknown)[0]!r}; use the version that wrote it.")
     try:
-        return cls(**{name: _part(name, part) for name, part in value.items()})
+        return cls(**{names[stored]: _part(stored, part) for stored, part in value.items()})
     except TypeError as error:
         raise UserError(f"{cls.__name__} cannot be read ({error}); use the version that wrote it.") from error
 

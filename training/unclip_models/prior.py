@@ -4,18 +4,20 @@ A causal transformer reads [text features, text embedding, time, noised image em
 embedding. It reads "the encoded text" as CLIP's frozen token features, and works on standardised embeddings (`stats`), the paper's
 factor 17.2 being the case of mean 0. Dropped conditioning is replaced by learned null vectors.
 
-Not in the paper: a perceptron's `guess` of the image embedding, learned first and alone, around which the transformer tells the rest.
+Not in the paper: a `regressor` of the image embedding, trained first and then frozen, whose residual the transformer predicts.
 """
 
 # B batch, S text tokens, D embedding, W width of CLIP's text tower, M width of this tower
+
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from unclip_models.config import PriorConfig
 from unclip_models.layers import Block, EmbeddingStats, TimeEmbedding, Whitening, init_tower, kept, zeroed
-from unclip_models.preconditioned import Shares
-from unclip_models.sketch import perceptron
+from unclip_models.preconditioning import Preconditioning
+from unclip_models.regressors import perceptron
 from unclip_models.text import Text
 
 EXTRA_TOKENS = 4  # text embedding, time, noised image embedding, query
@@ -28,11 +30,11 @@ class Prior(nn.Module):
         super().__init__()
         self.config = config
         width = config.tower.width
-        D, guess = config.embed_dim, config.guess
-        self.stats = Whitening(D) if guess else EmbeddingStats(D, config.embedding_scale)
-        self.text_stats = Whitening(D) if guess else None
-        self.guess = perceptron(D, guess.width, guess.depth, D) if guess else None
-        self.shares = Shares() if guess else None
+        D, regressor = config.embed_dim, config.regressor
+        self.stats = Whitening(D) if regressor else EmbeddingStats(D, config.embedding_scale)
+        self.text_stats = Whitening(D) if regressor else None
+        self.add_module("guess", perceptron(D, regressor.width, regressor.depth, D) if regressor else None)
+        self.add_module("shares", Preconditioning() if regressor else None)
         self.features_in = nn.Linear(config.text_width, width)
         self.text_in = nn.Linear(config.embed_dim, width)
         self.time_in = TimeEmbedding(min(width, 512), width)
@@ -48,6 +50,16 @@ class Prior(nn.Module):
         self.out = nn.Linear(width, config.embed_dim)
         self.init_weights()
 
+    @property
+    def regressor(self) -> nn.Sequential | None:
+        """The perceptron from text to image embedding; weights files know it as `guess`."""
+        return cast("nn.Sequential | None", self._modules["guess"])
+
+    @property
+    def preconditioning(self) -> Preconditioning | None:
+        """There with a regressor only; weights files know it as `shares`."""
+        return cast("Preconditioning | None", self._modules["shares"])
+
     def init_weights(self) -> None:
         for vector in (self.query_M, self.null_features_SM, self.null_text_M, self.positions_SM):
             nn.init.normal_(vector, std=0.02)
@@ -56,20 +68,20 @@ class Prior(nn.Module):
 
     def forward(self, z_BD: Tensor, t_B: Tensor, text: Text, keep_B: Tensor | None = None) -> Tensor:
         """The clean embedding [B, D], standardised like the noised `z_BD`. Where `keep_B` is false the text is the learned null."""
-        if self.guess is None or self.shares is None:
-            return self._told(z_BD, t_B, text, keep_B)
-        guess_BD = kept(self.guessed(text.embedding_BD), torch.zeros_like(z_BD[0]), keep_B)
-        shares = self.shares(t_B, z_BD.dim())
-        return shares.said(z_BD, guess_BD, self._told(shares.seen(z_BD, guess_BD), t_B, text, keep_B))
+        if self.regressor is None or self.preconditioning is None:
+            return self._transformed(z_BD, t_B, text, keep_B)
+        estimate_BD = kept(self.regressed(text.embedding_BD), torch.zeros_like(z_BD[0]), keep_B)
+        c = self.preconditioning(t_B, z_BD.dim())
+        return c.output(z_BD, estimate_BD, self._transformed(c.network_input(z_BD, estimate_BD), t_B, text, keep_B))
 
-    def guessed(self, text_BD: Tensor, noise: float = 0.0) -> Tensor:
-        """The guess [B, D], standardised, from unit-norm text embeddings; with `noise` on their standardised form."""
-        assert self.guess is not None and self.text_stats is not None
+    def regressed(self, text_BD: Tensor, noise: float = 0.0) -> Tensor:
+        """The regressor's image embedding [B, D], standardised, from unit-norm text embeddings; with `noise` on their standardised form."""
+        assert self.regressor is not None and self.text_stats is not None
         standard_BD = self.text_stats.standardise(text_BD)
-        return self.guess(standard_BD + noise * torch.randn_like(standard_BD)).float()
+        return self.regressor(standard_BD + noise * torch.randn_like(standard_BD)).float()
 
-    def _told(self, z_BD: Tensor, t_B: Tensor, text: Text, keep_B: Tensor | None) -> Tensor:
-        """What the transformer says at the query [B, D]."""
+    def _transformed(self, z_BD: Tensor, t_B: Tensor, text: Text, keep_B: Tensor | None) -> Tensor:
+        """The transformer's output at the query [B, D]."""
         features_BSM = kept(self.features_in(text.features_BSW), self.null_features_SM, keep_B)
         unit_scale = self.config.embed_dim**0.5  # entries of a unit vector are small; a layer likes variance one
         text_BM = kept(self.text_in(text.embedding_BD * unit_scale), self.null_text_M, keep_B)

@@ -72,7 +72,7 @@ class AttentionBlock(nn.Module):
         return x_BSC.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
-class Step(nn.Module):
+class ResAttentionBlock(nn.Module):
     """One residual block and, at the sides that have it, attention."""
 
     def __init__(self, block: ResBlock, attention: AttentionBlock | None) -> None:
@@ -93,13 +93,13 @@ class UNet(nn.Module):
         self.down, skips = self._down()
         widest = config.channels * config.multipliers[-1]
         last_side = config.side >> (len(config.multipliers) - 1)
-        self.middle = nn.ModuleList([self._step(widest, widest, last_side), Step(ResBlock(config, widest, widest), None)])
+        self.middle = nn.ModuleList([self._step(widest, widest, last_side), ResAttentionBlock(ResBlock(config, widest, widest), None)])
         self.up = self._up(skips)
 
-    def _step(self, c_in: int, c_out: int, side: int) -> Step:
+    def _step(self, c_in: int, c_out: int, side: int) -> ResAttentionBlock:
         attends = side in self.config.attention_sides
         attention = AttentionBlock(self.config, c_out, self.context_width) if attends else None
-        return Step(ResBlock(self.config, c_in, c_out), attention)
+        return ResAttentionBlock(ResBlock(self.config, c_in, c_out), attention)
 
     def _down(self) -> tuple[nn.ModuleList, list[int]]:
         """The way down, and the channels it leaves for the way up."""
@@ -111,7 +111,7 @@ class UNet(nn.Module):
                 steps.append(self._step(skips[-1], width, config.side >> level))
                 skips.append(width)
             if level < len(config.multipliers) - 1:
-                steps.append(Step(ResBlock(config, width, width, halve), None))
+                steps.append(ResAttentionBlock(ResBlock(config, width, width, halve), None))
                 skips.append(width)
         return steps, skips
 
@@ -124,7 +124,7 @@ class UNet(nn.Module):
                 steps.append(self._step(now + waiting.pop(), width, config.side >> level))
                 now = width
             if level > 0:
-                steps.append(Step(ResBlock(config, width, width, double), None))
+                steps.append(ResAttentionBlock(ResBlock(config, width, width, double), None))
         return steps
 
     def forward(self, x_BCHW: Tensor, emb_BE: Tensor, context_BTX: Tensor | None = None) -> Tensor:

@@ -1,8 +1,7 @@
-"""Puts a training together: its network, its stage, its data, and how its weights are saved."""
+"""Assembly of a training: its network, its stage, its data, and how its weights are saved."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,13 +22,13 @@ from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import settings_digest
 from unclip_pairs.store import Store
 from unclip_training.config import AnyRun, ClipRun, DecoderRun, JudgeRun, PriorRun, UpsamplerRun
-from unclip_training.data.batches import Batch, More, PairsData, Turn
+from unclip_training.data.batches import Batch, BatchSlice, More, PairsData
 from unclip_training.data.decoded_cache import DecodedPairs
 from unclip_training.data.pair_source import PairSource, raw_samples, read_vector
-from unclip_training.data.streaming import Needs
+from unclip_training.data.streaming import RequiredColumns
 from unclip_training.judging.judge import Judge, save_judge
-from unclip_training.judging.picture_features import gallery_features
-from unclip_training.pretraining import Known, learn_guess, learn_sketch
+from unclip_training.judging.picture_features import picture_features
+from unclip_training.pretraining import RegressionData, pretrain_decoder, pretrain_prior
 from unclip_training.stages.base import Stage
 from unclip_training.stages.clip import ClipStage
 from unclip_training.stages.decoder import DecoderStage
@@ -42,14 +41,14 @@ from unclip_training.stages.upsampler import UpsamplerStage
 if TYPE_CHECKING:  # open_clip takes seconds to import, and some stages do without
     from unclip_models.clip import Clip
 
-TOKENIZER_CAPTIONS = 1_000_000  # as many captions as a vocabulary needs
+TOKENIZER_CAPTIONS = 1_000_000  # as many captions as a vocabulary required
 STATS_PAIRS = 20_000  # as many embeddings as a mean and a spread need
 CAPTIONS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
 class Assembly:
-    """What `fit` needs; `save` writes the network's weights, as they are now, to a path."""
+    """What `fit` required; `save` writes the network's weights, as they are now, to a path."""
 
     stage: Stage[Any]
     data: PairsData
@@ -57,8 +56,8 @@ class Assembly:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a training happens."""
+class TrainingSite:
+    """Where a training reads and writes: the store, the pairs, the run's folder, and the run folder of the CLIP it is conditioned on."""
 
     store: Store
     source: PairSource
@@ -67,116 +66,119 @@ class Place:
 
 
 def assemble(store: Store, run: AnyRun, source: PairSource, clip: str | None, folder: str) -> Assembly:
-    """The parts of the training. `UserError` when it needs a CLIP and none, or one of other sizes, is named."""
-    place = Place(store, source, folder, clip)
+    """The parts of the training. `UserError` when it required a CLIP and none, or one of other sizes, is named."""
+    site = TrainingSite(store, source, folder, clip)
     match run:
         case ClipRun():
-            return _clip(place, run)
+            return _clip(site, run)
         case JudgeRun():
-            return _judge(place, run)
+            return _judge(site, run)
         case PriorRun():
-            return _prior(place, run)
+            return _prior(site, run)
         case DecoderRun():
-            return _decoder(place, run)
+            return _decoder(site, run)
         case UpsamplerRun():
-            return _upsampler(place, run)
+            return _upsampler(site, run)
 
 
-def own_tokenizer(place: Place, vocab: int, context: int) -> Tokenizer:
+def own_tokenizer(site: TrainingSite, vocab: int, context: int) -> Tokenizer:
     """The tokenizer of this run, trained on its captions the first time and kept beside the weights."""
-    name = f"{place.folder}/tokenizer.json"
-    if not place.store.exists(name):
-        captions = (bytes(sample["txt"]).decode() for sample in raw_samples(place.store, place.source) if isinstance(sample["txt"], bytes))
+    name = f"{site.folder}/tokenizer.json"
+    if not site.store.exists(name):
+        captions = (bytes(sample["txt"]).decode() for sample in raw_samples(site.store, site.source) if isinstance(sample["txt"], bytes))
         trained = Tokenizer.train(list(islice(captions, TOKENIZER_CAPTIONS)), vocab_size=vocab, context=context)
-        with place.store.writing(name) as part:
+        with site.store.writing(name) as part:
             trained.save(part)
-    return Tokenizer.load(place.store.path(name))
+    return Tokenizer.load(site.store.path(name))
 
 
-def _clip(place: Place, run: ClipRun) -> Assembly:
+def _clip(site: TrainingSite, run: ClipRun) -> Assembly:
     from unclip_models.clip import Clip
 
-    tokenizer = own_tokenizer(place, run.model.vocab_size, run.model.context)
+    tokenizer = own_tokenizer(site, run.model.vocab_size, run.model.context)
     stage = ClipStage(run, Clip(run.model))
-    data = _data(place, run, Needs(side=run.side, embeddings=False, captions=True), tokenizer)
+    data = _data(site, run, RequiredColumns(side=run.side, embeddings=False, captions=True), tokenizer)
     return Assembly(stage, data, lambda path: checkpoint.save(path, stage.network, run.model))
 
 
-def _judge(place: Place, run: JudgeRun) -> Assembly:
-    tokenizer = own_tokenizer(place, run.model.vocab, run.model.context)
+def _judge(site: TrainingSite, run: JudgeRun) -> Assembly:
+    tokenizer = own_tokenizer(site, run.model.vocab, run.model.context)
     judge = Judge(run.model)
     stage = JudgeStage(run, judge)
 
     def features(pairs: DecodedPairs) -> Batch:
-        found = torch.from_numpy(gallery_features(place.store, place.source, pairs))
+        found = torch.from_numpy(picture_features(site.store, site.source, pairs))
         judge.mean.copy_(found.mean(0))
         judge.std.copy_(found.std(0).clamp(min=1e-3))
         return {"features": found}
 
-    data = _data(place, run, Needs(side=None, embeddings=False, captions=True), tokenizer, features)
+    data = _data(site, run, RequiredColumns(side=None, embeddings=False, captions=True), tokenizer, features)
     return Assembly(stage, data, lambda path: save_judge(path, judge))
 
 
-def _prior(place: Place, run: PriorRun) -> Assembly:
-    clip, tokenizer = conditioning(place, run.model.embed_dim, run.model.context)
+def _prior(site: TrainingSite, run: PriorRun) -> Assembly:
+    clip, tokenizer = conditioning(site, run.model.embed_dim, run.model.context)
     network = Prior(run.model)
     if run.fit_stats:
-        _fit_stats(place, network)
+        _fit_stats(site, network)
     stage = PriorStage(run, network, clip)
 
     def more(pairs: DecodedPairs) -> Batch:
-        if network.guess is not None and network.shares is not None:
-            parts = nn.ModuleDict({"guess": network.guess, "shares": network.shares})
-            _first(place, run, parts, lambda: learn_guess(network, _known(pairs), run))
+        if network.regressor is not None and network.preconditioning is not None:
+            parts = nn.ModuleDict({"guess": network.regressor, "shares": network.preconditioning})
+            _pretrained(site, run, parts, lambda: pretrain_prior(network, _regression_data(pairs), run))
         return read_captions(clip, tokenizer, pairs)
 
-    data = _data(place, run, Needs(side=None, embeddings=True, captions=True), tokenizer, more)
+    data = _data(site, run, RequiredColumns(side=None, embeddings=True, captions=True), tokenizer, more)
     return Assembly(stage, data, _saver(stage, run))
 
 
-def _decoder(place: Place, run: DecoderRun) -> Assembly:
-    clip, tokenizer = conditioning(place, run.model.embed_dim, None)
+def _decoder(site: TrainingSite, run: DecoderRun) -> Assembly:
+    clip, tokenizer = conditioning(site, run.model.embed_dim, None)
     network = CompactDecoder(run.model) if isinstance(run.model, CompactDecoderConfig) else Decoder(run.model)
     if run.fit_stats and isinstance(network, CompactDecoder):
-        _fit_stats(place, network)
+        _fit_stats(site, network)
     stage = DecoderStage(run, network, clip)
 
     def more(pairs: DecodedPairs) -> Batch:
-        if isinstance(network, CompactDecoder) and network.sketch is not None:
-            parts, learn = nn.ModuleDict({"sketch": network.sketch, "shares": network.shares}), partial(learn_sketch, network)
-            _first(place, run, parts, lambda: learn(_known(pairs, run.side), run))
+        if isinstance(network, CompactDecoder) and network.regressor is not None:
+            parts, decoder = nn.ModuleDict({"sketch": network.regressor, "shares": network.preconditioning}), network
+            _pretrained(site, run, parts, lambda: pretrain_decoder(decoder, _regression_data(pairs, run.side), run))
         return read_captions(clip, tokenizer, pairs) if stage.reads_text else {}
 
-    needs = Needs(side=run.side, embeddings=True, captions=stage.reads_text)
-    return Assembly(stage, _data(place, run, needs, tokenizer if stage.reads_text else None, more), _saver(stage, run))
+    required = RequiredColumns(side=run.side, embeddings=True, captions=stage.reads_text)
+    return Assembly(stage, _data(site, run, required, tokenizer if stage.reads_text else None, more), _saver(stage, run))
 
 
-def _fit_stats(place: Place, network: Prior | CompactDecoder) -> None:
-    network.stats.fit(some_embeddings(place, "clip_image.npy"))
+def _fit_stats(site: TrainingSite, network: Prior | CompactDecoder) -> None:
+    network.stats.fit(some_embeddings(site, "clip_image.npy"))
     if network.text_stats is not None:
-        network.text_stats.fit(some_embeddings(place, "clip_text.npy"))
+        network.text_stats.fit(some_embeddings(site, "clip_text.npy"))
 
 
-def _known(pairs: DecodedPairs, side: int | None = None) -> Known:
+def _regression_data(pairs: DecodedPairs, side: int | None = None) -> RegressionData:
     assert pairs.clip_image is not None and pairs.clip_text is not None
     image, text = torch.from_numpy(np.array(pairs.clip_image)), torch.from_numpy(np.array(pairs.clip_text))
-    return Known(image, text, None if side is None else to_pixels(torch.from_numpy(np.array(pairs.at(side)))))
+    return RegressionData(image, text, None if side is None else to_pixels(torch.from_numpy(np.array(pairs.at(side)))))
 
 
-def _first(place: Place, run: PriorRun | DecoderRun, parts: nn.ModuleDict, learn: Callable[[], None]) -> None:
-    """What is learned alone, the first time; it is kept beside the weights, so that a resumed training need not learn it again."""
-    name = f"{place.folder}/first-{settings_digest([run.settings(), place.source.digest])[:12]}.safetensors"
-    if not place.store.exists(name):
-        learn()
-        with place.store.writing(name) as part:
+def _pretrained(site: TrainingSite, run: PriorRun | DecoderRun, parts: nn.ModuleDict, pretrain: Callable[[], None]) -> None:
+    """Pretrains the first time; the parts are kept beside the weights, so that a resumed training need not train them again.
+
+    `parts` are named as in the weights file.
+    """
+    name = f"{site.folder}/first-{settings_digest([run.settings(), site.source.digest])[:12]}.safetensors"
+    if not site.store.exists(name):
+        pretrain()
+        with site.store.writing(name) as part:
             save_model(parts, str(part))
-    load_model(parts, place.store.path(name))
+    load_model(parts, site.store.path(name))
     parts.requires_grad_(False)
 
 
-def _upsampler(place: Place, run: UpsamplerRun) -> Assembly:
+def _upsampler(site: TrainingSite, run: UpsamplerRun) -> Assembly:
     stage = UpsamplerStage(run, CompactUpsampler(run.model) if isinstance(run.model, CompactUpsamplerConfig) else Upsampler(run.model))
-    return Assembly(stage, _data(place, run, Needs(side=run.side, embeddings=False, captions=False), None), _saver(stage, run))
+    return Assembly(stage, _data(site, run, RequiredColumns(side=run.side, embeddings=False, captions=False), None), _saver(stage, run))
 
 
 def _saver(stage: DiffusionStage[Any], run: PriorRun | DecoderRun | UpsamplerRun) -> Callable[[Path], None]:
@@ -184,19 +186,19 @@ def _saver(stage: DiffusionStage[Any], run: PriorRun | DecoderRun | UpsamplerRun
     return lambda path: checkpoint.save(path, stage.network, run.model, {"diffusion": stage.final_diffusion().to_json()})
 
 
-def conditioning(place: Place, embed_dim: int, context: int | None) -> "tuple[Clip, Tokenizer]":
+def conditioning(site: TrainingSite, embed_dim: int, context: int | None) -> "tuple[Clip, Tokenizer]":
     """The frozen CLIP and its tokenizer; `UserError` when none is named, or when its embeddings or captions are of another size."""
     from unclip_models.clip import Clip
 
-    if place.clip is None:
+    if site.clip is None:
         raise UserError("this stage is conditioned on CLIP; name its run folder with --clip, such as --clip models/clip/first")
-    folder = place.store.folder(place.clip)
+    folder = site.store.folder(site.clip)
     clip, config = checkpoint.load(folder / "weights.safetensors")
     if not isinstance(clip, Clip) or not isinstance(config, ClipConfig):
-        raise UserError(f"--clip {place.clip!r} holds a network that is no CLIP; name a folder under models/clip")
+        raise UserError(f"--clip {site.clip!r} holds a network that is no CLIP; name a folder under models/clip")
     if config.embed_dim != embed_dim or (context is not None and config.context != context):
         raise UserError(
-            f"--clip {place.clip!r} has embed_dim {config.embed_dim} and context {config.context}, "
+            f"--clip {site.clip!r} has embed_dim {config.embed_dim} and context {config.context}, "
             f"but the recipe wants {embed_dim} and {context or config.context}; use recipes of one size"
         )
     return clip.eval().requires_grad_(False), Tokenizer.load(folder / "tokenizer.json")
@@ -210,15 +212,15 @@ def read_captions(clip: "Clip", tokenizer: Tokenizer, pairs: DecodedPairs) -> Ba
     return {"text_features": torch.cat(parts)}
 
 
-def some_embeddings(place: Place, extension: str = "clip_image.npy") -> Tensor:
+def some_embeddings(site: TrainingSite, extension: str = "clip_image.npy") -> Tensor:
     """float32 [N, D]: the embeddings of the first pairs, enough for their mean and spread."""
-    samples = islice(raw_samples(place.store, place.source), STATS_PAIRS)
+    samples = islice(raw_samples(site.store, site.source), STATS_PAIRS)
     found = [read_vector(value) for sample in samples if isinstance(value := sample.get(extension), bytes)]
     if not found:
         raise UserError("the dataset holds no CLIP embeddings; embed and publish it again")
     return torch.from_numpy(np.stack([vector for vector in found if vector is not None]))
 
 
-def _data(place: Place, run: AnyRun, needs: Needs, tokenizer: Tokenizer | None, more: More | None = None) -> PairsData:
-    turn = Turn(batch_size=run.batch_size, seed=run.seed)
-    return PairsData(place.store, place.source, needs, turn, tokenizer.encode if tokenizer else None, more)
+def _data(site: TrainingSite, run: AnyRun, required: RequiredColumns, tokenizer: Tokenizer | None, more: More | None = None) -> PairsData:
+    batch_slice = BatchSlice(batch_size=run.batch_size, seed=run.seed)
+    return PairsData(site.store, site.source, required, batch_slice, tokenizer.encode if tokenizer else None, more)

@@ -1,11 +1,11 @@
 """Run: everything one training needs, as data, with the network's own config inside."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from unclip_diffusion.config import Diffusion
-from unclip_models.config import AnyDecoderConfig, AnyUpsamplerConfig, ClipConfig, PriorConfig
+from unclip_models.config import STORED, AnyDecoderConfig, AnyUpsamplerConfig, ClipConfig, PriorConfig, as_stored
 from unclip_training.judging.judge import JudgeConfig
 from unclip_training.optim import Optim
 from unclip_training.precision import Precision
@@ -39,7 +39,7 @@ class Run:
 
     def settings(self) -> dict[str, Any]:
         """The run as plain data, as manifests and checkpoints keep it."""
-        return json.loads(json.dumps(asdict(self)))
+        return json.loads(json.dumps(as_stored(self)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +60,8 @@ class JudgeRun(Run):
 class DiffusionRun(Run):
     """What the three kinds of diffusion stages share: process and prediction, and how training times are drawn and weighted.
 
-    `times_mean` and `times_std` belong to logit-normal times: a mean below zero favours little noise. The weighting `detail` makes the
-    errors of what the compact decoder's U-Net adds count alike at all times.
+    `times_mean` and `times_std` belong to logit-normal times: a mean below zero favours little noise. The weighting `detail` is
+    1 / c_out^2 of the compact decoder's preconditioning: errors of its U-Net's output count alike at all times (Karras et al., 2022).
     """
 
     diffusion: Diffusion
@@ -72,8 +72,8 @@ class DiffusionRun(Run):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AloneRun:
-    """How a perceptron is learned alone, before the network around it (`alone.py`): `ratio` steps for each of the network's own.
+class Pretraining:
+    """How a regressor is trained before the network around it (`pretraining.py`): `ratio` steps for each of the network's own.
 
     `noise` is added to the prior's standardised text embeddings, so that other words for the same thing are forgiven.
     """
@@ -90,23 +90,23 @@ class PriorRun(DiffusionRun):
     """The diffusion prior. `drop_text` is the share of captions left out, for guidance.
 
     With `fit_stats`, the embeddings' mean and spread are measured before training; else the paper's constants hold. With `analytic`, the
-    sampler of the finished prior is Analytic-DPM, whose noise power is measured after training. `guessing` is wanted where the model has
-    a guess.
+    sampler of the finished prior is Analytic-DPM, whose noise power is measured after training. `pretraining` is wanted where the model has
+    a regressor; manifests know it as `guessing`.
     """
 
     model: PriorConfig
     drop_text: float = 0.1
     fit_stats: bool = True
     analytic: bool = False
-    guessing: AloneRun | None = None
+    pretraining: Pretraining | None = field(default=None, metadata={STORED: "guessing"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderRun(DiffusionRun):
     """The decoder; its conditions are left out in these shares, for guidance.
 
-    `embedding_noise` is added to the standardised embedding while learning, so that the prior's errors are forgiven; `sketching` is wanted
-    where the model has a sketch.
+    `embedding_noise` is added to the standardised embedding while learning, so that the prior's errors are forgiven; `pretraining` is
+    wanted where the model has a regressor; manifests know it as `sketching`.
     """
 
     model: AnyDecoderConfig
@@ -114,7 +114,7 @@ class DecoderRun(DiffusionRun):
     drop_text: float = 0.5
     fit_stats: bool = True
     embedding_noise: float = 0.0
-    sketching: AloneRun | None = None
+    pretraining: Pretraining | None = field(default=None, metadata={STORED: "sketching"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Door through which curation embeds pairs: a trained CLIP behind the `Embedder` protocol of the data shelf."""
+"""Embedder from a CLIP run folder: a trained CLIP behind the `Embedder` protocol of the data shelf."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -41,7 +41,7 @@ class Launch:
 
 
 @dataclass(frozen=True)
-class Work:
+class PlannedRun:
     """A launch made whole: the run with its overrides, its data, its folder and what identifies the result."""
 
     run: AnyRun
@@ -52,11 +52,11 @@ class Work:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What must be equal for two trainings to be the same work."""
+        """What must be equal for two trainings to be the same planned."""
         return {"inputs": self.inputs, "settings": self.run.settings()}
 
 
-def plan(store: Store, run: AnyRun, launch: Launch) -> Work:
+def plan(store: Store, run: AnyRun, launch: Launch) -> PlannedRun:
     """The work of a launch; `UserError` when its data or its CLIP is missing, or the run's name leads elsewhere."""
     if not launch.name or set(launch.name) & set("/\\:"):
         raise UserError(f"--run {launch.name!r} must be a plain name, such as 'first'")
@@ -67,7 +67,7 @@ def plan(store: Store, run: AnyRun, launch: Launch) -> Work:
         raise UserError(str(error)) from error
     source = pairs_source(store, launch.dataset)
     learned_from = {"dataset": source.digest} | ({"verdicts": source.verdicts} if source.verdicts else {})
-    return Work(run, launch, source, f"models/{run.stage}/{launch.name}", learned_from | _clip_input(store, launch.clip))
+    return PlannedRun(run, launch, source, f"models/{run.stage}/{launch.name}", learned_from | _clip_input(store, launch.clip))
 
 
 def _clip_input(store: Store, clip: str | None) -> dict[str, str]:
@@ -79,24 +79,24 @@ def _clip_input(store: Store, clip: str | None) -> dict[str, str]:
     return {"clip": file_digest(weights)}
 
 
-def finished(store: Store, work: Work) -> Manifest | None:
-    """The manifest of this very work, or None; `UserError` when the folder holds another finished training."""
-    manifest = read_manifest(store, f"{work.folder}/manifest.json")
+def finished(store: Store, planned: PlannedRun) -> Manifest | None:
+    """The manifest of this very planned, or None; `UserError` when the folder holds another finished training."""
+    manifest = read_manifest(store, f"{planned.folder}/manifest.json")
     if manifest is None:
         return None
     settings = {name: value for name, value in manifest.settings.items() if name not in IDENTIFIERS}
-    if {"inputs": manifest.inputs, "settings": settings} != work.identity:
-        raise UserError(f"{store}/{work.folder} holds a finished training from other data or settings; choose another --run name")
+    if {"inputs": manifest.inputs, "settings": settings} != planned.identity:
+        raise UserError(f"{store}/{planned.folder} holds a finished training from other data or settings; choose another --run name")
     return manifest if all(store.exists(name) for name in manifest.files) else None
 
 
-def resumable(store: Store, work: Work) -> bool:
+def resumable(store: Store, planned: PlannedRun) -> bool:
     """Whether there is a checkpoint of this very work; `UserError` when it is damaged or belongs to another."""
-    path = store.local_path(f"{work.folder}/last.ckpt")
+    path = store.local_path(f"{planned.folder}/last.ckpt")
     content = read_checkpoint(path)
     if content is None:
         return False
-    if content["unclip"] != work.identity:
+    if content["unclip"] != planned.identity:
         raise UserError(f"{path} was made from other data or settings; choose another --run name, or move the file aside")
     return True
 
@@ -106,23 +106,23 @@ def fit(store: Store, run: AnyRun, launch: Launch) -> Manifest:
 
     `UserError` for missing data, a damaged checkpoint, a taken run name or a diverging loss.
     """
-    work = plan(store, run, launch)
-    done = finished(store, work)
+    planned = plan(store, run, launch)
+    done = finished(store, planned)
     if done is not None:
         return done
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    resume = resumable(store, work)
-    seed_everything(work.run.seed, verbose=False)
-    parts = assemble(store, work.run, work.source, launch.clip, work.folder)
-    tracker = _tracker(store, work) if launch.track and is_first() else None
-    curves = Curves(work.run.batch_size, tracker)
+    resume = resumable(store, planned)
+    seed_everything(planned.run.seed, verbose=False)
+    parts = assemble(store, planned.run, planned.source, launch.clip, planned.folder)
+    tracker = _tracker(store, planned) if launch.track and is_first() else None
+    curves = Curves(planned.run.batch_size, tracker)
     try:
-        _train(store, work, parts, tracker, curves, resume)
+        _train(store, planned, parts, tracker, curves, resume)
     except BaseException as error:
         if tracker is not None:
             tracker.finish("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
-    return _finish(store, work, parts, tracker, curves)
+    return _finish(store, planned, parts, tracker, curves)
 
 
 def is_first() -> bool:
@@ -130,11 +130,11 @@ def is_first() -> bool:
     return getattr(rank_zero_only, "rank", 0) == 0
 
 
-def _train(store: Store, work: Work, parts: Assembly, tracker: Tracker | None, curves: Curves, resume: bool) -> None:
-    path = store.local_path(f"{work.folder}/last.ckpt")
+def _train(store: Store, planned: PlannedRun, parts: Assembly, tracker: Tracker | None, curves: Curves, resume: bool) -> None:
+    path = store.local_path(f"{planned.folder}/last.ckpt")
     path.parent.mkdir(parents=True, exist_ok=True)
-    run, launch = work.run, work.launch
-    parts.stage.identity = work.identity
+    run, launch = planned.run, planned.launch
+    parts.stage.identity = planned.identity
     trainer = Trainer(
         max_steps=run.steps,
         max_epochs=-1,
@@ -146,7 +146,7 @@ def _train(store: Store, work: Work, parts: Assembly, tracker: Tracker | None, c
         callbacks=[
             SeededSteps(run.seed),
             curves,
-            SampleGrids(store, work.folder, run.sample_every, tracker),
+            SampleGrids(store, planned.folder, run.sample_every, tracker),
             progress_callback(run.stage),
             Checkpoints(path),
         ],
@@ -162,12 +162,12 @@ def _train(store: Store, work: Work, parts: Assembly, tracker: Tracker | None, c
         trainer.fit(parts.stage, datamodule=parts.data, ckpt_path=path if resume else None, weights_only=True)
 
 
-def _tracker(store: Store, work: Work) -> Tracker:
+def _tracker(store: Store, planned: PlannedRun) -> Tracker:
     """A tracker that goes on with the run of an earlier start, whose id lies beside the checkpoint."""
-    name = f"{work.folder}/mlflow_run_id"
+    name = f"{planned.folder}/mlflow_run_id"
     earlier = store.read_bytes(name).decode().strip() if store.exists(name) else None
-    run, launch = work.run, work.launch
-    tags = {"stage": run.stage, "recipe": run.recipe, "dataset": launch.dataset, "dataset_digest": work.source.digest}
+    run, launch = planned.run, planned.launch
+    tags = {"stage": run.stage, "recipe": run.recipe, "dataset": launch.dataset, "dataset_digest": planned.source.digest}
     tags |= {"dagster_run_id": launch.dagster_run_id} if launch.dagster_run_id else {}
     card = RunCard(name=f"{run.stage}/{launch.name}", params=flat(run.settings()), tags=tags, run_id=earlier, uri=launch.tracking_uri)
     return Tracker(store, card, on_start=lambda run_id: store.write_bytes(name, run_id.encode()))
@@ -181,19 +181,19 @@ def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
     return found
 
 
-def _finish(store: Store, work: Work, parts: Assembly, tracker: Tracker | None, curves: Curves) -> Manifest:
+def _finish(store: Store, planned: PlannedRun, parts: Assembly, tracker: Tracker | None, curves: Curves) -> Manifest:
     """Saves the averaged weights and the curves, closes the tracked run, writes the manifest last."""
-    folder = work.folder
+    folder = planned.folder
     if not is_first():
-        return make_manifest(store, "model", [], inputs=work.inputs, settings=work.run.settings())
+        return make_manifest(store, "model", [], inputs=planned.inputs, settings=planned.run.settings())
     with store.writing(f"{folder}/weights.safetensors") as part, parts.stage.averaged_weights():
         parts.save(part)
     final = {name: value for name, value, _, _ in curves.points if math.isfinite(value)}
     store.write_json(f"{folder}/metrics.json", {"final": final, "points": [p for p in curves.points if math.isfinite(p[1])]})
     mlflow_run_id = (tracker.finish() if tracker is not None else None) or ""
     names = [name for name in store.names(f"{folder}/") if not name.endswith(("last.ckpt", "manifest.json"))]
-    settings = work.run.settings() | {"dagster_run_id": work.launch.dagster_run_id, "mlflow_run_id": mlflow_run_id}
-    counts = {"steps": work.run.steps, "pairs": work.source.count, "loss": final.get("loss", 0.0)}
+    settings = planned.run.settings() | {"dagster_run_id": planned.launch.dagster_run_id, "mlflow_run_id": mlflow_run_id}
+    counts = {"steps": planned.run.steps, "pairs": planned.source.count, "loss": final.get("loss", 0.0)}
     return write_manifest(
-        store, f"{folder}/manifest.json", make_manifest(store, "model", names, inputs=work.inputs, settings=settings, counts=counts)
+        store, f"{folder}/manifest.json", make_manifest(store, "model", names, inputs=planned.inputs, settings=settings, counts=counts)
     )

@@ -1,7 +1,7 @@
-"""What is learned first, alone, and then never again: the prior's guess and the compact decoder's sketch.
+"""Pretraining: regressors that are trained first and then frozen, of the prior (text to image embedding) and of the compact decoder.
 
-A perceptron sees hundreds of pairs in the time in which a transformer or a U-Net sees one. The network around it then only learns what it
-leaves out; how much that is, is measured here, and sets the network's shares.
+A perceptron sees hundreds of pairs in the time in which a transformer or a U-Net sees one. The network around it then only learns the
+residual; its size is measured here and sets the network's preconditioning.
 """
 
 # N pairs of the set, B batch, D embedding, K principal components
@@ -13,22 +13,22 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from unclip_diffusion.preconditioning import shares_around
+from unclip_diffusion.preconditioning import coefficients
 from unclip_diffusion.schedule import schedule_named
 from unclip_models.compact_decoder import CompactDecoder
-from unclip_models.preconditioned import Shares
+from unclip_models.preconditioning import Preconditioning
 from unclip_models.prior import Prior
 from unclip_models.text import Text
-from unclip_training.config import AloneRun, DecoderRun, DiffusionRun, PriorRun
+from unclip_training.config import DecoderRun, DiffusionRun, Pretraining, PriorRun
 from unclip_training.optim import rate_at
 from unclip_training.progress import Lines
 
-MEASURED = 512  # pairs on which the remaining error is taken
+NUM_MEASURED = 512  # pairs on which the residual is measured
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is learned from: image and text embeddings [N, D] and, for the sketch, pictures in [-1, 1] [N, 3, S, S]."""
+class RegressionData:
+    """The training set: image and text embeddings [N, D] and, for the decoder, pictures in [-1, 1] [N, 3, S, S]."""
 
     clip_image: Tensor
     clip_text: Tensor
@@ -39,75 +39,79 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Task:
-    """Layers, how they are learned, and how one batch of pairs becomes what they give and what they should give, of deviation one."""
+class Regression:
+    """One regressor's training: its layers, its settings, and from a batch of pairs to predictions and targets of deviation one."""
 
     name: str
     layers: nn.Module
-    how: AloneRun
-    said_and_wanted: Callable[[Tensor], tuple[Tensor, Tensor]]
+    settings: Pretraining
+    predictions_and_targets: Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-def learn_guess(network: Prior, known: Known, run: PriorRun) -> None:
-    """Trains the prior's guess, freezes it, and sets the prior's shares by the error that is left."""
-    assert network.guess is not None and network.shares is not None and run.guessing is not None
-    wanted_ND, noise = network.stats.standardise(known.clip_image), run.guessing.noise
-    task = Task(
-        "guess", network.guess, run.guessing, lambda pairs_B: (network.guessed(known.clip_text[pairs_B], noise), wanted_ND[pairs_B])
-    )
-    _learn(task, len(known), run)
-    some_B = _some(len(known), run.seed)
+def pretrain_prior(network: Prior, data: RegressionData, run: PriorRun) -> None:
+    """Trains the prior's regressor, freezes it, and sets the prior's preconditioning by the residual."""
+    regressor, settings = network.regressor, run.pretraining
+    assert regressor is not None and network.preconditioning is not None and settings is not None
+    target_ND = network.stats.standardise(data.clip_image)
+
+    def predictions_and_targets(pairs_B: Tensor) -> tuple[Tensor, Tensor]:
+        return network.regressed(data.clip_text[pairs_B], settings.noise), target_ND[pairs_B]
+
+    _train(Regression("prior_regressor", regressor, settings, predictions_and_targets), len(data), run)
+    some_B = _some(len(data), run.seed)
     with torch.no_grad():
-        _set_shares(network.shares, network.guessed(known.clip_text[some_B]) - wanted_ND[some_B], run)
+        _set_preconditioning(network.preconditioning, network.regressed(data.clip_text[some_B]) - target_ND[some_B], run)
 
 
-def learn_sketch(network: CompactDecoder, known: Known, run: DecoderRun) -> None:
-    """Fits the sketch's components, trains its layers, freezes them, and sets the decoder's shares by the error that is left."""
-    sketch, pictures = network.sketch, known.pictures
-    assert sketch is not None and pictures is not None and run.sketching is not None
-    sketch.fit(pictures)
-    wanted_NK = sketch.components(pictures)
+def pretrain_decoder(network: CompactDecoder, data: RegressionData, run: DecoderRun) -> None:
+    """Fits the regressor's components, trains its layers, freezes them, and sets the decoder's preconditioning by the residual."""
+    regressor, pictures = network.regressor, data.pictures
+    assert regressor is not None and pictures is not None and run.pretraining is not None
+    regressor.fit(pictures)
+    target_NK = regressor.components(pictures)
 
-    def said_and_wanted(pairs_B: Tensor) -> tuple[Tensor, Tensor]:
-        return sketch.layers(_condition(network, known, pairs_B, run)), wanted_NK[pairs_B]
+    def predictions_and_targets(pairs_B: Tensor) -> tuple[Tensor, Tensor]:
+        return regressor.layers(_condition(network, data, pairs_B, run)), target_NK[pairs_B]
 
-    _learn(Task("sketch", sketch.layers, run.sketching, said_and_wanted), len(known), run)
-    some_B = _some(len(known), run.seed)
+    _train(Regression("decoder_regressor", regressor.layers, run.pretraining, predictions_and_targets), len(data), run)
+    some_B = _some(len(data), run.seed)
     with torch.no_grad():
-        _set_shares(network.shares, sketch(_condition(network, known, some_B, run)) - pictures[some_B], run)
+        residual = regressor(_condition(network, data, some_B, run)) - pictures[some_B]
+        _set_preconditioning(network.preconditioning, residual, run)
 
 
-def _learn(task: Task, count: int, run: DiffusionRun) -> None:
-    """AdamW on the mean squared error, as many steps as the task's ratio to the run's own says."""
-    how, steps = task.how, max(1, round(task.how.ratio * run.steps))
-    generator, lines = torch.Generator().manual_seed(run.seed), Lines(task.name, steps)
-    optimizer = AdamW(task.layers.parameters(), lr=how.lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
+def _train(regression: Regression, count: int, run: DiffusionRun) -> None:
+    """AdamW on the mean squared error, as many steps as the settings' ratio to the run's own says."""
+    layers, settings = regression.layers, regression.settings
+    steps = max(1, round(settings.ratio * run.steps))
+    generator, lines = torch.Generator().manual_seed(run.seed), Lines(regression.name, steps)
+    optimizer = AdamW(layers.parameters(), lr=settings.lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True)
     for step in range(steps):
-        optimizer.param_groups[0]["lr"] = how.lr * rate_at(step, how.warmup, steps)
-        said, wanted = task.said_and_wanted(torch.randint(count, (how.batch_size,), generator=generator))
-        loss = nn.functional.mse_loss(said, wanted)
+        optimizer.param_groups[0]["lr"] = settings.lr * rate_at(step, settings.warmup, steps)
+        prediction, target = regression.predictions_and_targets(torch.randint(count, (settings.batch_size,), generator=generator))
+        loss = nn.functional.mse_loss(prediction, target)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         lines.at(step + 1, float(loss.detach()))
-    task.layers.requires_grad_(False)
+    layers.requires_grad_(False)
 
 
 def _some(count: int, seed: int) -> Tensor:
-    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:MEASURED]
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:NUM_MEASURED]
 
 
-def _set_shares(shares: Shares, error: Tensor, run: DiffusionRun) -> None:
-    schedule, deviation = schedule_named(run.diffusion.schedule), float(error.square().mean().sqrt())
-    shares.set(shares_around(run.diffusion.prediction, schedule, deviation, shares.times_K))
+def _set_preconditioning(preconditioning: Preconditioning, residual: Tensor, run: DiffusionRun) -> None:
+    schedule, deviation = schedule_named(run.diffusion.schedule), float(residual.square().mean().sqrt())
+    preconditioning.set(coefficients(run.diffusion.prediction, schedule, deviation, preconditioning.times_K))
 
 
 @torch.no_grad()
-def _condition(network: CompactDecoder, known: Known, pairs_B: Tensor, run: DecoderRun) -> Tensor:
+def _condition(network: CompactDecoder, data: RegressionData, pairs_B: Tensor, run: DecoderRun) -> Tensor:
     """The condition of these pairs as the U-Net's training will give it: with noise, and now and then without one half."""
-    z_BD = network.stats.standardise(known.clip_image[pairs_B])
+    z_BD = network.stats.standardise(data.clip_image[pairs_B])
     z_BD = z_BD + run.embedding_noise * torch.randn_like(z_BD)
     keep_image_B, keep_text_B = (torch.rand(len(pairs_B)) >= drop for drop in (run.drop_embedding, run.drop_text))
     z_BD = torch.where(keep_image_B[:, None], z_BD, network.null_image_D)
     nothing = torch.zeros(len(pairs_B), 0)
-    return network.condition(z_BD, Text(nothing.long(), known.clip_text[pairs_B], nothing), keep_text_B)
+    return network.condition(z_BD, Text(nothing.long(), data.clip_text[pairs_B], nothing), keep_text_B)

@@ -12,14 +12,14 @@ from unclip_models.config import (
     ClipConfig,
     CompactDecoderConfig,
     CompactUpsamplerConfig,
-    GuessConfig,
+    EmbeddingRegressorConfig,
+    PictureRegressorConfig,
     PriorConfig,
-    SketchConfig,
     TowerConfig,
     UNetConfig,
 )
 from unclip_models.paper import PAPER_CLIP, PAPER_DECODER, PAPER_PRIOR, PAPER_UPSAMPLER_256, PAPER_UPSAMPLER_1024
-from unclip_training.config import AloneRun, AnyRun, ClipRun, DecoderRun, JudgeRun, PriorRun, UpsamplerRun
+from unclip_training.config import AnyRun, ClipRun, DecoderRun, JudgeRun, Pretraining, PriorRun, UpsamplerRun
 from unclip_training.judging.judge import JudgeConfig
 from unclip_training.optim import Optim
 
@@ -57,13 +57,13 @@ def judge_tiny() -> JudgeRun:
 
 
 def prior_tiny() -> PriorRun:
-    """A perceptron's guess from the text embedding (60 passes), and 2 blocks of width 128 around it. About 90 s on two cores.
+    """A regressor from the text embedding (60 passes), and 2 blocks of width 128 around it. About 90 s on two cores.
 
     A wide perceptron and a high rate pay: 1,000 steps at width 4096 leave a whitened squared error of 0.008 on training captions in 35 s,
     2,000 at width 2048 and a third of the rate one of 0.029 in 30 s.
     """
-    tower, guess = TowerConfig(width=128, depth=2, heads=4), GuessConfig(width=4096, depth=1)
-    model = PriorConfig(embed_dim=TINY_DIM, text_width=128, context=TINY_CONTEXT, tower=tower, guess=guess)
+    tower, regressor = TowerConfig(width=128, depth=2, heads=4), EmbeddingRegressorConfig(width=4096, depth=1)
+    model = PriorConfig(embed_dim=TINY_DIM, text_width=128, context=TINY_CONTEXT, tower=tower, regressor=regressor)
     return PriorRun(
         recipe="prior_tiny",
         stage="prior",
@@ -74,20 +74,20 @@ def prior_tiny() -> PriorRun:
         side=128,
         diffusion=Diffusion(schedule="cosine", prediction="x0", sampler="ddim", steps=(4,), clip=None),
         drop_text=0.05,
-        guessing=AloneRun(ratio=2.0, batch_size=256, lr=6e-3, noise=0.1),
+        pretraining=Pretraining(ratio=2.0, batch_size=256, lr=6e-3, noise=0.1),
     )
 
 
 def decoder_tiny() -> DecoderRun:
-    """A perceptron's sketch from both embeddings (60 passes), and a small U-Net around it (4 passes). 7 minutes on two cores.
+    """A regressor from both embeddings (60 passes), and a small U-Net around it (4 passes). 7 minutes on two cores.
 
-    Of 200 training captions, through the prior, the sketch alone was taken for its own concept in 0.26 at width 2048 and a rate of 2.5e-3
+    Of 200 training captions, through the prior, the regressor alone hit its own concept in 0.26 at width 2048 and a rate of 2.5e-3
     (4,800 steps, 155 s), in 0.43 at width 8192 and 2e-3 (1,000 steps, 130 s), in 0.60 at 6e-3 with 1,024 components and a better
     prior (1,000 steps, 190 s).
     """
     unet = UNetConfig(side=16, channels=48, multipliers=(1,), num_blocks=1, head_channels=16, num_groups=8, condition_width=256)
-    sketch = SketchConfig(width=8192, depth=1, components=1024)
-    model = CompactDecoderConfig(image_size=32, patch=2, unet=unet, embed_dim=TINY_DIM, text_width=128, sketch=sketch)
+    regressor = PictureRegressorConfig(width=8192, depth=1, components=1024)
+    model = CompactDecoderConfig(image_size=32, patch=2, unet=unet, embed_dim=TINY_DIM, text_width=128, regressor=regressor)
     return DecoderRun(
         recipe="decoder_tiny",
         stage="decoder",
@@ -104,7 +104,7 @@ def decoder_tiny() -> DecoderRun:
         weighting="detail",
         drop_text=0.1,
         embedding_noise=0.15,
-        sketching=AloneRun(ratio=1.0, batch_size=256, lr=6e-3),
+        pretraining=Pretraining(ratio=1.0, batch_size=256, lr=6e-3),
     )
 
 

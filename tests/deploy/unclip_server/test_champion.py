@@ -19,8 +19,8 @@ from unclip_models.config import (
     CompactDecoderConfig,
     CompactUpsamplerConfig,
     NetworkConfig,
+    PictureRegressorConfig,
     PriorConfig,
-    SketchConfig,
     TowerConfig,
     UNetConfig,
 )
@@ -47,7 +47,7 @@ GOOD = {
 }
 TOWER = TowerConfig(width=32, depth=1, heads=2)
 UNET = UNetConfig(side=8, channels=16, multipliers=(1, 2), num_blocks=1, attention_sides=(4,), head_channels=16, num_groups=8)
-SKETCH = SketchConfig(width=16, depth=1, components=8)
+REGRESSOR = PictureRegressorConfig(width=16, depth=1, components=8)
 SAMPLING = Diffusion(schedule="cosine", prediction="x0", sampler="ddim", steps=(2,))
 
 
@@ -57,7 +57,7 @@ def networks(vocab_size: int) -> dict[str, NetworkConfig]:
     return {
         "clip": ClipConfig(image_size=16, patch_size=8, vision=TOWER, text=TOWER, vocab_size=vocab_size, context=8, embed_dim=16),
         "prior": PriorConfig(embed_dim=16, text_width=32, context=8, tower=TOWER),
-        "decoder": CompactDecoderConfig(image_size=16, patch=2, unet=UNET, embed_dim=16, map_side=4, text_width=32, sketch=SKETCH),
+        "decoder": CompactDecoderConfig(image_size=16, patch=2, unet=UNET, embed_dim=16, map_side=4, text_width=32, regressor=REGRESSOR),
         "upsampler_1": CompactUpsamplerConfig(low_size=16, image_size=32, patch=4, unet=convolutions),
         "upsampler_2": CompactUpsamplerConfig(low_size=32, image_size=64, patch=8, unet=convolutions),
     }

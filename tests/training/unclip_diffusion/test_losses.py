@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unclip_diffusion.degrade import degrade_light, gaussian_blur, jpeg, stained
+from unclip_diffusion.degrade import add_smooth_noise, degrade_light, gaussian_blur, jpeg
 from unclip_diffusion.losses import hybrid_loss, learned_log_variance, min_snr_weight, posterior, prediction_loss
 from unclip_diffusion.schedule import COSINE
 
@@ -96,7 +96,7 @@ def test_degradation_is_mild_and_repeats_with_its_seed() -> None:
 def test_stains_are_smooth_and_no_deeper_than_asked() -> None:
     torch.manual_seed(0)
     clean = torch.zeros(64, 3, 32, 32)
-    stains = stained(clean, most=0.2)
+    stains = add_smooth_noise(clean, most=0.2)
     deviation_B = stains.flatten(1).std(1)
     assert deviation_B.max() < 0.25 and 0.07 < deviation_B.mean() < 0.13
     beside = (stains[..., 1:] * stains[..., :-1]).mean() / stains.square().mean()

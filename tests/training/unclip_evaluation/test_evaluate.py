@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unclip_evaluation.evaluate import Plan, evaluate
-from unclip_evaluation.painting import Easel
-from unclip_models.config import CompactDecoderConfig, CompactUpsamplerConfig, SketchConfig, TowerConfig, UNetConfig
+from unclip_evaluation.evaluate import EvaluationPlan, evaluate
+from unclip_evaluation.painting import EvaluationPainter
+from unclip_models.config import CompactDecoderConfig, CompactUpsamplerConfig, PictureRegressorConfig, TowerConfig, UNetConfig
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 from unclip_training import recipes
 from unclip_training.config import AnyRun, UpsamplerRun
 from unclip_training.fit import Launch, fit
 
-PLAN = Plan(judge="models/judge/first", num_prompts=5, num_held_out=2, sheet_cards=3, sweep_prompts=2, sweep_scales=(1.0, 2.0))
+PLAN = EvaluationPlan(judge="models/judge/first", num_prompts=5, num_held_out=2, sheet_cards=3, sweep_prompts=2, sweep_scales=(1.0, 2.0))
 TOWER = TowerConfig(width=16, depth=1, heads=2)
 FILES = {"clip": "clip", "prior": "prior", "decoder": "decoder", "upsampler_256": "upsampler_1", "upsampler_1024": "upsampler_2"}
 
@@ -32,14 +32,14 @@ def small_runs() -> list[AnyRun]:
     clip, judge, prior, decoder = recipes.clip_tiny(), recipes.judge_tiny(), recipes.prior_tiny(), recipes.decoder_tiny()
     assert isinstance(decoder.model, CompactDecoderConfig)
     unet = UNetConfig(side=16, channels=16, multipliers=(1,), num_blocks=1, attention_sides=(16,), head_channels=8, num_groups=4)
-    sketch = SketchConfig(width=16, depth=1, components=8)
+    regressor = PictureRegressorConfig(width=16, depth=1, components=8)
     return [
         replace(
             clip, model=replace(clip.model, image_size=32, vision=TOWER, text=TOWER, embed_dim=16, vocab_size=300, context=12), side=32
         ),
         replace(judge, model=replace(judge.model, width=16, depth=1, heads=2, dim=16, vocab=300, context=12)),
         replace(prior, model=replace(prior.model, embed_dim=16, text_width=16, context=12, tower=TOWER)),
-        replace(decoder, model=replace(decoder.model, unet=unet, embed_dim=16, text_width=16, sketch=sketch)),
+        replace(decoder, model=replace(decoder.model, unet=unet, embed_dim=16, text_width=16, regressor=regressor)),
         small_upsampler(recipes.upsampler_256_tiny()),
         small_upsampler(recipes.upsampler_1024_tiny()),
     ]
@@ -68,7 +68,7 @@ def test_an_evaluation_gives_every_figure_and_picture_and_is_not_done_twice(
     shapes: Store, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[str] = []
-    figures = evaluate(shapes, bundle, "v-shapes", PLAN, progress=lambda done, total, message: heard.append(message))
+    figures = evaluate(shapes, bundle, "v-shapes", PLAN, progress=lambda done, total=None, message="": heard.append(message))
     folder = next(shapes.path("evaluation").iterdir())
     for name in ("concept_hit_rate", "style_hit_rate", "held_out_concept_hit_rate", "held_out_style_hit_rate"):
         assert 0 <= figures[name] <= 1
@@ -78,7 +78,7 @@ def test_an_evaluation_gives_every_figure_and_picture_and_is_not_done_twice(
     }
     painted = np.load(folder / "painted.npy", allow_pickle=False)
     assert painted.shape == (6, 128, 128, 3) and "painting prompts" in heard
-    monkeypatch.setattr(Easel, "painted", lambda *_: pytest.fail("painted twice"))
+    monkeypatch.setattr(EvaluationPainter, "painted", lambda *_: pytest.fail("painted twice"))
     assert evaluate(shapes, bundle, "v-shapes", PLAN) == figures
 
 
@@ -86,7 +86,7 @@ def test_an_evaluation_gives_every_figure_and_picture_and_is_not_done_twice(
 def test_a_killed_evaluation_goes_on_with_the_same_pictures(shapes: Store, bundle: Path) -> None:
     class Killed(Exception): ...
 
-    def kill(done: int, total: int | None, message: str) -> None:
+    def kill(done: int, total: int | None = None, message: str = "") -> None:
         if message == "painting held_out":
             raise Killed
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from unclip_evaluation.composition import Label, Prompt, hits, labels_of, one_per_combination, one_per_concept
-from unclip_evaluation.distances import frechet, gallery, nearest
+from unclip_evaluation.distances import frechet, nearest, reference_set
 from unclip_evaluation.evaluate import bundle_digest
 from unclip_evaluation.regurgitation import closest_sheet, distribution
-from unclip_evaluation.sheet import Card, cards_sheet
+from unclip_evaluation.sheet import CaptionedPictures, captioned_sheet
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 from unclip_training.data.pair_source import pairs_source
@@ -17,7 +17,7 @@ from unclip_training.judging.mobilenet import DIM, features
 
 
 def test_each_training_picture_is_its_own_nearest_neighbour(shapes: Store) -> None:
-    train = gallery(shapes, "v-shapes")
+    train = reference_set(shapes, "v-shapes")
     assert train.features.shape == (31, DIM)
     places, cosines = nearest(train.features, train.features)
     assert places.tolist() == list(range(31))
@@ -25,9 +25,9 @@ def test_each_training_picture_is_its_own_nearest_neighbour(shapes: Store) -> No
 
 
 def test_features_are_computed_once_and_do_not_depend_on_the_batch(shapes: Store) -> None:
-    train = gallery(shapes, "v-shapes")
+    train = reference_set(shapes, "v-shapes")
     heard: list[int] = []
-    gallery(shapes, "v-shapes", "train", heard.append)
+    reference_set(shapes, "v-shapes", "train", heard.append)
     assert heard == []
     np.testing.assert_allclose(features(np.asarray(train.pairs.pictures[:3]), batch_size=1), train.features[:3], atol=1e-3)
 
@@ -50,7 +50,7 @@ def test_hits_count_concept_and_style_apart() -> None:
 
 def test_prompts_are_of_distinct_concepts_and_do_not_depend_on_the_order_of_pairs(shapes: Store) -> None:
     source = pairs_source(shapes, "v-shapes")
-    labels, pairs = labels_of(shapes, source), gallery(shapes, "v-shapes").pairs
+    labels, pairs = labels_of(shapes, source), reference_set(shapes, "v-shapes").pairs
     prompts = one_per_concept(pairs.keys, pairs.captions, labels, 6, seed=1)
     assert len({prompt.label.concept for prompt in prompts}) == len(prompts) == 6
     assert prompts == one_per_concept(pairs.keys[::-1], pairs.captions[::-1], labels, 6, seed=1)
@@ -66,7 +66,9 @@ def test_the_distribution_names_copies() -> None:
 
 def test_sheets_show_every_card() -> None:
     pictures = np.full((3, 128, 128, 3), 200, np.uint8)
-    sheet = cards_sheet([("first", [Card("a caption", (pictures[0], pictures[1]))] * 5), ("second", [Card("b", (pictures[2],))])])
+    sheet = captioned_sheet(
+        [("first", [CaptionedPictures("a caption", (pictures[0], pictures[1]))] * 5), ("second", [CaptionedPictures("b", (pictures[2],))])]
+    )
     assert sheet.width == 1080 and sheet.height > 3 * 112
     assert (np.asarray(sheet) == 200).all(-1).sum() >= 11 * 112 * 112
     assert closest_sheet(pictures, pictures, np.array([0.1, 0.9, 0.5]), ["a", "b", "c"]).width > 256

@@ -18,10 +18,10 @@ from unclip_models.config import (
     CompactDecoderConfig,
     CompactUpsamplerConfig,
     DecoderConfig,
-    GuessConfig,
+    EmbeddingRegressorConfig,
     NetworkConfig,
+    PictureRegressorConfig,
     PriorConfig,
-    SketchConfig,
     TowerConfig,
     UNetConfig,
     UpsamplerConfig,
@@ -32,7 +32,7 @@ from unclip_models.decoder import Decoder
 from unclip_models.layers import Whitening
 from unclip_models.paper import PAPER_DECODER, on_meta, parameter_table
 from unclip_models.prior import Prior
-from unclip_models.sketch import Sketch
+from unclip_models.regressors import PictureRegressor
 from unclip_models.text import Text
 from unclip_models.upsampler import CompactUpsampler, Upsampler, enlarged
 from unclip_pairs.errors import UserError
@@ -45,14 +45,14 @@ CONV = replace(UNET, attention_sides=())
 CLIP = ClipConfig(image_size=32, patch_size=8, vision=TOWER, text=TOWER, vocab_size=50, context=6, embed_dim=12)
 RESNET_CLIP = replace(CLIP, residual_blocks=(1, 1, 1, 1))
 PRIOR = PriorConfig(embed_dim=12, text_width=32, context=6, tower=TOWER)
-GUESSING_PRIOR = replace(PRIOR, guess=GuessConfig(width=16, depth=1))
+PRIOR_WITH_REGRESSOR = replace(PRIOR, regressor=EmbeddingRegressorConfig(width=16, depth=1))
 DECODER = DecoderConfig(unet=UNET, text=TOWER, vocab_size=50, context=6, embed_dim=12)
-SKETCH = SketchConfig(width=16, depth=2, components=9)
-COMPACT = CompactDecoderConfig(image_size=32, patch=2, unet=UNET, embed_dim=12, text_width=32, sketch=SKETCH)
-PLAIN = replace(COMPACT, text_width=0, sketch=None)
+REGRESSOR = PictureRegressorConfig(width=16, depth=2, components=9)
+COMPACT = CompactDecoderConfig(image_size=32, patch=2, unet=UNET, embed_dim=12, text_width=32, regressor=REGRESSOR)
+PLAIN = replace(COMPACT, text_width=0, regressor=None)
 UPSAMPLER = UpsamplerConfig(low_size=8, unet=CONV)
 COMPACT_UPSAMPLER = CompactUpsamplerConfig(low_size=32, image_size=64, patch=4, unet=CONV)
-ALL: list[NetworkConfig] = [CLIP, RESNET_CLIP, PRIOR, GUESSING_PRIOR, DECODER, COMPACT, PLAIN, UPSAMPLER, COMPACT_UPSAMPLER]
+ALL: list[NetworkConfig] = [CLIP, RESNET_CLIP, PRIOR, PRIOR_WITH_REGRESSOR, DECODER, COMPACT, PLAIN, UPSAMPLER, COMPACT_UPSAMPLER]
 TOKENS = torch.tensor([[1, 5, 6, 49, 0, 0], [1, 7, 49, 0, 0, 0]])
 
 
@@ -148,24 +148,24 @@ def test_whitened_embeddings_are_uncorrelated_with_variance_one() -> None:
 def test_a_sketch_can_draw_whatever_its_components_span() -> None:
     torch.manual_seed(0)
     pictures = (noise(40, 3) @ noise(3, 3 * 8 * 8)).view(40, 3, 8, 8) * 0.2
-    sketch = Sketch(SketchConfig(width=8, depth=1, components=3), condition_width=12, side=8)
-    sketch.fit(pictures)
-    flat = pictures.flatten(1) - sketch.mean_P
-    torch.testing.assert_close(flat @ sketch.basis_KP.T @ sketch.basis_KP, flat, atol=1e-4, rtol=1e-3)
-    assert float((flat @ sketch.basis_KP.T / sketch.scale).square().mean()) == pytest.approx(1.0, rel=0.01)
-    assert sketch(noise(5, 12)).shape == (5, 3, 8, 8)
+    regressor = PictureRegressor(PictureRegressorConfig(width=8, depth=1, components=3), condition_width=12, side=8)
+    regressor.fit(pictures)
+    flat = pictures.flatten(1) - regressor.mean_P
+    torch.testing.assert_close(flat @ regressor.basis_KP.T @ regressor.basis_KP, flat, atol=1e-4, rtol=1e-3)
+    assert float((flat @ regressor.basis_KP.T / regressor.scale).square().mean()) == pytest.approx(1.0, rel=0.01)
+    assert regressor(noise(5, 12)).shape == (5, 3, 8, 8)
 
 
 def test_the_compact_decoder_shows_its_sketch() -> None:
     decoder, text = made(COMPACT), clip_text()
     assert isinstance(decoder, CompactDecoder)
     x, t = noise(2, 3, 32, 32), torch.tensor([0.2, 0.9])
-    assert decoder.sketch is not None
-    curves = torch.zeros_like(decoder.shares.curves_5K)
-    curves[3] = decoder.shares.times_K
-    decoder.shares.set(curves)
-    sketch = decoder.sketch(decoder.condition(decoder.stats.standardise(text.embedding_BD), text, None))
-    torch.testing.assert_close(decoder(x, t, text.embedding_BD, text), t[:, None, None, None] * sketch)
+    assert decoder.regressor is not None
+    curves = torch.zeros_like(decoder.preconditioning.curves_5K)
+    curves[3] = decoder.preconditioning.times_K
+    decoder.preconditioning.set(curves)
+    regressor = decoder.regressor(decoder.condition(decoder.stats.standardise(text.embedding_BD), text, None))
+    torch.testing.assert_close(decoder(x, t, text.embedding_BD, text), t[:, None, None, None] * regressor)
 
 
 @pytest.mark.parametrize("config", [DECODER, COMPACT, UPSAMPLER])

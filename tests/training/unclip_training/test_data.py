@@ -18,10 +18,10 @@ from unclip_pairs.images import decode, to_array
 from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.shards import picture_bytes, write_parquet
 from unclip_pairs.store import Store
-from unclip_training.data.batches import MemoryBatches, Order, Turn, columns_of
+from unclip_training.data.batches import BatchSlice, MemoryBatches, SamplingOrder, columns_of
 from unclip_training.data.decoded_cache import decoded_pairs, shrink
 from unclip_training.data.pair_source import PairSource, pairs_source, raw_samples, read_vector, sample_weights
-from unclip_training.data.streaming import Needs, check_shards, streamed
+from unclip_training.data.streaming import RequiredColumns, check_shards, streamed
 from unclip_training.optim import Ema, Optim, make_optimizer, rate_at
 from unclip_training.precision import bf16_is_fast, chosen
 
@@ -117,44 +117,44 @@ def test_shrinking_takes_the_mean_of_what_a_pixel_stands_for() -> None:
 
 
 def test_each_pass_shows_every_pair_once_in_a_new_order() -> None:
-    order = Order(np.ones(10), seed=3)
+    order = SamplingOrder(np.ones(10), seed=3)
     first, second = order.at(0, 10), order.at(10, 10)
     assert sorted(first) == sorted(second) == list(range(10)) and first.tolist() != second.tolist()
-    np.testing.assert_array_equal(Order(np.ones(10), seed=3).at(7, 8), np.concatenate([first[7:], second[:5]]))
+    np.testing.assert_array_equal(SamplingOrder(np.ones(10), seed=3).at(7, 8), np.concatenate([first[7:], second[:5]]))
 
 
 def test_a_heavy_pair_is_seen_more_often() -> None:
-    seen = np.bincount(Order(np.array([1.0, 1.0, 8.0]), seed=0).at(0, 3000), minlength=3)
+    seen = np.bincount(SamplingOrder(np.array([1.0, 1.0, 8.0]), seed=0).at(0, 3000), minlength=3)
     assert seen[2] > 2000 and seen[0] > 100
 
 
 def test_batches_from_a_later_step_are_those_of_an_uninterrupted_run(shapes: Store) -> None:
     pairs = decoded_pairs(shapes, pairs_source(shapes, "v-shapes"), 32)
-    columns = columns_of(pairs, Needs(side=32, embeddings=True, captions=True), encode)
-    order = Order(pairs.weights, 0)
-    whole = iter(MemoryBatches(columns, order, Turn(batch_size=8, seed=0)))
+    columns = columns_of(pairs, RequiredColumns(side=32, embeddings=True, captions=True), encode)
+    order = SamplingOrder(pairs.weights, 0)
+    whole = iter(MemoryBatches(columns, order, BatchSlice(batch_size=8, seed=0)))
     batches = [next(whole) for _ in range(6)]
-    resumed = next(iter(MemoryBatches(columns, order, Turn(batch_size=8, seed=0, start=5))))
+    resumed = next(iter(MemoryBatches(columns, order, BatchSlice(batch_size=8, seed=0, start=5))))
     assert all(torch.equal(resumed[name], batches[5][name]) for name in columns)
     assert resumed["pictures"].dtype == torch.uint8 and resumed["tokens"].shape == (8, 3)
 
 
 def test_two_processes_share_a_batch_without_overlap(shapes: Store) -> None:
     columns = {"tokens": torch.arange(31)}
-    order = Order(np.ones(31), 0)
-    parts = [MemoryBatches(columns, order, Turn(batch_size=8, seed=0, rank=rank, world=2)).batch(3)["tokens"] for rank in (0, 1)]
-    whole = MemoryBatches(columns, order, Turn(batch_size=8, seed=0)).batch(3)["tokens"]
+    order = SamplingOrder(np.ones(31), 0)
+    parts = [MemoryBatches(columns, order, BatchSlice(batch_size=8, seed=0, rank=rank, world=2)).batch(3)["tokens"] for rank in (0, 1)]
+    whole = MemoryBatches(columns, order, BatchSlice(batch_size=8, seed=0)).batch(3)["tokens"]
     assert sorted(torch.cat(parts).tolist()) == sorted(whole.tolist())
     with pytest.raises(ValueError, match="cannot be shared by 3"):
-        Turn(batch_size=8, seed=0, world=3)
+        BatchSlice(batch_size=8, seed=0, world=3)
 
 
 # webdataset leaves the closing of a tar to the garbage collector
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_streamed_batches_hold_what_memory_batches_hold(many_shards: Store) -> None:
     source = pairs_source(many_shards, "v-shapes")
-    needs = Needs(side=32, embeddings=True, captions=True)
-    with contextlib.closing(opened(streamed(many_shards, source, needs, encode, 8, 0))) as stream:
+    required = RequiredColumns(side=32, embeddings=True, captions=True)
+    with contextlib.closing(opened(streamed(many_shards, source, required, encode, 8, 0))) as stream:
         batches = [next(stream) for _ in range(4)]
     assert {name: tuple(value.shape[1:]) for name, value in batches[0].items()} == {
         "weight": (),
@@ -170,8 +170,8 @@ def test_streamed_batches_hold_what_memory_batches_hold(many_shards: Store) -> N
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_streaming_leaves_out_what_the_verdict_refused(crawled: Store) -> None:
     source = pairs_source(crawled, "safe")
-    needs = Needs(side=None, embeddings=False, captions=True)
-    with contextlib.closing(opened(streamed(crawled, source, needs, encode, 31, 0))) as stream:
+    required = RequiredColumns(side=None, embeddings=False, captions=True)
+    with contextlib.closing(opened(streamed(crawled, source, required, encode, 31, 0))) as stream:
         assert len(next(stream)["tokens"]) == 30
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from unclip_diffusion.config import Diffusion
 from unclip_models.checkpoint import read_extra
-from unclip_models.config import CompactDecoderConfig, CompactUpsamplerConfig, SketchConfig, TowerConfig, UNetConfig
+from unclip_models.config import CompactDecoderConfig, CompactUpsamplerConfig, PictureRegressorConfig, TowerConfig, UNetConfig
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.store import Store
@@ -51,7 +51,7 @@ def decoder_run() -> DecoderRun:
     run = recipes.decoder_tiny()
     unet = UNetConfig(side=16, channels=16, multipliers=(1,), num_blocks=1, attention_sides=(16,), head_channels=8, num_groups=4)
     assert isinstance(run.model, CompactDecoderConfig)
-    model = replace(run.model, unet=unet, embed_dim=DIM, text_width=16, sketch=SketchConfig(width=16, depth=1, components=8))
+    model = replace(run.model, unet=unet, embed_dim=DIM, text_width=16, regressor=PictureRegressorConfig(width=16, depth=1, components=8))
     return replace(run, model=model, steps=6, batch_size=4, diffusion=replace(run.diffusion, steps=(2,)))
 
 
@@ -116,7 +116,7 @@ def test_every_conditioned_stage_trains_and_leaves_whole_files(shapes: Store, cl
 
 def test_the_prior_overfits_a_few_pairs_and_its_loss_falls(shapes: Store, clip: str) -> None:
     run = replace(prior_run(150), optim=replace(prior_run().optim, lr=1e-2), batch_size=16)
-    run = replace(run, model=replace(run.model, guess=None), guessing=None)  # with a guess there is little left to learn
+    run = replace(run, model=replace(run.model, regressor=None), pretraining=None)  # with a regressor there is little left to learn
     points = json.loads((go(shapes, run, clip=clip) / "metrics.json").read_text())["points"]
     losses = [value for name, value, _, _ in points if name == "loss"]
     assert losses[-1] < 0.7 * losses[0]

@@ -1,13 +1,16 @@
 """Tests of the embedder over open_clip: the answers of open_clip's own calls, by shorter ways."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from torch import Tensor
 
 from unclip_models import towers
 from unclip_pairs.errors import UserError
@@ -44,8 +47,9 @@ def test_embeddings_are_those_of_open_clip(weights: Path) -> None:
     import open_clip
 
     embedder = OpenClipEmbedder("tiny-for-tests", weights, "float32")
-    network, _, preprocess = open_clip.create_model_and_transforms("tiny-for-tests", pretrained=str(weights))
+    network, _, transforms = open_clip.create_model_and_transforms("tiny-for-tests", pretrained=str(weights))
     network.eval()
+    preprocess = cast("Callable[[Image.Image], Tensor]", transforms)
     images = [noise(256, 180), noise(100, 256), noise(64, 64)]
     with torch.no_grad():
         pictures = network.encode_image(torch.stack([preprocess(image) for image in images]), normalize=True)
@@ -69,7 +73,7 @@ def test_bf16_is_close_to_float32_and_has_a_digest_of_its_own(weights: Path) -> 
 def test_the_short_way_is_taken_and_an_unknown_build_goes_its_own(weights: Path) -> None:
     import open_clip
 
-    network = open_clip.create_model("tiny-for-tests").eval()
+    network = cast(Any, open_clip.create_model("tiny-for-tests").eval())  # its towers' fields have no types
     assert towers.is_plain_vision(network.visual) and towers.is_plain_text(network)
     network.visual.pool_type = "avg"
     assert not towers.is_plain_vision(network.visual)

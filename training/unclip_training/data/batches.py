@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from unclip_pairs.store import Store
 from unclip_training.data.decoded_cache import DecodedPairs, decoded_pairs
 from unclip_training.data.pair_source import PairSource
-from unclip_training.data.streaming import Encode, Needs, check_shards, streamed
+from unclip_training.data.streaming import Encode, RequiredColumns, check_shards, streamed
 
 Batch = dict[str, Tensor]
 More = Callable[[DecodedPairs], Batch]
@@ -22,7 +22,7 @@ IN_MEMORY_BYTES = 2 * 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
+class BatchSlice:
     """Which part of the stream of batches this process takes, and from which step on."""
 
     batch_size: int
@@ -36,7 +36,7 @@ class Turn:
             raise ValueError(f"batch_size {self.batch_size} cannot be shared by {self.world} processes; choose a multiple of {self.world}")
 
 
-class Order:
+class SamplingOrder:
     """The order in which N pairs are seen: a new one each pass, drawn from the seed and the pass alone: any step can be found again.
 
     With unequal weights, a pass draws N pairs with replacement, each in proportion to its weight.
@@ -44,14 +44,18 @@ class Order:
 
     def __init__(self, weights: NDArray[np.floating[Any]], seed: int) -> None:
         self.count, self.seed = len(weights), seed
-        self.shares = None if np.ptp(weights) == 0 else weights.astype(np.float64) / weights.sum(dtype=np.float64)
+        self.probabilities = None if np.ptp(weights) == 0 else weights.astype(np.float64) / weights.sum(dtype=np.float64)
         self._passes: dict[int, NDArray[np.int64]] = {}
 
     def of_pass(self, number: int) -> NDArray[np.int64]:
         """int64 [N]: the pairs of the pass in their order."""
         if number not in self._passes:
             generator = np.random.default_rng((self.seed, number))
-            drawn = generator.permutation(self.count) if self.shares is None else generator.choice(self.count, self.count, p=self.shares)
+            drawn = (
+                generator.permutation(self.count)
+                if self.probabilities is None
+                else generator.choice(self.count, self.count, p=self.probabilities)
+            )
             self._passes = {n: order for n, order in self._passes.items() if n == number - 1} | {number: drawn}
         return self._passes[number]
 
@@ -65,33 +69,33 @@ class Order:
 class MemoryBatches:
     """An endless iterable of batches gathered from tensors that lie in memory."""
 
-    def __init__(self, columns: Batch, order: Order, turn: Turn) -> None:
-        self.columns, self.order, self.turn = columns, order, turn
+    def __init__(self, columns: Batch, order: SamplingOrder, batch_slice: BatchSlice) -> None:
+        self.columns, self.order, self.batch_slice = columns, order, batch_slice
 
     def __iter__(self) -> Iterator[Batch]:
-        step = self.turn.start
+        step = self.batch_slice.start
         while True:
             yield self.batch(step)
             step += 1
 
     def batch(self, step: int) -> Batch:
         """This process's part of the batch of `step`."""
-        turn = self.turn
-        mine = self.order.at(step * turn.batch_size, turn.batch_size)[turn.rank :: turn.world]
+        batch_slice = self.batch_slice
+        mine = self.order.at(step * batch_slice.batch_size, batch_slice.batch_size)[batch_slice.rank :: batch_slice.world]
         index = torch.from_numpy(np.ascontiguousarray(mine))
         return {name: column[index] for name, column in self.columns.items()}
 
 
-def columns_of(pairs: DecodedPairs, needs: Needs, encode: Encode | None) -> Batch:
-    """The tensors a stage needs: pictures uint8 [N, S, S, 3], clip_image and clip_text float32 [N, D], tokens int64 [N, context]."""
+def columns_of(pairs: DecodedPairs, required: RequiredColumns, encode: Encode | None) -> Batch:
+    """The tensors a stage required: pictures uint8 [N, S, S, 3], clip_image and clip_text float32 [N, D], tokens int64 [N, context]."""
     columns: Batch = {}
-    if needs.side is not None:
-        columns["pictures"] = torch.from_numpy(np.array(pairs.at(needs.side)))
-    if needs.embeddings:
+    if required.side is not None:
+        columns["pictures"] = torch.from_numpy(np.array(pairs.at(required.side)))
+    if required.embeddings:
         assert pairs.clip_image is not None and pairs.clip_text is not None, "these shards hold no embeddings"
         columns["clip_image"] = torch.from_numpy(np.array(pairs.clip_image))
         columns["clip_text"] = torch.from_numpy(np.array(pairs.clip_text))
-    if needs.captions:
+    if required.captions:
         assert encode is not None
         columns["tokens"] = encode(pairs.captions)
     return columns
@@ -104,35 +108,49 @@ class PairsData(LightningDataModule):
     """
 
     def __init__(
-        self, store: Store, source: PairSource, needs: Needs, turn: Turn, encode: Encode | None, more: More | None = None, workers: int = 2
+        self,
+        store: Store,
+        source: PairSource,
+        required: RequiredColumns,
+        batch_slice: BatchSlice,
+        encode: Encode | None,
+        more: More | None = None,
+        workers: int = 2,
     ) -> None:
         super().__init__()
-        self.store, self.source, self.needs, self.turn = store, source, needs, turn
+        self.store, self.source, self.required, self.batch_slice = store, source, required, batch_slice
         self.encode, self.more, self.workers = encode, more, workers
         self.in_memory_bytes = IN_MEMORY_BYTES
         self._columns: Batch | None = None
-        self._order: Order | None = None
+        self._order: SamplingOrder | None = None
 
     @property
     def fits_in_memory(self) -> bool:
         """Whether the decoded pictures stay below the bound."""
-        side = max(self.needs.side or 0, 128)
+        side = max(self.required.side or 0, 128)
         return self.source.count * side * side * 3 <= self.in_memory_bytes
 
     def setup(self, stage: str | None = None) -> None:
         """Unpacks the set once when it fits."""
         if self.fits_in_memory and self._columns is None:
-            pairs = decoded_pairs(self.store, self.source, self.needs.side or 0)
-            self._columns = columns_of(pairs, self.needs, self.encode) | (self.more(pairs) if self.more is not None else {})
-            self._order = Order(pairs.weights, self.turn.seed)
+            pairs = decoded_pairs(self.store, self.source, self.required.side or 0)
+            self._columns = columns_of(pairs, self.required, self.encode) | (self.more(pairs) if self.more is not None else {})
+            self._order = SamplingOrder(pairs.weights, self.batch_slice.seed)
 
     def train_dataloader(self) -> "MemoryBatches | DataLoader[Batch]":
         """Batches from the step the trainer has reached, this process's share of them."""
         trainer = self.trainer
         assert trainer is not None
-        turn = replace(self.turn, start=trainer.global_step, rank=trainer.global_rank, world=trainer.world_size)
+        batch_slice = replace(self.batch_slice, start=trainer.global_step, rank=trainer.global_rank, world=trainer.world_size)
         if self._columns is not None and self._order is not None:
-            return MemoryBatches(self._columns, self._order, turn)
-        check_shards(len(self.source.shards), turn.world, self.workers)
-        dataset = streamed(self.store, self.source, self.needs, self.encode, turn.batch_size // turn.world, turn.seed + turn.start)
+            return MemoryBatches(self._columns, self._order, batch_slice)
+        check_shards(len(self.source.shards), batch_slice.world, self.workers)
+        dataset = streamed(
+            self.store,
+            self.source,
+            self.required,
+            self.encode,
+            batch_slice.batch_size // batch_slice.world,
+            batch_slice.seed + batch_slice.start,
+        )
         return DataLoader(dataset, batch_size=None, num_workers=self.workers)

@@ -19,7 +19,7 @@ Encode = Callable[[Sequence[str]], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Needs:
+class RequiredColumns:
     """What a stage reads of a pair: the side of its pictures (None: no pictures), whether embeddings, whether captions."""
 
     side: int | None
@@ -41,16 +41,16 @@ def _chosen(sample: dict[str, Any], keys: frozenset[str] | None) -> bool:
     return keys is None or sample["__key__"] in keys
 
 
-def _row(sample: dict[str, Any], needs: Needs, encode: Encode | None, weights: dict[str, float]) -> dict[str, Tensor]:
+def _row(sample: dict[str, Any], required: RequiredColumns, encode: Encode | None, weights: dict[str, float]) -> dict[str, Tensor]:
     """One pair as tensors, in the form of `batches.columns_of`."""
-    pair = unpack(sample, needs.side or 8)
+    pair = unpack(sample, required.side or 8)
     row = {"weight": torch.tensor(weights.get(pair.key, 1.0))}
-    if needs.side is not None:
+    if required.side is not None:
         row["pictures"] = torch.from_numpy(pair.picture)
-    if needs.embeddings:
+    if required.embeddings:
         assert pair.clip_image is not None and pair.clip_text is not None, "these shards hold no embeddings"
         row |= {"clip_image": torch.from_numpy(pair.clip_image), "clip_text": torch.from_numpy(pair.clip_text)}
-    if needs.captions:
+    if required.captions:
         assert encode is not None
         row["tokens"] = encode([pair.caption])[0]
     return row
@@ -72,7 +72,9 @@ def batched(rows: Iterator[dict[str, Tensor]], size: int) -> Iterator[dict[str, 
         yield _stacked(held)
 
 
-def streamed(store: Store, source: PairSource, needs: Needs, encode: Encode | None, batch_size: int, seed: int) -> webdataset.WebDataset:
+def streamed(
+    store: Store, source: PairSource, required: RequiredColumns, encode: Encode | None, batch_size: int, seed: int
+) -> webdataset.WebDataset:
     """An endless stream of batches: shards dealt to processes and workers, shuffled, decoded by our own decoder (nothing is unpickled).
 
     "weight" [B] is the pair's weight, which the loss multiplies (in memory, the sampler draws by it instead).
@@ -88,5 +90,5 @@ def streamed(store: Store, source: PairSource, needs: Needs, encode: Encode | No
     )
     stream = stream.repeat().select(partial(_chosen, keys=source.keys)).shuffle(SHUFFLE_BUFFER, seed=seed)
     stream = stream.map(partial(blurred_where_asked, blurs=source.blurs)) if source.blurs else stream
-    stream = stream.map(partial(_row, needs=needs, encode=encode, weights=weights))
+    stream = stream.map(partial(_row, required=required, encode=encode, weights=weights))
     return stream.compose(partial(batched, size=batch_size))

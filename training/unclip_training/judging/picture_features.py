@@ -13,7 +13,7 @@ from unclip_training.judging.mobilenet import SIDE, WEIGHTS_SHA256, features
 CHUNK = 256
 
 
-def gallery_features(
+def picture_features(
     store: Store, source: PairSource, pairs: DecodedPairs, progress: Callable[[int], None] | None = None
 ) -> NDArray[np.float32]:
     """float32 [N, 1280]: MobileNetV2 features of the pairs, cached beside their decoded pictures."""

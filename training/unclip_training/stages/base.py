@@ -62,7 +62,7 @@ class Stage(LightningModule, ABC, Generic[RunKind]):
         return None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Lightning's door to `loss`; `UserError` when the training has diverged."""
+        """Lightning's call of `loss`; `UserError` when the training has diverged."""
         loss = self.loss(batch)
         self.last_loss = float(loss.detach())
         if wrong := self.guard.check(self.last_loss, self.global_step):

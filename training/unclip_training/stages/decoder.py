@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from unclip_models.clip import Clip
 
 
-def shaken(network: CompactDecoder, z_BD: Tensor, deviation: float) -> Tensor:
+def noised_embedding(network: CompactDecoder, z_BD: Tensor, deviation: float) -> Tensor:
     """The embedding with noise on its standardised form."""
     return z_BD if deviation == 0 else network.stats.restore(network.stats.standardise(z_BD) + deviation * torch.randn_like(z_BD))
 
@@ -39,7 +39,7 @@ class DecoderStage(DiffusionStage[DecoderRun]):
         x_0, text = to_pixels(batch["pictures"]), self.text(batch) if self.reads_text else None
         keep = self.keep(len(x_0), self.run.drop_embedding), self.keep(len(x_0), self.run.drop_text)
         if isinstance(self.network, CompactDecoder):
-            z_BD = shaken(self.network, batch["clip_image"], self.run.embedding_noise)
+            z_BD = noised_embedding(self.network, batch["clip_image"], self.run.embedding_noise)
             return self.denoising_loss(x_0, lambda x, t_B: self.network(x, t_B, z_BD, text, *keep), batch.get("weight"))
         t_B, noise = step_times(len(x_0)).to(self.device), torch.randn_like(x_0)
         x_t = self.schedule.q_sample(x_0, t_B, noise)
@@ -50,7 +50,7 @@ class DecoderStage(DiffusionStage[DecoderRun]):
         if self.run.weighting != "detail":
             return super().weight_at(t_B)
         assert isinstance(self.network, CompactDecoder)
-        return self.network.shares(t_B, 1).said_detail.square().clamp_min(1e-4).reciprocal()
+        return self.network.preconditioning(t_B, 1).c_out.square().clamp_min(1e-4).reciprocal()
 
     def paint(self) -> Image.Image | None:
         """Pairs of training picture and its reconstruction from the embedding alone."""

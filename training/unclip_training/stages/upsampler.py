@@ -5,7 +5,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from unclip_diffusion.degrade import degrade_light, gaussian_blur, stained
+from unclip_diffusion.degrade import add_smooth_noise, degrade_light, gaussian_blur
 from unclip_models.upsampler import CompactUpsampler, Upsampler
 from unclip_training.config import UpsamplerRun
 from unclip_training.data.batches import Batch
@@ -41,8 +41,8 @@ class UpsamplerStage(DiffusionStage[UpsamplerRun]):
         else:
             worse = degrade_light(low, torch.Generator().manual_seed(int(torch.randint(2**31, (1,)))))
         chosen_B = torch.rand(len(low), device=low.device) < self.run.degraded_share
-        spoilt = torch.where(chosen_B.view(-1, 1, 1, 1), worse, low)
-        return stained(spoilt, self.run.conditioning_noise) if self.run.conditioning_noise else spoilt
+        degraded = torch.where(chosen_B.view(-1, 1, 1, 1), worse, low)
+        return add_smooth_noise(degraded, self.run.conditioning_noise) if self.run.conditioning_noise else degraded
 
     def paint(self) -> Image.Image | None:
         """Triples: the small picture enlarged, the upsampler's, the true one."""

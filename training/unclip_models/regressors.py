@@ -1,7 +1,7 @@
-"""Sketch of the picture straight from its embedding: a perceptron that gives the picture's principal components.
+"""Regressors of the compact networks: perceptrons trained first, then frozen, around which a diffusion network learns the residual.
 
-Its best answer under a square loss is the mean of all pictures with this embedding, which is what a diffusion decoder's first step must
-say too. Dense layers learn it many times faster per second of a CPU than convolutions; a U-Net that is shown the sketch only sharpens.
+Under a square loss the best prediction is the mean of all pictures (or embeddings) with this condition, which is what a diffusion
+network's first step must predict too. Dense layers learn it many times faster per second of a CPU than convolutions or attention.
 """
 
 # B batch, N pictures of a set, P = 3 * side * side pixel values, K components, D width of the input
@@ -9,7 +9,7 @@ say too. Dense layers learn it many times faster per second of a CPU than convol
 import torch
 from torch import Tensor, nn
 
-from unclip_models.config import SketchConfig
+from unclip_models.config import PictureRegressorConfig
 
 
 def perceptron(width_in: int, width: int, depth: int, width_out: int) -> nn.Sequential:
@@ -20,14 +20,14 @@ def perceptron(width_in: int, width: int, depth: int, width_out: int) -> nn.Sequ
     return nn.Sequential(*layers, nn.Linear(width, width_out))
 
 
-class Sketch(nn.Module):
-    """`forward(condition [B, D])` is a picture [B, 3, side, side]. Call `fit` before training."""
+class PictureRegressor(nn.Module):
+    """`forward(condition [B, D])` is the mean picture [B, 3, side, side], from its principal components. Call `fit` before training."""
 
     mean_P: Tensor
     basis_KP: Tensor
     scale: Tensor
 
-    def __init__(self, config: SketchConfig, condition_width: int, side: int) -> None:
+    def __init__(self, config: PictureRegressorConfig, condition_width: int, side: int) -> None:
         super().__init__()
         self.side, num_values = side, 3 * side**2
         self.register_buffer("mean_P", torch.zeros(num_values))
@@ -47,7 +47,7 @@ class Sketch(nn.Module):
         self.scale.copy_(values_P[-num_components:].clamp_min(0).mean().sqrt().clamp_min(1e-4))
 
     def components(self, pictures_N3HW: Tensor) -> Tensor:
-        """What the layers should say of these pictures [N, K]; of variance one on average over the components that were fitted."""
+        """What the layers should predict for these pictures [N, K]; of variance one on average over the components that were fitted."""
         return (pictures_N3HW.flatten(1) - self.mean_P) @ self.basis_KP.T / self.scale
 
     def forward(self, condition_BD: Tensor) -> Tensor:
