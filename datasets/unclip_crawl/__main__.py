@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--store", required=True, metavar="DIR", help="folder to write to")
     parser.add_argument(
-        "--settings", metavar="FILE", help="settings as JSON; '-' reads one line from standard input and stops when that is closed"
+        "--settings", metavar="FILE", help="settings as JSON; '-' reads them from standard input, one line, and stops when that is closed"
     )
     for field in fields(CrawlSettings):
         flag = SEVERAL.get(field.name, "--" + field.name.replace("_", "-"))
@@ -76,15 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _orders(arguments: argparse.Namespace) -> tuple[CrawlSettings, bool]:
-    """The settings, and whether a parent process holds our standard input."""
-    if arguments.settings == "-":
-        return settings_from_json(json.loads(sys.stdin.buffer.readline())), True
+def _settings(arguments: argparse.Namespace) -> CrawlSettings:
     given: dict[str, Any] = {}
     if arguments.settings is not None:
         given = _settings_file(Path(arguments.settings))
     given |= {field.name: value for field in fields(CrawlSettings) if (value := getattr(arguments, field.name)) is not None}
-    return settings_from_json(given), False
+    return settings_from_json(given)
 
 
 def _settings_file(path: Path) -> dict[str, Any]:
@@ -114,10 +111,13 @@ def main() -> int:
 
     try:
         arguments = _parser().parse_args()
-        orders, has_parent = _orders(arguments)
+        has_parent = arguments.settings == "-"
+        # a parent process has checked the sources, and sends what it found
+        given = json.loads(sys.stdin.buffer.readline()) if has_parent else {}
+        settings = settings_from_json(given["settings"]) if has_parent else _settings(arguments)
         gc.freeze()  # a crawl makes many objects and few cycles: looking through all of them all the time cost 4 % of its time
         gc.set_threshold(*COLLECT_AFTER)
-        manifest = run(open_store(arguments.store), orders, _report, sys.stdin.fileno() if has_parent else None)
+        manifest = run(open_store(arguments.store), settings, _report, given.get("inputs"), sys.stdin.fileno() if has_parent else None)
     except UserError as error:
         _say({"error": str(error)})
         sys.stderr.write(f"{error}\n")

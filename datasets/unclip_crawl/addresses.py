@@ -101,3 +101,13 @@ def why_invalid(url: str) -> str | None:
     if len(url) > MAX_URL:
         return f"{len(url)} characters are more than {MAX_URL}"
     return "there is a control character in it" if _CONTROL.search(url) else None
+
+
+def is_remote(address: str) -> bool:
+    """Whether the address leads off this machine's disk."""
+    return address.startswith(("http://", "https://", "s3://"))
+
+
+def is_shard(address: str) -> bool:
+    """Whether the name is that of a shard."""
+    return address.endswith((".tar", ".tar.gz", ".tgz"))

@@ -1,4 +1,4 @@
-"""Fetch: a crawl in a process of its own, watched from here."""
+"""Crawl in a process of its own, watched from here."""
 
 import contextlib
 import json
@@ -9,27 +9,16 @@ import time
 from collections.abc import Iterator
 from typing import IO, Any
 
-from unclip_crawl.settings import CrawlSettings, check_sources, source_digests
+from unclip_crawl.journal.completion import finished, manifest_name
+from unclip_crawl.settings import CrawlSettings
+from unclip_crawl.sources.inputs import checked_inputs
 from unclip_pairs.errors import UserError
-from unclip_pairs.manifest import Manifest, is_done, read_manifest
+from unclip_pairs.manifest import Manifest, read_manifest
 from unclip_pairs.progress import Progress, silent
 from unclip_pairs.store import Store
 
 LOG_TAIL = 2000
 GRACE_S = 60.0
-
-
-def was_finished(store: Store, settings: CrawlSettings) -> bool:
-    """Whether this very batch was finished once, even if some of its files have gone since."""
-    manifest = read_manifest(store, f"crawl/{settings.batch}/manifest.json")
-    return manifest is not None and manifest.inputs == source_digests(settings) and manifest.settings == settings.lasting()
-
-
-def finished(store: Store, settings: CrawlSettings) -> Manifest | None:
-    """The manifest when this very batch is done and all its files are there, else None."""
-    name = f"crawl/{settings.batch}/manifest.json"
-    done = is_done(store, name, source_digests(settings), settings.lasting())
-    return read_manifest(store, name) if done else None
 
 
 def crawl(store: Store, settings: CrawlSettings, progress: Progress | None = None) -> Manifest:
@@ -39,25 +28,25 @@ def crawl(store: Store, settings: CrawlSettings, progress: Progress | None = Non
     `UserError` for a broken list, a full disk, a batch that another process is crawling.
     """
     report = progress or silent
-    check_sources(settings)
-    manifest = finished(store, settings)
+    inputs = checked_inputs(settings)
+    manifest = finished(store, settings, inputs)
     if manifest is None or settings.retry_failed:
-        _run(store, settings, report)
-        manifest = read_manifest(store, f"crawl/{settings.batch}/manifest.json")
+        _run(store, settings, inputs, report)
+        manifest = read_manifest(store, manifest_name(settings.batch))
         assert manifest is not None
     rows = int(manifest.counts["rows"])
     report(rows, rows, f"{manifest.counts.get('ok', 0)} pictures stored, {rows} addresses settled")
     return manifest
 
 
-def _run(store: Store, settings: CrawlSettings, report: Progress) -> None:
+def _run(store: Store, settings: CrawlSettings, inputs: dict[str, str], report: Progress) -> None:
     """Starts the crawl process, passes its progress on and waits; the process ends by itself when this one does."""
     command = [sys.executable, "-m", "unclip_crawl", "--store", str(store.root.resolve()), "--settings", "-"]
     with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log) as process:
         assert process.stdin is not None and process.stdout is not None
         try:
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(json.dumps(settings.as_json()).encode() + b"\n")
+                process.stdin.write(json.dumps({"settings": settings.as_json(), "inputs": inputs}).encode() + b"\n")
                 process.stdin.flush()
             message = _watched(process.stdout, report)
             process.wait(GRACE_S)

@@ -1,21 +1,15 @@
-"""Orders: everything one crawl is told, checked before anything is fetched."""
+"""Settings of one crawl, checked before anything is fetched."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
-from unclip_crawl.addresses import is_loopback, why_invalid
+from unclip_crawl.addresses import is_loopback, is_shard, why_invalid, why_refused
 from unclip_crawl.consent import MARKS, checked_marks, product_token, user_agent_header
-from unclip_crawl.pictures.hash_list import read_hash_list
 from unclip_crawl.pictures.prepare import STORE_FORMATS, Bounds
-from unclip_crawl.sources.lists import pairs_from_folder, pairs_from_list
-from unclip_crawl.sources.streams import Access, is_remote
-from unclip_crawl.sources.tar_shards import is_shard
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import MAX_BYTES, MAX_PIXELS
-from unclip_pairs.manifest import file_digest, settings_digest
 
 PLACES = ("seeds", "lists", "folders", "archives", "sitemaps", "shards")
 PUBLIC_DELAY_S = 0.1
@@ -157,19 +151,15 @@ class CrawlSettings:
                     f"the shard {shard!r} is no tar by its name; name the .tar files, their .parquet files are found beside them"
                 )
 
-    def allows_loopback(self, address: str, port: int) -> bool:
-        """Whether this port of this loopback address may be connected to."""
-        return self.allow_loopback or (f"[{address}]:{port}" if ":" in address else f"{address}:{port}") in self.loopback_hosts
+    def why_refused(self, address: str, port: int) -> str | None:
+        """Why this port of an IP address (as text) may not be connected to, or None. Pages, pictures and both resolvers ask here."""
+        place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        return why_refused(address, self.allow_loopback or place in self.loopback_hosts)
 
     @property
     def header(self) -> str:
         """The User-Agent header."""
         return user_agent_header(self.user_agent, self.contact)
-
-    @property
-    def access(self) -> Access:
-        """How archives and shards elsewhere are asked for."""
-        return Access(user_agent=self.header, timeout_s=self.timeout_s, s3_endpoint=self.s3_endpoint)
 
     @property
     def token(self) -> str:
@@ -200,34 +190,3 @@ def settings_from_json(value: Mapping[str, Any]) -> CrawlSettings:
             f"the crawl settings {'have the unknown field ' + unknown[0] if unknown else 'lack the field ' + absent[0]}; correct it"
         )
     return CrawlSettings(**value)
-
-
-def check_sources(settings: CrawlSettings) -> int:
-    """Reads the hash list, every list and every folder's captions through; gives the number of pairs in them.
-
-    Archives and shards are long and are read once, by the crawl; here they only have to be there.
-
-    `UserError` at the first flaw, before anything is fetched.
-    """
-    if settings.hash_list:
-        read_hash_list(settings.hash_list)
-    for address in (*settings.archives, *settings.shards):
-        if not is_remote(address) and not Path(address).is_file():
-            raise UserError(f"{address} is not a file; check the path")
-    listed = sum(1 for path in settings.lists for _ in pairs_from_list(path))
-    return listed + sum(1 for path in settings.folders for _ in pairs_from_folder(path))
-
-
-def source_digests(settings: CrawlSettings) -> dict[str, str]:
-    """What the batch is made from: the digest of each list and of the hash list, and of the names, sizes and captions in each folder.
-
-    Archives and shards on this machine are known by their digest, those elsewhere and sitemaps by their address.
-    """
-    files = (*settings.lists, *settings.archives, *settings.shards)
-    digests = {path: settings_digest([path]) if is_remote(path) else file_digest(Path(path)) for path in files}
-    digests |= {url: settings_digest([url]) for url in settings.sitemaps}
-    if settings.hash_list:
-        digests["hash_list"] = file_digest(Path(settings.hash_list))
-    for folder in settings.folders:
-        digests[folder] = settings_digest([[pair.key, pair.licence, path.stat().st_size] for pair, path in pairs_from_folder(folder)])
-    return digests

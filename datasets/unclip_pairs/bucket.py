@@ -1,8 +1,7 @@
 """Bucket: a place under a prefix of any S3 endpoint, spoken to through boto3, with errors a user can act on.
 
-Endpoint, region and credentials come from boto3's own chain (`AWS_ENDPOINT_URL_S3`, `AWS_DEFAULT_REGION`, `AWS_ACCESS_KEY_ID`, profiles,
-roles); an address may name endpoint and region, never a secret. Checksums are sent and asked for only where the protocol requires them,
-because many servers refuse the newer kinds; every object carries its SHA-256 as metadata instead, and bodies are sent with Content-MD5.
+An address may name endpoint and region, never a secret; the rest is boto3's own chain (`s3_client`). Every object carries its SHA-256 as
+metadata, and bodies are sent with Content-MD5.
 """
 
 import base64
@@ -14,12 +13,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from unclip_pairs.bucket_errors import explained_bucket
 from unclip_pairs.errors import UserError
+from unclip_pairs.s3_client import S3Options, s3_client
 
 MULTIPART_BYTES = 16 * 2**20  # files from this size on travel in parts of this size
 MOST_PARTS = 10_000
@@ -27,7 +26,6 @@ SENDERS = 4
 ATTEMPTS = 5
 READS = 4
 PAGE = 1_000  # names in one answer; servers give no more
-CONNECT_S, READ_S = 10, 60
 _PIECE = 2**20
 
 
@@ -39,25 +37,6 @@ class Object:
     etag: str
     size: int
     sha256: str | None = None
-
-
-@lru_cache(maxsize=16)
-def _client(endpoint: str | None, region: str | None, attempts: int, process: int) -> Any:
-    """A client of this process: a forked child must not share its parent's connections."""
-    from boto3.session import Session
-    from botocore.config import Config
-
-    config = Config(
-        connect_timeout=CONNECT_S,
-        read_timeout=READ_S,
-        retries={"mode": "standard", "total_max_attempts": attempts},
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        signature_version="s3v4",
-        max_pool_connections=2 * SENDERS,
-        s3={"addressing_style": "path"},
-    )
-    return Session().client("s3", endpoint_url=endpoint, region_name=region, config=config)
 
 
 def _md5(data: bytes) -> str:
@@ -79,9 +58,9 @@ class Bucket:
 
     @contextlib.contextmanager
     def _calls(self, attempts: int = ATTEMPTS) -> Iterator[Any]:
-        """The client, with errors told in a sentence."""
+        """The client, whose errors become one sentence."""
         with explained_bucket(str(self), self.endpoint):
-            yield _client(self.endpoint, self.region, attempts, os.getpid())
+            yield s3_client(S3Options(endpoint=self.endpoint, region=self.region, attempts=attempts), os.getpid())
 
     def _place(self, name: str) -> dict[str, str]:
         return {"Bucket": self.name, "Key": f"{self.prefix}/{name}" if self.prefix else name}

@@ -14,9 +14,10 @@ from typing import Any
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
+from unclip_crawl.addresses import is_remote
 from unclip_crawl.archives.read import Tally, pages_of
 from unclip_crawl.consent import MARKS
-from unclip_crawl.sources.streams import Access, Unreadable, is_remote, opened
+from unclip_crawl.sources.streams import Access, Unreadable, opened
 from unclip_pairs.errors import UserError
 from unclip_pairs.progress import Progress, silent
 from unclip_pairs.schema import Context, Pair
@@ -42,7 +43,7 @@ def _rows(
             yield from (_row(pair, address) for pair in page.pairs)
             if time.monotonic() - last >= 0.5:
                 last = time.monotonic()
-                report(before + source.at, total, f"{address.rpartition('/')[2]}: {tally.told()}")
+                report(before + source.at, total, f"{address.rpartition('/')[2]}: {tally.summary()}")
 
 
 @contextmanager
@@ -98,7 +99,7 @@ def extract(
         raise UserError(f"{out} is there already; move it aside or choose another name")
     if not addresses:
         raise UserError("no archive is named; name at least one WARC or WAT file")
-    total, before, tallies, told = _sizes(addresses), 0, dict[str, Tally](), list[str]()
+    total, before, tallies, reasons = _sizes(addresses), 0, dict[str, Tally](), list[str]()
     with _writing(out) as writer:
         for address in addresses:
             tally = tallies[address] = Tally()
@@ -106,9 +107,11 @@ def extract(
                 _write(writer, _rows(address, access, marks, tally, report, before, total))
             except Unreadable as error:
                 tally.damage[f"source_{error.reason}"] += 1
-                told.append(error.detail)
+                reasons.append(error.detail)
             before += 0 if is_remote(address) else Path(address).stat().st_size
-            report(before, total, f"{address.rpartition('/')[2]}: {tally.told()}")
+            report(before, total, f"{address.rpartition('/')[2]}: {tally.summary()}")
         if not any(tally.records for tally in tallies.values()):
-            raise UserError(f"nothing could be read from {', '.join(addresses)} ({told[-1] if told else 'no record'}); check the addresses")
+            raise UserError(
+                f"nothing could be read from {', '.join(addresses)} ({reasons[-1] if reasons else 'no record'}); check the addresses"
+            )
     return tallies

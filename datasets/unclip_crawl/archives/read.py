@@ -10,7 +10,7 @@ from unclip_crawl.archives.wat import read_metadata
 from unclip_crawl.consent import MARKS, opt_out_in_headers, product_token
 from unclip_crawl.languages import tag_of
 from unclip_crawl.pages.charsets import encoding_of
-from unclip_crawl.pages.html import Page, Said, read_pairs
+from unclip_crawl.pages.html import HeaderSignals, Page, read_pairs
 from unclip_crawl.sources.streams import Source
 
 SNIFFED = 512
@@ -37,7 +37,7 @@ class Tally:
         self.embedded += page.embedded
         self.opted_out += page.opt_out is not None
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """One line: how much was read, and what was wrong."""
         wrong = ", ".join(f"{name} {count}" for name, count in sorted(self.damage.items()))
         read = f"{sum(self.records.values())} records, {self.pages} pages, {self.pairs} pairs"
@@ -68,11 +68,11 @@ def _page(record: Record, token: str, marks: Collection[str], damage: Counter[st
     body = plain_body(record.payload, record.value("transfer-encoding"), record.value("content-encoding"), damage)
     if not record.content_type and not body[:SNIFFED].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_BEGINNINGS):
         return None
-    said = Said(
+    signals = HeaderSignals(
         tag_of(record.value("content-language")),
         opt_out_in_headers(record.headers.get("x-robots-tag", ()), record.headers.get("tdm-reservation", ()), token, marks),
     )
-    return read_pairs(body, record.url, token, encoding_of(body, record.content_type), marks, said)
+    return read_pairs(body, record.url, token, encoding_of(body, record.content_type), marks, signals)
 
 
 def pages_of(

@@ -1,4 +1,4 @@
-"""Tape: plain bytes of an archive, the last of which can be read again, so that reading can go on behind damage."""
+"""RewindBuffer: plain bytes of an archive, the last of which can be read again, so that reading can go on behind damage."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ START = b"\r\n\r\n" + RECORD
 
 
 @dataclass
-class Tape:
+class RewindBuffer:
     """Reads on from `at`; the last `KEPT` bytes stay, from `start` to `end`. Positions count from the source's first byte."""
 
     source: Readable
@@ -34,7 +34,7 @@ class Tape:
             if self.at < offset + len(piece):
                 return piece[self.at - offset : self.at - offset + size]
             offset += len(piece)
-        raise AssertionError("the tape holds what lies before its end")
+        raise AssertionError("the rewind holds what lies before its end")
 
     def _on(self, size: int) -> bytes:
         data = self.source.read(size)

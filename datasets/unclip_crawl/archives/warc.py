@@ -11,7 +11,7 @@ from typing import Any
 
 from unclip_crawl.archives.compression import Plain
 from unclip_crawl.archives.content_coding import MAX_BODY
-from unclip_crawl.archives.rewind import START, Tape
+from unclip_crawl.archives.rewind import START, RewindBuffer
 from unclip_crawl.sources.streams import Readable
 
 _DAMAGE = (("gzip", "damaged_gzip"), ("header", "damaged_header"))
@@ -55,12 +55,12 @@ def _cut(record: Record) -> Record:
     return record if end < 0 else replace(record, payload=record.payload[:end])
 
 
-def _raw_records(tape: Tape) -> Iterator[Any]:
-    """fastwarc's records; their `stream_pos` is the tape's."""
+def _raw_records(rewind: RewindBuffer) -> Iterator[Any]:
+    """fastwarc's records; their `stream_pos` is the rewind's."""
     from fastwarc.warc import ArchiveIterator, WarcRecordType
 
     kinds: Any = WarcRecordType.any_type
-    stream: Any = tape
+    stream: Any = rewind
     yield from ArchiveIterator(stream, kinds, parse_http=True, stream_detect=False, buffer_size=65536)
 
 
@@ -83,21 +83,21 @@ class Archive:
 
     def records(self) -> Iterator[Record]:
         """The wanted records with their payload, as far as they can be read."""
-        tape = Tape(Plain(self.source, self.damage))
+        rewind = RewindBuffer(Plain(self.source, self.damage))
         while True:
-            self._place, self._is_broken = tape.at, False
-            yield from self._run(tape)
-            if not self._is_broken or not tape.seek_record(self._place + 1):
+            self._place, self._is_broken = rewind.at, False
+            yield from self._run(rewind)
+            if not self._is_broken or not rewind.seek_record(self._place + 1):
                 break
         if not self.found and not self.damage:
             self.damage["no_record"] += 1
-        elif not self.damage and not tape.ends_well():
+        elif not self.damage and not rewind.ends_well():
             self.damage["truncated_end"] += 1
 
-    def _run(self, tape: Tape) -> Iterator[Record]:
+    def _run(self, rewind: RewindBuffer) -> Iterator[Record]:
         """Records up to the end or up to damage."""
         held: Record | None = None
-        iterator = _raw_records(tape)
+        iterator = _raw_records(rewind)
         while True:
             record, is_over = self._next(iterator)
             if held is not None:

@@ -87,8 +87,8 @@ def read_metadata(payload: bytes, token: str, marks: Collection[str] = MARKS) ->
     named = [(str(meta.get("name", "")), str(meta.get("content", ""))) for meta in metas]
     equivalent = [str(meta.get("content", "")) for meta in metas if str(meta.get("http-equiv", "")).lower() == "content-language"]
     language = next((tag for value in (*equivalent, *_header(headers, "content-language")) if (tag := tag_of(value))), None)
-    said = opt_out_in_headers(_header(headers, "x-robots-tag"), _header(headers, "tdm-reservation"), token, marks)
-    opt_out = said or opt_out_in_meta(named, token, marks)
+    from_headers = opt_out_in_headers(_header(headers, "x-robots-tag"), _header(headers, "tdm-reservation"), token, marks)
+    opt_out = from_headers or opt_out_in_meta(named, token, marks)
     found = list(_pairs(html, url, language, opt_out))
     pairs = {pair.key: pair for pair in reversed(found) if pair is not None}
     return Page(url, tuple(reversed(pairs.values())), (), opt_out, found.count(None))

@@ -1,12 +1,13 @@
 """Rows: how every address ends, one row of `CRAWL_SCHEMA` each."""
 
+import re
 from dataclasses import astuple, replace
 from typing import Any
 
 from unclip_crawl.addresses import host_of
 from unclip_crawl.pages.html import Page
 from unclip_crawl.pictures.prepare import Prepared
-from unclip_crawl.spider.circuit_breaker import FOR_NOW
+from unclip_crawl.retries import FOR_NOW, may_pass
 from unclip_pairs.manifest import now
 from unclip_pairs.schema import CRAWL_SCHEMA, NO_CONTEXT, STATUSES, Context, Pair, make_pair
 
@@ -14,6 +15,7 @@ Row = dict[str, Any]
 TRANSIENT = ("timeout", "dns_error", "connection_error", "disk_error")
 _EMPTY: Row = dict.fromkeys(CRAWL_SCHEMA.names)
 DETAIL_LENGTH = 300
+_ANSWERED = re.compile(r"(?:HTTP|robots\.txt answered) (\d{3})")
 CONTEXT = ("alt", "title", "figcaption", "text_before", "text_after", "language")
 
 
@@ -48,8 +50,9 @@ def pair_of(row: Row) -> Pair:
 def is_transient(row: Row) -> bool:
     """Whether another attempt may end differently: network trouble, a server's own fault, a full disk."""
     detail = row["detail"] or ""
-    busy = detail.startswith(("HTTP 5", "HTTP 408", "HTTP 429", "robots.txt answered 5", "robots.txt answered 429", FOR_NOW))
-    return row["status"] in TRANSIENT or (row["status"] in ("http_error", "robots_denied", "host_stopped") and busy)
+    answered = _ANSWERED.match(detail)
+    is_passing = detail.startswith(FOR_NOW) or (answered is not None and may_pass(int(answered.group(1))))
+    return row["status"] in TRANSIENT or (row["status"] in ("http_error", "robots_denied", "host_stopped") and is_passing)
 
 
 def page_record(page: Page, status: str, detail: str) -> Row:
@@ -65,8 +68,9 @@ def page_of(record: Row) -> Page | None:
     if record.get("offered") is None:
         return None
     offered = record["offered"]["pairs"]
-    said = Context(opt_out=record["opt_out"])
+    of_page = Context(opt_out=record["opt_out"])
     pairs = tuple(
-        make_pair(url, caption, record["url"], licence, Context(*around) if around else said) for url, caption, licence, *around in offered
+        make_pair(url, caption, record["url"], licence, Context(*around) if around else of_page)
+        for url, caption, licence, *around in offered
     )
     return Page(record["url"], pairs, tuple(record["offered"]["links"]), record["opt_out"])

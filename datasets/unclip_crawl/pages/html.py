@@ -25,7 +25,7 @@ _XML_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 
 @dataclass(frozen=True)
-class Said:
+class HeaderSignals:
     """What the HTTP headers of a page say: its language and the directive by which it opts out of training, if any."""
 
     language: str | None = None
@@ -94,10 +94,10 @@ def joined(base: str, address: str) -> str:
 class _Reading:
     """One page while it is read. `is_marked`: some word in it may be a licence's, which is worth a search."""
 
-    def __init__(self, tree: lxml.etree._Element, url: str, said: Said, opt_out: str | None, is_marked: bool) -> None:
+    def __init__(self, tree: lxml.etree._Element, url: str, signals: HeaderSignals, opt_out: str | None, is_marked: bool) -> None:
         self.tree, self.url, self.opt_out = tree, url, opt_out
         self.base = _base(tree, url)
-        self.language = _declared_language(tree) or tag_of(said.language)
+        self.language = _declared_language(tree) or tag_of(signals.language)
         self.is_marked = is_marked
         self.licence = page_licence(tree) if is_marked else None
         self.embedded = 0
@@ -169,15 +169,15 @@ def _parsed(text: str) -> lxml.etree._Element | None:
         return None
 
 
-def _read(body: bytes, url: str, token: str, encoding: str, marks: Collection[str], said: Said) -> tuple[Page, _Reading | None]:
+def _read(body: bytes, url: str, token: str, encoding: str, marks: Collection[str], signals: HeaderSignals) -> tuple[Page, _Reading | None]:
     """The page without its links, and what it was read from."""
     text = text_of(body, encoding)
     tree = _parsed(text)
     if tree is None:
-        return Page(url, (), (), said.opt_out), None
+        return Page(url, (), (), signals.opt_out), None
     lowered = text.lower()
     is_marked = "license" in lowered or "creativecommons" in lowered
-    reading = _Reading(tree, url, said, said.opt_out or opt_out_in_meta(_metas(tree), token, marks), is_marked)
+    reading = _Reading(tree, url, signals, signals.opt_out or opt_out_in_meta(_metas(tree), token, marks), is_marked)
     pairs = {pair.key: pair for pair in reversed(list(reading.pairs()))}
     return Page(url, tuple(reversed(pairs.values())), (), reading.opt_out, reading.embedded), reading
 
@@ -187,18 +187,20 @@ def _metas(tree: lxml.etree._Element) -> list[tuple[str, str]]:
 
 
 def read_pairs(
-    body: bytes, url: str, token: str, encoding: str = "utf-8", marks: Collection[str] = MARKS, said: Said | None = None
+    body: bytes, url: str, token: str, encoding: str = "utf-8", marks: Collection[str] = MARKS, signals: HeaderSignals | None = None
 ) -> Page:
     """As `read_page`, without the links."""
-    return _read(body, url, token, encoding, marks, said or Said())[0]
+    return _read(body, url, token, encoding, marks, signals or HeaderSignals())[0]
 
 
-def read_page(body: bytes, url: str, token: str, encoding: str = "utf-8", marks: Collection[str] = MARKS, said: Said | None = None) -> Page:
+def read_page(
+    body: bytes, url: str, token: str, encoding: str = "utf-8", marks: Collection[str] = MARKS, signals: HeaderSignals | None = None
+) -> Page:
     """The page's pairs in their order and its links, each once; the bytes may be any HTML, however broken.
 
     An opt-out, of the headers or of the page itself, stands at the page and at each of its pairs.
     """
-    page, reading = _read(body, url, token, encoding, marks, said or Said())
+    page, reading = _read(body, url, token, encoding, marks, signals or HeaderSignals())
     if reading is None or not follows_links(_metas(reading.tree), token):
         return page
     return replace(page, links=tuple(dict.fromkeys(reading.links())))

@@ -87,8 +87,8 @@ def read_hash_list(path: str) -> HashList:
 def _banded(pdq: NDArray[np.uint8]) -> tuple[tuple[NDArray[np.uint16], NDArray[np.int64]], ...]:
     """For each band its values in order, and the rows they belong to."""
     words = pdq.view(">u2").astype(np.uint16)
-    orders = [np.argsort(words[:, band], kind="stable") for band in range(BANDS)]
-    return tuple((words[order, band], order) for band, order in enumerate(orders))
+    orderings = [np.argsort(words[:, band], kind="stable") for band in range(BANDS)]
+    return tuple((words[order, band], order) for band, order in enumerate(orderings))
 
 
 def _words(line: bytes) -> list[bytes]:

@@ -1,12 +1,13 @@
 """Sources: lists of addresses and folders of pictures, as streams of pairs."""
 
 import csv
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Protocol
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -23,8 +24,16 @@ COLUMNS = {
     "licence": ("licence", "license", "license_url", "licence_url"),
 }
 AROUND = tuple(field.name for field in fields(Context))
+PIECE = 2**20
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 Row = Mapping[str, Any]
+
+
+class Digest(Protocol):
+    """What bytes can be fed to, such as hashlib's sha256."""
+
+    def update(self, data: bytes, /) -> None:
+        """Takes the next bytes."""
 
 
 def _chosen_columns(path: Path, present: list[str]) -> dict[str, str]:
@@ -50,9 +59,13 @@ def _context(texts: Mapping[str, Any]) -> Context:
     return Context(**{**texts, "language": tag_of(texts.get("language"))}) if texts else NO_CONTEXT
 
 
-def _from_parquet(path: Path) -> Iterator[Pair]:
+def _from_parquet(path: Path, source: BinaryIO, digest: Digest | None) -> Iterator[Pair]:
+    if digest is not None:  # Parquet is read from its end, so the bytes go by once before the rows do
+        while data := source.read(PIECE):
+            digest.update(data)
+        source.seek(0)
     try:
-        with ParquetFile(path) as file:
+        with ParquetFile(source) as file:
             columns = _chosen_columns(path, file.schema_arrow.names)
             for batch in file.iter_batches(batch_size=4096, columns=list(dict.fromkeys(columns.values()))):
                 yield from (_pair(row, columns) for row in batch.to_pylist())
@@ -66,18 +79,20 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _lines(path: Path, source: BinaryIO, digest: Digest | None = None) -> Iterator[tuple[int, str]]:
     """The file's lines with their number from 1; `UserError` with the number when one is not UTF-8."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
-            except UnicodeDecodeError as error:
-                raise UserError(f"{path}, line {number}, column {error.start + 1} is not UTF-8; save the file as UTF-8") from error
+    for number, line in enumerate(source, 1):
+        if digest is not None:
+            digest.update(line)
+        try:
+            yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}, line {number}, column {error.start + 1} is not UTF-8; save the file as UTF-8") from error
 
 
-def _from_csv(path: Path) -> Iterator[Pair]:
-    reader = csv.reader((line for _, line in _lines(path)), delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
+def _from_csv(path: Path, source: BinaryIO, digest: Digest | None) -> Iterator[Pair]:
+    lines = (line for _, line in _lines(path, source, digest))
+    reader = csv.reader(lines, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
         columns = _chosen_columns(path, header)
@@ -104,8 +119,8 @@ def _json_row(path: Path, number: int, line: str) -> dict[str, Any]:
     return row
 
 
-def _from_jsonl(path: Path) -> Iterator[Pair]:
-    for number, line in _lines(path):
+def _from_jsonl(path: Path, source: BinaryIO, digest: Digest | None) -> Iterator[Pair]:
+    for number, line in _lines(path, source, digest):
         if line.strip():
             row = _json_row(path, number, line)
             yield _pair(row, _chosen_columns_of_line(path, number, row))
@@ -118,7 +133,7 @@ def _chosen_columns_of_line(path: Path, number: int, row: Row) -> dict[str, str]
         raise UserError(str(error).replace(str(path), f"{path}, line {number}", 1)) from error
 
 
-_READERS: dict[str, Callable[[Path], Iterator[Pair]]] = {
+_READERS: dict[str, Callable[[Path, BinaryIO, Digest | None], Iterator[Pair]]] = {
     ".parquet": _from_parquet,
     ".csv": _from_csv,
     ".tsv": _from_csv,
@@ -127,11 +142,11 @@ _READERS: dict[str, Callable[[Path], Iterator[Pair]]] = {
 }
 
 
-def pairs_from_list(path: str | Path) -> Iterator[Pair]:
+def pairs_from_list(path: str | Path, digest: Digest | None = None) -> Iterator[Pair]:
     """The pairs of a Parquet, CSV, TSV or JSON-lines list, streamed.
 
     Columns are found by name (`COLUMNS`; img2dataset's `url`/`text` and LAION's `URL`/`TEXT` are among them).
-    `UserError` names file, line and column.
+    `digest` is fed the file's bytes on the way. `UserError` names file, line and column.
     """
     path = Path(path)
     reader = _READERS.get(path.suffix.lower())
@@ -140,21 +155,35 @@ def pairs_from_list(path: str | Path) -> Iterator[Pair]:
     if not path.is_file():
         raise UserError(f"the list {path} is not a file; check the path")
     try:
-        yield from reader(path)
+        with path.open("rb") as source:
+            yield from reader(path, source, digest)
     except PermissionError as error:
         raise UserError(f"the list {path} may not be read; give read permission") from error
+
+
+def check_list(path: str | Path) -> str:
+    """Reads a list to its end, once; 64 hex digits: the sha256 of its bytes. `UserError` at the first flaw."""
+    digest = hashlib.sha256()
+    for _ in pairs_from_list(path, digest):
+        pass
+    return digest.hexdigest()
 
 
 def _sidecar(picture: Path) -> dict[str, Any]:
     """Caption, page and licence from the .json beside a picture, or the caption from the .txt; empty when there is neither."""
     described, text = picture.with_suffix(".json"), picture.with_suffix(".txt")
     if described.is_file():
-        row = _json_row(described, 1, "".join(line for _, line in _lines(described)))
+        row = _json_row(described, 1, _text(described))
         lowered = {str(name).lower(): value for name, value in row.items()}
         return {field: lowered[name] for field, names in COLUMNS.items() for name in reversed(names) if lowered.get(name) is not None}
     if text.is_file():
-        return {"caption": "".join(line for _, line in _lines(text))}
+        return {"caption": _text(text)}
     return {}
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as source:
+        return "".join(line for _, line in _lines(path, source))
 
 
 def pairs_from_folder(path: str | Path) -> Iterator[tuple[Pair, Path]]:

@@ -4,6 +4,7 @@ Common Crawl answers 503 or 403 when it is asked too fast: such an answer is wai
 connection that breaks is taken up again where it broke. Attempts and waits are bounded.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,13 +13,13 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
-from unclip_crawl.addresses import is_address, is_loopback, why_refused
+from unclip_crawl.addresses import is_address, is_loopback, is_remote, why_refused
+from unclip_crawl.retries import LONGEST_WAIT_S, MAX_REDIRECTS, REDIRECT_STATUSES, RETRIED_BY_ARCHIVES, retry_after_s
+from unclip_crawl.settings import CrawlSettings
 from unclip_pairs.errors import UserError
+from unclip_pairs.s3_client import S3Options, s3_client
 
 PIECE = 256 * 1024
-BUSY = (403, 408, 425, 429, 500, 502, 503, 504)
-REDIRECTS = (301, 302, 303, 307, 308)
-MAX_HOPS = 4
 
 
 class Unreadable(Exception):
@@ -32,15 +33,20 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """How remote sources are asked: who asks, how patiently, and where S3 is (empty: Amazon's)."""
+    """How remote sources are asked: who asks, time limit and attempts, and where S3 is (empty: Amazon's)."""
 
     user_agent: str = "unclip-crawler/0.1"
     timeout_s: float = 30.0
     attempts: int = 8
     first_wait_s: float = 1.0
-    longest_wait_s: float = 120.0
+    longest_wait_s: float = LONGEST_WAIT_S
     s3_endpoint: str = ""
     sleep: Callable[[float], None] = time.sleep
+
+
+def access_of(settings: CrawlSettings) -> Access:
+    """How a crawl asks for archives and shards that lie elsewhere."""
+    return Access(user_agent=settings.header, timeout_s=settings.timeout_s, s3_endpoint=settings.s3_endpoint)
 
 
 class Readable(Protocol):
@@ -70,20 +76,15 @@ class Source:
         return data
 
 
-def is_remote(address: str) -> bool:
-    """Whether the address leads off this machine's disk."""
-    return address.startswith(("http://", "https://", "s3://"))
-
-
-Answer = tuple[Any, int | None, str]
-Ask = Callable[[int], Answer]
+Opened = tuple[Any, int | None, str]
+Open = Callable[[int], Opened]
 
 
 @dataclass
 class Resumed:
-    """A remote file: `ask(offset)` opens it from there; a connection that breaks is opened again where it broke."""
+    """A remote file: `open(offset)` opens it from there; a connection that breaks is opened again where it broke."""
 
-    ask: Ask
+    open: Open
     access: Access
     body: Any = None
     at: int = 0
@@ -111,7 +112,7 @@ class Resumed:
     def opened(self) -> Any:
         """The body, from where reading goes on."""
         if self.body is None:
-            body, size, version = self.ask(self.at)
+            body, size, version = self.open(self.at)
             if self.version and version and version != self.version:
                 raise Unreadable("changed", "the file changed while it was being read")
             self.body, self.size, self.version = body, size, version
@@ -146,35 +147,33 @@ def _hop(url: str, location: str) -> str:
 
 
 @dataclass
-class Web:
-    """A file on the web, asked for by ranges, with patience."""
+class WebFile:
+    """A file on the web, asked for by ranges; busy answers are waited out."""
 
     url: str
     access: Access
     pool: Any
 
-    def __call__(self, offset: int) -> Answer:
+    def __call__(self, offset: int) -> Opened:
         """The body from `offset` on, the file's whole size, and its version (ETag)."""
-        answer = self._patiently(offset)
+        answer = self._retried(offset)
         total = _whole_size(answer.headers, answer.status, offset)
         if answer.status == 200:
             _skip(answer, offset)  # the server knows no ranges
         return answer, total, answer.headers.get("ETag", "")
 
-    def _patiently(self, offset: int) -> Any:
+    def _retried(self, offset: int) -> Any:
         for attempt in range(self.access.attempts):
             answer = self._followed(offset)
             if answer.status in (200, 206) or (answer.status == 416 and offset):
                 return answer
             answer.release_conn()
-            if answer.status not in BUSY or attempt == self.access.attempts - 1:
+            if answer.status not in RETRIED_BY_ARCHIVES or attempt == self.access.attempts - 1:
                 raise Unreadable("http_error", f"HTTP {answer.status} from {self.url} ({attempt + 1} attempts)")
             self.access.sleep(self._wait_s(answer, attempt))
         raise AssertionError("the last attempt ends the loop")
 
     def _wait_s(self, answer: Any, attempt: int) -> float:
-        from unclip_crawl.spider.circuit_breaker import retry_after_s
-
         asked = retry_after_s(answer.headers.get("Retry-After", ""))
         if asked is not None and asked > self.access.longest_wait_s:
             raise Unreadable("http_error", f"HTTP {answer.status}, and to come back after {asked:.0f} seconds")
@@ -182,20 +181,20 @@ class Web:
 
     def _followed(self, offset: int) -> Any:
         url = self.url
-        for _ in range(MAX_HOPS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             headers = {"User-Agent": self.access.user_agent, "Accept-Encoding": "identity"}
             if offset:
                 headers["Range"] = f"bytes={offset}-"
             answer = self.pool.request("GET", url, headers=headers, preload_content=False, redirect=False, decode_content=False)
-            if answer.status not in REDIRECTS:
+            if answer.status not in REDIRECT_STATUSES:
                 return answer
             answer.release_conn()
             url = _hop(url, answer.headers.get("Location", ""))
-        raise Unreadable("redirect_error", f"more than {MAX_HOPS} redirects")
+        raise Unreadable("redirect_error", f"more than {MAX_REDIRECTS} redirects")
 
 
 def _whole_size(headers: Mapping[str, str], status: int, offset: int) -> int | None:
-    """The file's size by Content-Range, else by Content-Length; None when it is not said."""
+    """The file's size by Content-Range, else by Content-Length; None when neither is there."""
     total = headers.get("Content-Range", "").rpartition("/")[2]
     if status in (206, 416) and total.isdecimal():
         return int(total)
@@ -212,23 +211,23 @@ def _skip(answer: Readable, count: int) -> None:
 
 
 @dataclass
-class Bucket:
+class S3Object:
     """An object in S3, asked for by ranges; boto3 waits out "slow down" itself."""
 
     bucket: str
     key: str
     client: Any
 
-    def __call__(self, offset: int) -> Answer:
-        """As `Web`."""
+    def __call__(self, offset: int) -> Opened:
+        """As `WebFile`."""
         from botocore.exceptions import ClientError, NoCredentialsError
 
         ranged = {"Range": f"bytes={offset}-"} if offset else {}
         try:
             answer = self.client.get_object(Bucket=self.bucket, Key=self.key, **ranged)
         except ClientError as error:
-            told = error.response.get("Error", {})
-            raise Unreadable("http_error", f"{told.get('Code')}: {told.get('Message')} (s3://{self.bucket}/{self.key})") from error
+            reply = error.response.get("Error", {})
+            raise Unreadable("http_error", f"{reply.get('Code')}: {reply.get('Message')} (s3://{self.bucket}/{self.key})") from error
         except NoCredentialsError as error:
             raise Unreadable("http_error", str(error)) from error
         return (
@@ -238,19 +237,10 @@ class Bucket:
         )
 
 
-def _s3_client(access: Access) -> Any:
-    """boto3's client with its usual credentials; unsigned when there are none, as public data sets allow."""
-    import boto3
-    from botocore import UNSIGNED
-    from botocore.config import Config
-
-    session = boto3.Session()
-    known: dict[str, Any] = {} if session.get_credentials() is not None else {"signature_version": UNSIGNED}
-    retries = {"max_attempts": access.attempts, "mode": "standard"}
-    config = Config(
-        retries=retries, connect_timeout=access.timeout_s, read_timeout=access.timeout_s, user_agent_extra=access.user_agent, **known
-    )
-    return session.client("s3", endpoint_url=access.s3_endpoint or None, region_name=session.region_name or "us-east-1", config=config)
+def _s3_options(access: Access) -> S3Options:
+    """A public data set's bucket, read without credentials where there are none."""
+    asked = {"connect_s": access.timeout_s, "read_s": access.timeout_s, "attempts": access.attempts}
+    return S3Options(endpoint=access.s3_endpoint or None, user_agent=access.user_agent, is_public=True, **asked)
 
 
 def _remote(address: str, access: Access) -> Resumed:
@@ -258,11 +248,11 @@ def _remote(address: str, access: Access) -> Resumed:
         parts = urlsplit(address)
         if not parts.netloc or not parts.path.strip("/"):
             raise UserError(f"{address!r} names no object; write it as s3://bucket/key")
-        return Resumed(Bucket(parts.netloc, parts.path.lstrip("/"), _s3_client(access)), access)
+        return Resumed(S3Object(parts.netloc, parts.path.lstrip("/"), s3_client(_s3_options(access), os.getpid())), access)
     import urllib3
 
     pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(connect=access.timeout_s, read=access.timeout_s))
-    return Resumed(Web(address, access, pool), access)
+    return Resumed(WebFile(address, access, pool), access)
 
 
 @contextmanager
@@ -281,7 +271,7 @@ def opened(address: str, access: Access | None = None) -> Iterator[Source]:
             yield Source(address, file, path.stat().st_size)
         return
     remote = _remote(address, access)
-    first = remote.read(PIECE)  # so that the size is known, and a source that is not there is told before reading begins
+    first = remote.read(PIECE)  # so that the size is known, and a source that is not there is reported before reading begins
     yield Source(address, _After(first, remote), remote.size)
 
 

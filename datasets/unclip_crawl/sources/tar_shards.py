@@ -1,4 +1,4 @@
-"""Packed pictures: the shards that img2dataset and WebDataset write, read without trusting them.
+"""Tar shards of pictures that img2dataset and WebDataset write, read without trusting them.
 
 A shard is a tar of pictures with a text and a JSON file each, or with a Parquet file beside it. Nothing is unpickled and nothing is
 unpacked to the disk; names, sizes and numbers are checked before anything is read.
@@ -19,9 +19,9 @@ from urllib.parse import quote
 import pyarrow as pa
 from pyarrow.parquet import ParquetFile
 
-from unclip_crawl.addresses import why_invalid
+from unclip_crawl.addresses import is_remote, why_invalid
 from unclip_crawl.sources.lists import COLUMNS
-from unclip_crawl.sources.streams import Access, Unreadable, is_remote, opened
+from unclip_crawl.sources.streams import Access, Unreadable, opened
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import MAX_BYTES
 from unclip_pairs.schema import Pair, make_pair
@@ -58,15 +58,15 @@ class _Member(tarfile.TarInfo):
 
 
 @dataclass
-class Packed:
-    """One sample: its pair, and either the picture's bytes or the status and detail by which it failed when it was fetched. `told` is what
-    the shard says of the original: width, height, sha256."""
+class ShardSample:
+    """One sample: its pair, and either the picture's bytes or the status and detail by which it failed when it was fetched. `original` is
+    what the shard says of the original: width, height, sha256."""
 
     pair: Pair
     data: bytes = b""
     extension: str = ""
     failure: tuple[str, str] | None = None
-    told: dict[str, Any] = field(default_factory=dict)
+    original: dict[str, Any] = field(default_factory=dict)
 
 
 def _lowered(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _field(row: Mapping[str, Any], name: str) -> str:
     return " ".join(str(next((row[column] for column in COLUMNS[name] if column in row), "")).split())
 
 
-def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+def _original(row: Mapping[str, Any]) -> dict[str, Any]:
     """The original's size and digest, where the shard says them in a way that can be true."""
     sides = {name: row[name] for name in ("original_width", "original_height") if isinstance(row.get(name), int) and 0 < row[name] < 2**31}
     digest = str(row.get("sha256", "")).lower()
@@ -110,7 +110,7 @@ def _sidecar(address: str) -> dict[str, dict[str, Any]]:
         with ParquetFile(path) as file:
             if file.metadata.num_rows > MAX_SIDECAR_ROWS:
                 raise UserError(f"{path} has {file.metadata.num_rows} rows, more than the {MAX_SIDECAR_ROWS} of a shard; split the shard")
-            names = {name for columns in COLUMNS.values() for name in columns} | _told_names()
+            names = {name for columns in COLUMNS.values() for name in columns} | _sidecar_columns()
             columns = [name for name in file.schema_arrow.names if name.lower() in names]
             rows = [_lowered(row) for batch in file.iter_batches(4096, columns=columns) for row in batch.to_pylist()]
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
@@ -118,7 +118,7 @@ def _sidecar(address: str) -> dict[str, dict[str, Any]]:
     return {str(row["key"]): row for row in rows if "key" in row}
 
 
-def _told_names() -> set[str]:
+def _sidecar_columns() -> set[str]:
     return {"key", "status", "error_message", "original_width", "original_height", "sha256"}
 
 
@@ -140,7 +140,7 @@ class Shard:
     damage: Counter[str] = field(default_factory=Counter)
     count: int = 0
 
-    def samples(self) -> Iterator[Packed]:
+    def samples(self) -> Iterator[ShardSample]:
         """The samples in their order, then the rows of the Parquet file that have no picture. `UserError` when there is no such shard."""
         rows = _sidecar(self.address)
         seen = set[str]()
@@ -151,15 +151,15 @@ class Shard:
             pair = _pair(row, files.get("txt", b"").decode("utf-8", "replace"), self._place(key, extension))
             if extension:
                 self.count += 1
-                yield Packed(pair, files[extension], extension, None, _told(row))
+                yield ShardSample(pair, files[extension], extension, None, _original(row))
             elif "too large" in files:
-                yield Packed(pair, failure=("too_large", f"{int(files['too large'])} bytes are more than {self.max_bytes}"))
+                yield ShardSample(pair, failure=("too_large", f"{int(files['too large'])} bytes are more than {self.max_bytes}"))
             else:
                 self.damage["no_picture"] += 1
         for key, row in rows.items():
             failure = _failure(row)
             if key not in seen and failure is not None:
-                yield Packed(_pair(row, "", self._place(key, "")), failure=failure)
+                yield ShardSample(_pair(row, "", self._place(key, "")), failure=failure)
 
     def _place(self, key: str, extension: str) -> str:
         """An address for a picture that names none: the shard's name and its own, wherever the shard lies."""
@@ -181,8 +181,8 @@ class Shard:
         """Key, extension and bytes of every member that may be read; the others are counted."""
         try:
             with opened(self.address, self.access) as source:
-                packed: Any = gzip.GzipFile(fileobj=source, mode="rb") if self.address.endswith((".gz", ".tgz")) else source  # type: ignore[arg-type]
-                with tarfile.open(fileobj=packed, mode="r|", tarinfo=_Member) as tar:
+                unpacked: Any = gzip.GzipFile(fileobj=source, mode="rb") if self.address.endswith((".gz", ".tgz")) else source  # type: ignore[arg-type]
+                with tarfile.open(fileobj=unpacked, mode="r|", tarinfo=_Member) as tar:
                     yield from self._read(tar)
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile):
             self.damage["damaged_tar"] += 1
@@ -204,8 +204,3 @@ class Shard:
                 yield f"{folder}/{key}" if folder else key, "too large", str(member.size).encode()
             elif (content := tar.extractfile(member)) is not None:
                 yield f"{folder}/{key}" if folder else key, extension.lower(), content.read()
-
-
-def is_shard(address: str) -> bool:
-    """Whether the name is that of a shard."""
-    return address.endswith((".tar", ".tar.gz", ".tgz"))

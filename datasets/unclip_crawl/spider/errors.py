@@ -1,6 +1,7 @@
-"""Failures: what a download can end with, and the status it gets."""
+"""Errors: what a download can end with, the status it gets, and whether it is tried again at once."""
 
 import asyncio
+import ssl
 
 import aiohttp
 from scrapy.exceptions import (
@@ -17,9 +18,17 @@ from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.python.failure import Failure
 
 from unclip_crawl.addresses import host_of
-from unclip_crawl.spider.resolver import refusals
 
 SILENT = ("timeout", "connection_error")
+# why the last look-up of a name was refused, by name; bounded, for it only explains a failure that has just happened
+refusals: dict[str, str] = {}
+REFUSALS_KEPT = 10_000
+# a host that let one request wait until the time limit is not asked again in the same run, or a few dead ones hold up the end of a batch
+RETRIED: tuple[type[Exception], ...] = (
+    *(DownloadConnectionRefusedError, DownloadFailedError, ResponseDataLossError, ConnectError, ConnectionClosed),
+    *(aiohttp.ClientConnectionError, aiohttp.ClientPayloadError),
+)
+_NOT_RETRIED = (TimeoutError, aiohttp.ClientConnectorDNSError, aiohttp.ClientSSLError, ssl.SSLError, ssl.CertificateError)
 
 
 class Refused(IgnoreRequest):
@@ -40,6 +49,18 @@ _STATUSES: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     ((DownloadConnectionRefusedError, DownloadFailedError, ResponseDataLossError, ConnectError, ConnectionClosed), "connection_error"),
     ((OSError,), "connection_error"),
 )
+
+
+def is_retried(error: BaseException) -> bool:
+    """Whether a request that ended so is sent again at once: broken connections are, but no time limit, name or certificate."""
+    return isinstance(error, RETRIED) and not isinstance(error, _NOT_RETRIED)
+
+
+def note_refusal(host: str, reason: str) -> None:
+    """Remembers why a name was refused, for `failure_of`; the oldest are forgotten."""
+    if len(refusals) >= REFUSALS_KEPT:
+        refusals.clear()
+    refusals[host] = f"{host}: {reason}" if host not in reason else reason
 
 
 def _detail(error: BaseException) -> str:
@@ -69,7 +90,7 @@ def failure_of(error: BaseException, url: str) -> tuple[str, str]:
     raise error
 
 
-def ended(failure: Failure) -> tuple[str, str]:
+def failure_reason(failure: Failure) -> tuple[str, str]:
     """Status and detail of a download that failed."""
     assert failure.value is not None
     return failure_of(failure.value, failure.request.url)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Manners: what is asked before a request may leave, and of a page before its body is read."""
+"""Politeness: what is asked before a request may leave, and of a page before its body is read."""
 
 import asyncio
 import time
@@ -10,13 +10,14 @@ from scrapy.downloadermiddlewares.redirect import RedirectMiddleware
 from scrapy.exceptions import StopDownload
 from scrapy.http import Response
 
-from unclip_crawl.addresses import address_in, host_of, port_of, why_invalid, why_refused
-from unclip_crawl.consent import ROBOTS_BYTES, TDM, Reservations, RobotsRules, opt_out_in_headers, read_reservations, read_robots
+from unclip_crawl.addresses import address_in, host_of, port_of, why_invalid
+from unclip_crawl.consent import ROBOTS_BYTES, TDM, Reservations, RobotsRules, read_reservations, read_robots
+from unclip_crawl.retries import MAX_REDIRECTS
 from unclip_crawl.settings import CrawlSettings
-from unclip_crawl.spider.circuit_breaker import Patience
-from unclip_crawl.spider.client import REDIRECTS, Answer, Client
+from unclip_crawl.spider.circuit_breaker import CircuitBreaker
+from unclip_crawl.spider.client import Answer, Client
 from unclip_crawl.spider.errors import Refused, failure_of
-from unclip_crawl.spider.throttle import Pace, site_name
+from unclip_crawl.spider.throttle import Throttle, site_name
 from unclip_pairs.takedowns import Takedowns
 
 RULES_LAST_S = 24 * 3600.0
@@ -28,37 +29,32 @@ def header_values(headers: Any, name: str) -> list[str]:
     return [value.decode("latin-1") for value in headers.getlist(name)]
 
 
-def opt_out_of(headers: Any, orders: CrawlSettings) -> str | None:
-    """The opt-out directive in the headers of Scrapy's answer, or None."""
-    return opt_out_in_headers(header_values(headers, "X-Robots-Tag"), header_values(headers, TDM), orders.token, orders.marks)
+class Politeness:
+    """Valid and allowed addresses only; robots.txt (RFC 9309) and tdmrep.json obeyed; each hop of a redirect checked again."""
 
-
-class Manners:
-    """Valid and allowed addresses only; robots.txt (RFC 9309) and tdmrep.json obeyed; each hop of a redirect asked about again."""
-
-    def __init__(self, orders: CrawlSettings, takedowns: Takedowns) -> None:
-        self.orders = orders
+    def __init__(self, settings: CrawlSettings, takedowns: Takedowns) -> None:
+        self.settings = settings
         self.takedowns = takedowns
-        self.patience = Patience(orders)
-        self.pace = Pace(orders, self.patience)
-        self.client = Client(orders, self.patience, self.pace)
+        self.breaker = CircuitBreaker(settings)
+        self.throttle = Throttle(settings, self.breaker)
+        self.client = Client(settings, self.breaker, self.throttle)
         self.rules: dict[str, tuple[float, asyncio.Task[Rules | Refused]]] = {}
 
     async def fetch(self, url: str) -> Answer:
         """The answer at the end of at most five redirects; `Refused` when one of the hops may not be asked for."""
-        for _ in range(REDIRECTS + 1):
+        for _ in range(MAX_REDIRECTS + 1):
             await self.check(url)
             answer = await self.client.ask(url)
             leads_to = answer.leads_to
             if leads_to is None:
                 return answer
             url = leads_to
-        raise Refused("redirect_error", f"more than {REDIRECTS} redirects")
+        raise Refused("redirect_error", f"more than {MAX_REDIRECTS} redirects")
 
     async def check(self, url: str) -> None:
         """`Refused` when the address may not be asked for."""
         self._check_address(url)
-        stopped = self.patience.why_stopped(site_name(url))
+        stopped = self.breaker.why_stopped(site_name(url))
         if stopped is not None:
             raise Refused("host_stopped", stopped)
         found = await self._rules_for(url)
@@ -80,7 +76,7 @@ class Manners:
         if taken is not None:
             raise Refused("taken_down", taken)
         address = address_in(host_of(url))
-        private = why_refused(address, self.orders.allows_loopback(address, port_of(url))) if address is not None else None
+        private = self.settings.why_refused(address, port_of(url)) if address is not None else None
         if private is not None:
             raise Refused("private_address", private)
 
@@ -95,58 +91,58 @@ class Manners:
         return task.result() if task.done() else await task
 
     async def _fetch_rules(self, site: str) -> Rules | Refused:
-        answer = await self._aside(f"{site}/robots.txt")
+        answer = await self._site_file(f"{site}/robots.txt")
         if isinstance(answer, Refused):
             status = "robots_denied" if answer.status == "redirect_error" else answer.status
             return Refused(status, f"robots.txt: {answer.detail}")
-        robots = read_robots(answer.status, answer.body, self.orders.token)
-        self.pace.slow_down(urlsplit(site).netloc.lower(), robots.delay_s())
+        robots = read_robots(answer.status, answer.body, self.settings.token)
+        self.throttle.slow_down(urlsplit(site).netloc.lower(), robots.delay_s())
         return robots, await self._reservations(site, robots)
 
     async def _reservations(self, site: str, robots: RobotsRules) -> Reservations:
         """What the host's tdmrep.json reserves; nothing when robots.txt forbids asking, or there is no such file."""
         url = f"{site}/.well-known/tdmrep.json"
-        if TDM not in self.orders.marks or robots.why_denied(url) is not None:
+        if TDM not in self.settings.marks or robots.why_denied(url) is not None:
             return Reservations()
-        answer = await self._aside(url)
+        answer = await self._site_file(url)
         return Reservations() if isinstance(answer, Refused) else read_reservations(answer.status, answer.body)
 
-    async def _aside(self, url: str) -> Answer | Refused:
+    async def _site_file(self, url: str) -> Answer | Refused:
         """A host's file about itself, its first 500 KiB, behind five redirects at most; `Refused` when it could not be had."""
         try:
-            for _ in range(REDIRECTS + 1):
+            for _ in range(MAX_REDIRECTS + 1):
                 self._check_address(url)
-                answer = await self.client.ask(url, is_aside=True, most=ROBOTS_BYTES + 1)
+                answer = await self.client.ask(url, is_site_file=True, most=ROBOTS_BYTES + 1)
                 if answer.leads_to is None:
                     return answer
                 url = answer.leads_to
         except Exception as error:  # whatever a request can end with is named by failure_of; unknown errors are raised there
             return Refused(*failure_of(error, url))
-        return Refused("redirect_error", f"more than {REDIRECTS} redirects")
+        return Refused("redirect_error", f"more than {MAX_REDIRECTS} redirects")
 
 
-class QuietRedirects(RedirectMiddleware):
-    """Scrapy's redirects without a Referer; each hop passes all the other manners again."""
+class RedirectsWithoutReferer(RedirectMiddleware):
+    """Scrapy's redirects without a Referer; each hop is checked again."""
 
     def handle_referer(self, request: Request, response: Response) -> None:
         """Sends none."""
 
 
-class PageManners:
+class PolitenessMiddleware:
     """Scrapy's downloader middleware: a page is asked about like a picture, and the body of what is no page is not read."""
 
     def __init__(self, crawler: Any) -> None:
-        self.manners: Manners = crawler.spider.manners
+        self.politeness: Politeness = crawler.spider.politeness
         crawler.signals.connect(self.headers_received, signal=signals.headers_received)
 
     @classmethod
-    def from_crawler(cls, crawler: Any) -> "PageManners":
+    def from_crawler(cls, crawler: Any) -> "PolitenessMiddleware":
         """Built by Scrapy."""
         return cls(crawler)
 
     async def process_request(self, request: Request) -> None:
         """Raises `Refused` when the request may not leave."""
-        await self.manners.check(request.url)
+        await self.politeness.check(request.url)
         request.meta["download_slot"] = site_name(request.url)
 
     def headers_received(self, headers: Any, body_length: int, request: Request, spider: Any) -> None:

@@ -1,31 +1,54 @@
-"""Resolver: the one door through which every connection gets its address, so that no name can lead to a private one.
+"""Resolvers: every connection gets its address here, Scrapy's and aiohttp's alike, so that no name can lead to a private one.
 
 The addresses checked here are the very addresses connected to; a name that answers differently the next time (DNS rebinding)
-is checked the next time.
+is checked the next time. What may be connected to is decided by `CrawlSettings.why_refused` alone.
 """
 
+import asyncio
+import socket
 from collections.abc import Sequence
 from typing import Any
 
+from aiohttp.abc import AbstractResolver, ResolveResult
 from twisted.internet.interfaces import IAddress, IHostnameResolver, IHostResolution, IResolutionReceiver
 from zope.interface import implementer
 
-from unclip_crawl.addresses import why_refused
 from unclip_crawl.settings import CrawlSettings
+from unclip_crawl.spider.errors import Refused, note_refusal, refusals
 
-# why the last look-up of a name was refused, by name; bounded, for it only explains a failure that has just happened
-refusals: dict[str, str] = {}
-REFUSALS_KEPT = 10_000
+
+class PublicNames(AbstractResolver):
+    """aiohttp's resolver: the system's own; a name that leads to an address that may not be connected to has none."""
+
+    def __init__(self, settings: CrawlSettings) -> None:
+        self.settings = settings
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
+        """The public addresses of a name; `Refused` when it has others only."""
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, family=family)
+        except UnicodeError as error:
+            raise OSError(f"{host[:100]!r} is no name ({error})") from error
+        reasons = {address: self.settings.why_refused(address, port) for address in {str(place[4][0]) for place in found}}
+        public = [place for place in found if reasons[str(place[4][0])] is None]
+        if found and not public:
+            raise Refused("private_address", f"{host}: {next(iter(reasons.values()))}")
+        numeric = int(socket.AI_NUMERICHOST | socket.AI_NUMERICSERV)
+        known = {"hostname": host, "port": port, "flags": numeric}
+        return [ResolveResult(**known, host=str(place[4][0]), family=place[0], proto=place[2]) for place in public]  # type: ignore[typeddict-item]
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 @implementer(IResolutionReceiver)
 class PublicAddresses:
     """Passes on the addresses that may be connected to and swallows the others."""
 
-    def __init__(self, receiver: Any, name: str, orders: CrawlSettings, port: int = 80) -> None:
+    def __init__(self, receiver: Any, name: str, settings: CrawlSettings, port: int = 80) -> None:
         self.receiver = receiver
         self.name = name
-        self.orders = orders
+        self.settings = settings
         self.port = port
 
     def resolutionBegan(self, resolution: IHostResolution) -> None:
@@ -34,14 +57,11 @@ class PublicAddresses:
 
     def addressResolved(self, address: IAddress) -> None:
         """Part of `IResolutionReceiver`."""
-        found = str(getattr(address, "host", ""))
-        reason = why_refused(found, self.orders.allows_loopback(found, self.port))
+        reason = self.settings.why_refused(str(getattr(address, "host", "")), self.port)
         if reason is None:
             self.receiver.addressResolved(address)
-            return
-        if len(refusals) >= REFUSALS_KEPT:
-            refusals.clear()
-        refusals[self.name] = f"{self.name}: {reason}" if self.name not in reason else reason
+        else:
+            note_refusal(self.name, reason)
 
     def resolutionComplete(self) -> None:
         """Part of `IResolutionReceiver`."""
@@ -52,15 +72,15 @@ class PublicAddresses:
 class GuardedResolver:
     """Scrapy's `TWISTED_DNS_RESOLVER`: the reactor's own resolver behind `PublicAddresses`."""
 
-    def __init__(self, reactor: Any, orders: CrawlSettings) -> None:
+    def __init__(self, reactor: Any, settings: CrawlSettings) -> None:
         self.reactor = reactor
         self.inner = reactor.nameResolver
-        self.orders = orders
+        self.settings = settings
 
     @classmethod
     def from_crawler(cls, crawler: Any, reactor: Any) -> "GuardedResolver":
         """Built by Scrapy."""
-        return cls(reactor, crawler.settings["UNCLIP_ORDERS"])
+        return cls(reactor, crawler.settings["UNCLIP_SETTINGS"])
 
     def install_on_reactor(self) -> None:
         """Called by Scrapy before the reactor starts."""
@@ -75,6 +95,6 @@ class GuardedResolver:
         transportSemantics: str = "TCP",
     ) -> Any:
         """Part of `IHostnameResolver`."""
-        guarded = PublicAddresses(resolutionReceiver, hostName, self.orders, portNumber)
+        guarded = PublicAddresses(resolutionReceiver, hostName, self.settings, portNumber)
         refusals.pop(hostName, None)
         return self.inner.resolveHostName(guarded, hostName, portNumber, addressTypes, transportSemantics)

@@ -1,4 +1,4 @@
-"""Run: one batch from its orders to its manifest, in this process."""
+"""Run: one batch from its settings to its manifest, in this process."""
 
 import asyncio
 import contextlib
@@ -14,25 +14,23 @@ from scrapy import signals
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.logformatter import LogFormatter
 
-from unclip_crawl.crawl import Progress, was_finished
+from unclip_crawl.journal.completion import was_finished
 from unclip_crawl.journal.journal import Journal, open_journal
 from unclip_crawl.journal.recheck import expel_listed
 from unclip_crawl.pictures.hash_list import HashList, read_hash_list
-from unclip_crawl.settings import CrawlSettings, check_sources, source_digests
-from unclip_crawl.spider.politeness import Manners
+from unclip_crawl.retries import MAX_REDIRECTS, RETRIED_STATUSES
+from unclip_crawl.settings import CrawlSettings
+from unclip_crawl.sources.inputs import checked_inputs
+from unclip_crawl.spider.errors import RETRIED
+from unclip_crawl.spider.politeness import Politeness
 from unclip_crawl.spider.spider import PairSpider
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest
+from unclip_pairs.progress import Progress
 from unclip_pairs.store import Store
 from unclip_pairs.takedowns import read_takedowns
 
 BEAT_S = 0.5
-# a host that let one request wait until the time limit is not asked again in the same run, or a few dead ones hold up the end of a batch
-RETRIED = [
-    *("scrapy.exceptions.DownloadConnectionRefusedError", "scrapy.exceptions.DownloadFailedError"),
-    *("scrapy.exceptions.ResponseDataLossError", "twisted.internet.error.ConnectionDone", "twisted.internet.error.ConnectError"),
-    "twisted.internet.error.ConnectionLost",
-]
 
 
 class Interrupted(Exception):
@@ -47,20 +45,20 @@ class NoLines(LogFormatter):
         return None
 
 
-_MANNERS = "scrapy.downloadermiddlewares"
+_MIDDLEWARES = "scrapy.downloadermiddlewares"
 # Scrapy with what a polite picture crawl needs and nothing else: no cookies, no proxy, no console, no statistics
 LEAN: dict[str, Any] = {
     "DEFAULT_REQUEST_HEADERS": {"Accept": "*/*"},
     "TWISTED_DNS_RESOLVER": "unclip_crawl.spider.resolver.GuardedResolver",
     "DNSCACHE_ENABLED": False,
-    "DOWNLOAD_HANDLERS_BASE": dict.fromkeys(("http", "https"), "unclip_crawl.spider.handler.PacedHandler"),
+    "DOWNLOAD_HANDLERS_BASE": dict.fromkeys(("http", "https"), "unclip_crawl.spider.handler.ThrottledHandler"),
     "DOWNLOADER_MIDDLEWARES_BASE": {
-        "unclip_crawl.spider.politeness.PageManners": 100,
-        f"{_MANNERS}.downloadtimeout.DownloadTimeoutMiddleware": 350,
-        f"{_MANNERS}.defaultheaders.DefaultHeadersMiddleware": 400,
-        f"{_MANNERS}.useragent.UserAgentMiddleware": 500,
-        f"{_MANNERS}.retry.RetryMiddleware": 550,
-        "unclip_crawl.spider.politeness.QuietRedirects": 600,
+        "unclip_crawl.spider.politeness.PolitenessMiddleware": 100,
+        f"{_MIDDLEWARES}.downloadtimeout.DownloadTimeoutMiddleware": 350,
+        f"{_MIDDLEWARES}.defaultheaders.DefaultHeadersMiddleware": 400,
+        f"{_MIDDLEWARES}.useragent.UserAgentMiddleware": 500,
+        f"{_MIDDLEWARES}.retry.RetryMiddleware": 550,
+        "unclip_crawl.spider.politeness.RedirectsWithoutReferer": 600,
     },
     "SPIDER_MIDDLEWARES_BASE": {"scrapy.spidermiddlewares.start.StartSpiderMiddleware": 25},
     "EXTENSIONS_BASE": {},
@@ -74,25 +72,26 @@ LEAN: dict[str, Any] = {
     "TELNETCONSOLE_ENABLED": False,
     "COOKIES_ENABLED": False,
     "CONCURRENT_ITEMS": 1,
-    # the pace is kept by unclip_crawl.spider.throttle, for pages and pictures together
+    # delays are kept by unclip_crawl.spider.throttle, for pages and pictures together
     "DOWNLOAD_DELAY": 0,
     "CONCURRENT_REQUESTS": 64,
     "CONCURRENT_REQUESTS_PER_DOMAIN": 64,
     "DOWNLOAD_WARNSIZE": 0,
     "DOWNLOAD_VERIFY_CERTIFICATES": True,
-    "RETRY_EXCEPTIONS": RETRIED,
-    "REDIRECT_MAX_TIMES": 5,
+    "RETRY_EXCEPTIONS": list(RETRIED),
+    "RETRY_HTTP_CODES": list(RETRIED_STATUSES),
+    "REDIRECT_MAX_TIMES": MAX_REDIRECTS,
 }
 
 
-def scrapy_settings(orders: CrawlSettings) -> dict[str, Any]:
+def scrapy_settings(settings: CrawlSettings) -> dict[str, Any]:
     """`LEAN` with this crawl's name and bounds."""
     return LEAN | {
-        "UNCLIP_ORDERS": orders,
-        "USER_AGENT": orders.header,
-        "DOWNLOAD_TIMEOUT": orders.timeout_s,
-        "DOWNLOAD_MAXSIZE": orders.max_bytes,
-        "RETRY_TIMES": orders.retries,
+        "UNCLIP_SETTINGS": settings,
+        "USER_AGENT": settings.header,
+        "DOWNLOAD_TIMEOUT": settings.timeout_s,
+        "DOWNLOAD_MAXSIZE": settings.max_bytes,
+        "RETRY_TIMES": settings.retries,
     }
 
 
@@ -120,7 +119,7 @@ class Watch:
         self.spider = spider
         self.report = report
         self.stop = stop
-        self.deadline = time.monotonic() + spider.orders.deadline_s
+        self.deadline = time.monotonic() + spider.crawl_settings.deadline_s
         self.over = False
         self.interrupted = False
 
@@ -137,7 +136,7 @@ class Watch:
         """Lets the threads finish what they are writing."""
         for task in self.tasks:
             task.cancel()
-        self.spider.decoders.shutdown(wait=False, cancel_futures=True)
+        self.spider.intake.decoders.shutdown(wait=False, cancel_futures=True)
         self.spider.writer.shutdown(wait=True)
 
     def interrupt(self) -> None:
@@ -149,7 +148,7 @@ class Watch:
         """Returns when the run has to end early."""
         while True:
             await asyncio.sleep(BEAT_S)
-            self.tell()
+            self.report_progress()
             self.over = time.monotonic() >= self.deadline
             if self.over or self.spider.error is not None:
                 self.stop()
@@ -161,23 +160,23 @@ class Watch:
             await asyncio.sleep(BEAT_S)
             await self.spider.write_if_due()
 
-    def tell(self) -> None:
+    def report_progress(self) -> None:
         """Reports how many addresses are settled, of how many known."""
         spider = self.spider
         done = len(spider.journal.statuses)
-        is_counted = spider.sources_read and not spider.pending_pages
+        is_counted = spider.sources_read and not spider.frontier.pending_pages
         self.report(
             done,
-            done + len(spider.pending) if is_counted else None,
-            f"{spider.journal.stored} pictures stored, {len(spider.seen_pages)} pages seen",
+            done + len(spider.frontier.pending) if is_counted else None,
+            f"{spider.journal.stored} pictures stored, {len(spider.frontier.seen_pages)} pages seen",
         )
 
 
 def _crawled(
-    orders: CrawlSettings, journal: Journal, only_missing: bool, hash_list: HashList | None, report: Progress, parent: int | None
+    settings: CrawlSettings, journal: Journal, only_missing: bool, hash_list: HashList | None, report: Progress, parent: int | None
 ) -> tuple[PairSpider, Watch]:
     """Runs Scrapy until the spider is done, the deadline has passed or the run is interrupted."""
-    process = AsyncCrawlerProcess(scrapy_settings(orders))
+    process = AsyncCrawlerProcess(scrapy_settings(settings))
     for name in ("scrapy", "twisted"):
         logging.getLogger(name).setLevel(logging.ERROR)
     crawler = process.create_crawler(PairSpider)
@@ -188,8 +187,8 @@ def _crawled(
         watches[0].begin(parent)
 
     crawler.signals.connect(opened, signal=signals.spider_opened)
-    manners = Manners(orders, read_takedowns(journal.store))
-    process.crawl(crawler, orders=orders, journal=journal, only_missing=only_missing, hash_list=hash_list, manners=manners)
+    politeness = Politeness(settings, read_takedowns(journal.store))
+    process.crawl(crawler, crawl_settings=settings, journal=journal, only_missing=only_missing, hash_list=hash_list, politeness=politeness)
     process.start(install_signal_handlers=False)
     assert watches, "Scrapy did not open the spider"
     watches[0].end()
@@ -203,20 +202,24 @@ def _stop_reactor() -> None:
     reactor.crash()  # type: ignore[attr-defined]
 
 
-def run(store: Store, orders: CrawlSettings, report: Progress, parent: int | None = None) -> Manifest:
-    """Crawls the batch in this process and gives its manifest. `parent` is a pipe whose end means: stop.
+def run(
+    store: Store, settings: CrawlSettings, report: Progress, inputs: dict[str, str] | None = None, parent: int | None = None
+) -> Manifest:
+    """Crawls the batch in this process and gives its manifest. `inputs` are what `checked_inputs` found when the caller has looked already;
+    `parent` is a pipe whose end means: stop.
 
     `UserError` for what the user can put right, `Interrupted` when asked to stop.
     """
-    check_sources(orders)
-    with sole_owner(store, orders.batch):
-        only_missing = was_finished(store, orders)
-        hash_list = read_hash_list(orders.hash_list) if orders.hash_list else None
+    inputs = checked_inputs(settings) if inputs is None else inputs
+    with sole_owner(store, settings.batch):
+        hash_list = read_hash_list(settings.hash_list) if settings.hash_list else None
+        inputs |= {"hash_list": hash_list.digest} if hash_list is not None else {}
+        only_missing = was_finished(store, settings, inputs)
         if hash_list is not None:
-            expel_listed(store, orders.batch, hash_list)
+            expel_listed(store, settings.batch, hash_list)
         digest = hash_list.digest if hash_list is not None else None
-        journal = open_journal(store, orders.batch, orders.shard_size, orders.flush_s, orders.retry_failed, digest)
-        spider, watch = _crawled(orders, journal, only_missing, hash_list, report, parent)
+        journal = open_journal(store, settings.batch, settings.shard_size, settings.flush_s, settings.retry_failed, digest)
+        spider, watch = _crawled(settings, journal, only_missing, hash_list, report, parent)
         if spider.error is not None:
             raise spider.error
         if watch.interrupted:
@@ -224,5 +227,5 @@ def run(store: Store, orders: CrawlSettings, report: Progress, parent: int | Non
             raise Interrupted
         left = ("timeout", "the batch's deadline passed") if watch.over else ("connection_error", "the crawl ended before an answer came")
         spider.settle_the_rest(*left)
-        watch.tell()
-        return journal.finish(source_digests(orders), orders.lasting())
+        watch.report_progress()
+        return journal.finish(inputs, settings.lasting())

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def place_of(address: str) -> str:
     """A path made absolute; http(s) and s3 addresses as they are."""
-    from unclip_crawl.sources.streams import is_remote
+    from unclip_crawl.addresses import is_remote
 
     return address if is_remote(address) else str(Path(address).expanduser().absolute())
 
@@ -88,7 +88,7 @@ def extract(
 
         tallies = extracted(archive, out, access, progress=report)
     for address, tally in tallies.items():
-        typer.echo(f"{address}: {tally.told()}; {tally.opted_out} pages opt out, {tally.embedded} pictures inside pages left out")
+        typer.echo(f"{address}: {tally.summary()}; {tally.opted_out} pages opt out, {tally.embedded} pictures inside pages left out")
     typer.echo(f"{sum(tally.pairs for tally in tallies.values()):,} pairs in {out}")
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from unclip_pairs.bucket import _client
 from unclip_pairs.home import open_store
+from unclip_pairs.s3_client import S3Options, s3_client
 from unclip_pairs.store import Store
 
 SWIFT_SCRIPT = Path(__file__).with_name("swift_server.py")
@@ -80,7 +80,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
         monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
         monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-        _client.cache_clear()
+        s3_client.cache_clear()
 
     return use
 
@@ -105,7 +105,7 @@ def new_bucket(endpoint: str, request: pytest.FixtureRequest) -> str:
 
 
 def client(endpoint: str) -> Any:
-    return _client(endpoint, None, 2, os.getpid())
+    return s3_client(S3Options(endpoint=endpoint, attempts=2), os.getpid())
 
 
 @pytest.fixture

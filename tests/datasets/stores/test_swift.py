@@ -9,6 +9,7 @@ import pytest
 from unclip_pairs import bucket
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
+from unclip_pairs.s3_client import s3_client
 
 pytestmark = pytest.mark.s3
 
@@ -52,7 +53,7 @@ def test_what_is_stored_is_there_after_the_server_was_started_again(swift: Any, 
     store.write_bytes("a/large.bin", b"2" * (bucket.MULTIPART_BYTES + 1))
     swift.stop()
     swift.start()
-    bucket._client.cache_clear()
+    s3_client.cache_clear()
     again = open_store(f"s3://kept/home?endpoint={swift.url}&cache={tmp_path / 'again'}")
     assert again.names() == ["a/large.bin", "a/small.bin"] and again.read_bytes("a/small.bin") == b"1"
     assert len(again.read_bytes("a/large.bin")) == bucket.MULTIPART_BYTES + 1 and again.digest("a/large.bin") == store.digest("a/large.bin")

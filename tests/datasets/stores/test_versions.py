@@ -22,7 +22,7 @@ Opened = Callable[..., ObjectStore]
 COPYING = """
 import sys
 from unclip_curation.publishing.versions import copy_version
-from unclip_pairs.store import open_store
+from unclip_pairs.home import open_store
 
 copy_version(open_store(sys.argv[1]), sys.argv[2], open_store(sys.argv[3]))
 """

@@ -251,7 +251,7 @@ def test_every_planted_class_is_in_the_truth_and_held_out_ones_are_untouched(bui
 BUILD = """
 import sys
 from unclip_starter.build import SMOKE, build_starter
-from unclip_pairs.store import open_store
+from unclip_pairs.home import open_store
 import dataclasses
 if __name__ == "__main__":
     build_starter(open_store(sys.argv[1]), dataclasses.replace(SMOKE, concepts=24, styles=("noto", "twemoji"), held_out=3))

@@ -168,7 +168,7 @@ def test_a_busy_port_and_a_site_that_is_not_built_are_explained(store: Store, we
 
 
 def test_the_server_ends_when_its_parent_is_killed(store: Store) -> None:
-    code = "import sys, time; from unclip_starter.web import PlantedWeb; from unclip_pairs.store import open_store\n"
+    code = "import sys, time; from unclip_starter.web import PlantedWeb; from unclip_pairs.home import open_store\n"
     code += "with PlantedWeb(open_store(sys.argv[1])) as web: print(web.url, web._process.pid, flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code, str(store.root)], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None

@@ -89,7 +89,7 @@ def test_damage_is_counted_by_name_and_reading_goes_on_behind_it(warc_record: Ca
     found, tally = read(b"".join([*members[:2], bytes(hurt), *members[3:]]))
     assert [name for name, _ in found if name != "2.png"] == ["0.png", "1.png", "3.png", "4.png"]
     assert tally.damage["damaged_gzip"] == 1
-    assert "damage: " in tally.told()
+    assert "damage: " in tally.summary()
 
 
 @pytest.mark.parametrize(

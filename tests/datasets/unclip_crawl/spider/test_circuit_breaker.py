@@ -1,11 +1,12 @@
-"""Tests of patience: how long a host is waited for, and when it is left alone."""
+"""Tests of the circuit breaker: how long a host is waited for, and when it is left alone."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 from unclip_crawl.journal.rows import failed_row, is_transient
+from unclip_crawl.retries import retry_after_s
 from unclip_crawl.settings import CrawlSettings
-from unclip_crawl.spider.circuit_breaker import Patience, retry_after_s
+from unclip_crawl.spider.circuit_breaker import CircuitBreaker
 from unclip_pairs.schema import make_pair
 
 
@@ -18,9 +19,9 @@ class Clock:
         return self.now
 
 
-def patience(**changes: Any) -> tuple[Patience, Clock]:
+def breaker(**changes: Any) -> tuple[CircuitBreaker, Clock]:
     clock = Clock()
-    return Patience(CrawlSettings(batch="a", contact="a@example.org", folders=("f",), **changes), clock), clock
+    return CircuitBreaker(CrawlSettings(batch="a", contact="a@example.org", folders=("f",), **changes), clock), clock
 
 
 def test_retry_after_is_read_as_seconds_and_as_a_date() -> None:
@@ -31,7 +32,7 @@ def test_retry_after_is_read_as_seconds_and_as_a_date() -> None:
 
 
 def test_a_host_is_left_alone_for_as_long_as_it_asks() -> None:
-    hosts, clock = patience()
+    hosts, clock = breaker()
     hosts.note_answer("h", 503, None, "7")
     assert hosts.wait_s("h") == 7 and hosts.wait_s("other") == 0
     clock.now = 7
@@ -39,7 +40,7 @@ def test_a_host_is_left_alone_for_as_long_as_it_asks() -> None:
 
 
 def test_without_a_word_the_wait_doubles_each_time() -> None:
-    hosts, clock = patience(delay_s=1.0)
+    hosts, clock = breaker(delay_s=1.0)
     waits = []
     for _ in range(3):
         hosts.note_answer("h", 429, None, None)
@@ -49,7 +50,7 @@ def test_without_a_word_the_wait_doubles_each_time() -> None:
 
 
 def test_too_many_busy_answers_in_a_row_stop_the_host_for_now() -> None:
-    hosts, _ = patience(stop_after_busy=3)
+    hosts, _ = breaker(stop_after_busy=3)
     for status in (503, 429, 200, 503, 429):
         hosts.note_answer("h", status, None, "0")
     assert hosts.why_stopped("h") is None, "an answer in between counts from the beginning"
@@ -58,13 +59,13 @@ def test_too_many_busy_answers_in_a_row_stop_the_host_for_now() -> None:
 
 
 def test_a_host_that_asks_for_an_hour_is_left_for_another_run() -> None:
-    hosts, _ = patience()
+    hosts, _ = breaker()
     hosts.note_answer("h", 503, None, "3600")
     assert hosts.why_stopped("h") == "for now: HTTP 503, and to come back after 3600 seconds"
 
 
 def test_too_many_opt_outs_in_a_row_stop_the_host_for_good() -> None:
-    hosts, _ = patience(stop_after_opt_outs=2)
+    hosts, _ = breaker(stop_after_opt_outs=2)
     for opt_out in ("noai", None, "noai", "noai"):
         hosts.note_answer("h", 200, opt_out, None)
     reason = hosts.why_stopped("h")
@@ -75,7 +76,7 @@ def test_too_many_opt_outs_in_a_row_stop_the_host_for_good() -> None:
 
 
 def test_silence_and_time_stop_a_host() -> None:
-    hosts, clock = patience(stop_after_silence=2, host_deadline_s=100)
+    hosts, clock = breaker(stop_after_silence=2, host_deadline_s=100)
     hosts.note_silence("h")
     hosts.note_silence("h")
     assert hosts.why_stopped("h") == "for now: no answer 2 times in a row"

@@ -17,7 +17,8 @@ from pyarrow.parquet import read_table
 
 from unclip_crawl.crawl import crawl
 from unclip_crawl.settings import CrawlSettings
-from unclip_crawl.spider.resolver import PublicAddresses, refusals
+from unclip_crawl.spider.errors import refusals
+from unclip_crawl.spider.resolver import PublicAddresses
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
 from unclip_pairs.shards import read_shard, shard_names
@@ -48,7 +49,7 @@ def site(serve: Callable[..., Any]) -> Any:
     return serve({"/": page} | {f"/{number}.png": unhurried(number) for number in range(PICTURES)})
 
 
-def orders(site: Any, **changes: Any) -> CrawlSettings:
+def settings_of(site: Any, **changes: Any) -> CrawlSettings:
     where = {"batch": "a", "contact": "tests@example.org", "seeds": (site.url + "/",), "allow_loopback": True, "delay_s": 0}
     return CrawlSettings(**where | {"concurrency_per_host": 2, "flush_s": 0.2, "shard_size": 20, "deadline_s": 60.0} | changes)
 
@@ -58,7 +59,7 @@ def started(store: Store, settings: CrawlSettings) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "unclip_crawl", "--store", str(store.root), "--settings", "-"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdin is not None and process.stdout is not None
-    process.stdin.write(json.dumps(settings.as_json()).encode() + b"\n")
+    process.stdin.write(json.dumps({"settings": settings.as_json()}).encode() + b"\n")
     process.stdin.flush()
     for line in process.stdout:
         if json.loads(line)["done"] >= 5:
@@ -81,12 +82,12 @@ def assert_whole(store: Store) -> None:
 
 def test_a_hard_kill_loses_seconds_and_the_next_run_goes_on(site: Any, tmp_path: Path) -> None:
     store = open_store(tmp_path / "home")
-    process = started(store, orders(site))
+    process = started(store, settings_of(site))
     time.sleep(1.5)
     process.kill()
     assert ended(process) == -signal.SIGKILL
     kept = site.asked.total()
-    crawl(store, orders(site))
+    crawl(store, settings_of(site))
     assert_whole(store)
     twice = [path for path, times in site.asked.items() if times > 1 and path != "/robots.txt"]
     assert len(twice) <= kept // 2, f"fetched again: {twice}"
@@ -96,17 +97,17 @@ def test_a_hard_kill_loses_seconds_and_the_next_run_goes_on(site: Any, tmp_path:
 def test_a_kill_while_the_shards_are_written_leaves_every_file_whole(site: Any, tmp_path: Path) -> None:
     store = open_store(tmp_path / "home")
     for moment in (0.0, 0.4, 0.9):
-        process = started(store, orders(site, shard_size=3, flush_s=0.1))
+        process = started(store, settings_of(site, shard_size=3, flush_s=0.1))
         time.sleep(moment)
         process.kill()
         ended(process)
-    crawl(store, orders(site, shard_size=3))
+    crawl(store, settings_of(site, shard_size=3))
     assert_whole(store)
 
 
 def test_the_crawl_ends_when_its_parent_goes_away_and_keeps_what_it_has(site: Any, tmp_path: Path) -> None:
     store = open_store(tmp_path / "home")
-    process = started(store, orders(site, flush_s=1000))
+    process = started(store, settings_of(site, flush_s=1000))
     assert process.stdin is not None
     process.stdin.close()
     process.stdin = None
@@ -116,7 +117,7 @@ def test_the_crawl_ends_when_its_parent_goes_away_and_keeps_what_it_has(site: An
 
 
 def test_ctrl_c_stops_politely(site: Any, tmp_path: Path) -> None:
-    process = started(open_store(tmp_path / "home"), orders(site))
+    process = started(open_store(tmp_path / "home"), settings_of(site))
     process.send_signal(signal.SIGINT)
     assert ended(process) == 130
 
@@ -124,25 +125,25 @@ def test_ctrl_c_stops_politely(site: Any, tmp_path: Path) -> None:
 def test_at_the_deadline_what_is_left_becomes_rows(site: Any, tmp_path: Path) -> None:
     store = open_store(tmp_path / "home")
     begun = time.monotonic()
-    manifest = crawl(store, orders(site, deadline_s=2.5))
+    manifest = crawl(store, settings_of(site, deadline_s=2.5))
     assert manifest.counts["ok"] + manifest.counts["timeout"] == manifest.counts["rows"] == PICTURES
     assert manifest.counts["timeout"] > 0 and time.monotonic() - begun < 90  # starting the crawl takes 25 s on a busy machine
-    crawl(store, orders(site, retry_failed=True))
+    crawl(store, settings_of(site, retry_failed=True))
     assert_whole(store)
 
 
-def test_no_more_requests_at_once_than_the_orders_say(site: Any, tmp_path: Path) -> None:
-    crawl(open_store(tmp_path / "home"), orders(site, concurrency_per_host=3))
+def test_no_more_requests_at_once_than_the_settings_say(site: Any, tmp_path: Path) -> None:
+    crawl(open_store(tmp_path / "home"), settings_of(site, concurrency_per_host=3))
     assert 1 <= site.most_at_once <= 3
 
 
 def test_two_crawls_of_one_batch_do_not_mix(site: Any, tmp_path: Path) -> None:
     store = open_store(tmp_path / "home")
-    process = started(store, orders(site, concurrency_per_host=1, flush_s=1000, deadline_s=600))
+    process = started(store, settings_of(site, concurrency_per_host=1, flush_s=1000, deadline_s=600))
     process.send_signal(signal.SIGSTOP)
     try:
         with pytest.raises(UserError, match="another process"):
-            crawl(store, orders(site))
+            crawl(store, settings_of(site))
     finally:
         process.kill()
         ended(process)
@@ -153,10 +154,10 @@ def test_a_disk_that_refuses_ends_the_crawl_with_one_sentence_and_exit_code_2(si
     (tmp_path / "home/crawl/a").mkdir(parents=True)
     (tmp_path / "home/crawl/a/journal").write_text("a file in the way")
     with pytest.raises(UserError, match="journal") as caught:
-        crawl(store, orders(site))
+        crawl(store, settings_of(site))
     assert "\n" not in str(caught.value)
     (tmp_path / "home/crawl/a/journal").unlink()
-    crawl(store, orders(site))
+    crawl(store, settings_of(site))
     assert_whole(store)
 
 

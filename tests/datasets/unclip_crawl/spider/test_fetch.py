@@ -113,7 +113,7 @@ def answers() -> dict[str, Answer | Callable[[], Answer]]:
     }
 
 
-def orders(site: Any, **changes: Any) -> CrawlSettings:
+def settings_of(site: Any, **changes: Any) -> CrawlSettings:
     where = {"batch": "a", "contact": "tests@example.org", "seeds": (site.url + "/",), "allow_loopback": True}
     bounds = {"delay_s": 0, "concurrency_per_host": 16, "max_bytes": 250_000, "timeout_s": 2.0, "retries": 1, "deadline_s": 60.0}
     return CrawlSettings(**where | bounds | changes)
@@ -131,7 +131,7 @@ def site(serve: Callable[..., Any]) -> Any:
 @pytest.fixture(scope="module")
 def crawled(site: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Manifest, list[tuple[int, int | None, str]]]:
     store, told = open_store(tmp_path_factory.mktemp("home")), []
-    manifest = crawl(store, orders(site), lambda *news: told.append(news))
+    manifest = crawl(store, settings_of(site), lambda *news: told.append(news))
     return store, manifest, told
 
 
@@ -202,12 +202,12 @@ def test_nothing_of_the_journal_is_left(crawled: Crawled) -> None:
 def test_a_second_run_fetches_only_what_is_missing(crawled: Crawled, site: Any) -> None:
     store, first, _ = crawled
     asked = site.asked.total()
-    assert crawl(store, orders(site)) == first
+    assert crawl(store, settings_of(site)) == first
     assert site.asked.total() == asked, "a finished batch asks for nothing"
     before = {row["key"]: row["status"] for row in rows_of(store)}
     store.path("crawl/a/shard-00000.tar").unlink()
     site.asked.clear()
-    crawl(store, orders(site))
+    crawl(store, settings_of(site))
     assert set(site.asked) == {*ABOUT_ITSELF, "/big.png", "/photo.jpg", "/moved.png"}
     assert {row["key"]: row["status"] for row in rows_of(store)} == before
 
@@ -216,7 +216,7 @@ def test_failures_that_may_pass_are_retried_when_asked(crawled: Crawled, site: A
     store = crawled[0]
     site.answers["/busy.png"] = png()
     site.asked.clear()
-    manifest = crawl(store, orders(site, retry_failed=True))
+    manifest = crawl(store, settings_of(site, retry_failed=True))
     assert set(site.asked) <= {*ABOUT_ITSELF, "/busy.png", "/slow.png", "/cut.png"}
     assert {row["url"].removeprefix(site.url): row["status"] for row in rows_of(store)}["/busy.png"] == "ok"
     assert manifest.counts["ok"] == 4
@@ -231,7 +231,7 @@ def test_loopback_is_refused_unless_allowed(site: Any, tmp_path: Path) -> None:
     ]
     (tmp_path / "l.csv").write_text("url,caption\n" + "".join(f"{url},x\n" for url in urls))
     site.asked.clear()
-    crawl(store, orders(site, seeds=(), lists=(str(tmp_path / "l.csv"),), allow_loopback=False, delay_s=0.1, retries=0))
+    crawl(store, settings_of(site, seeds=(), lists=(str(tmp_path / "l.csv"),), allow_loopback=False, delay_s=0.1, retries=0))
     assert [row["status"] for row in rows_of(store)] == ["private_address"] * 3
     assert site.asked.total() == 0
 
@@ -244,7 +244,7 @@ def test_lists_and_folders_are_read_and_a_broken_list_is_named_before_anything_i
     (folder / "b.png").write_bytes(b"no picture")
     listed = tmp_path / "l.jsonl"
     listed.write_text(json.dumps({"url": site.url + "/photo.jpg", "caption": "listed"}) + '\n{"url": "", "caption": "none"}\n{"url":')
-    both = orders(site, seeds=(), lists=(str(listed),), folders=(str(folder),))
+    both = settings_of(site, seeds=(), lists=(str(listed),), folders=(str(folder),))
     with pytest.raises(UserError, match=r"l\.jsonl, line 3"):
         crawl(store, both)
     assert store.names() == []

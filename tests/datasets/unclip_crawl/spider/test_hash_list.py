@@ -72,7 +72,7 @@ def site(serve: Callable[..., Any]) -> Any:
     return serve({"/": (200, {"Content-Type": "text/html"}, page)} | shown)
 
 
-def orders(site: Any, hash_list: Path | None, **changes: Any) -> CrawlSettings:
+def settings_of(site: Any, hash_list: Path | None, **changes: Any) -> CrawlSettings:
     where = {"batch": "a", "contact": "tests@example.org", "seeds": (f"{site.url}/",), "allow_loopback": True, "delay_s": 0.0}
     return CrawlSettings(**where | {"hash_list": str(hash_list or "")} | changes)
 
@@ -106,7 +106,7 @@ def hash_list(tmp_path: Path) -> Path:
 
 def test_what_is_listed_becomes_a_row_and_neither_it_nor_the_list_is_stored(site: Any, hash_list: Path, tmp_path: Path) -> None:
     store = open_store(tmp_path / "home")
-    manifest = crawl(store, orders(site, hash_list))
+    manifest = crawl(store, settings_of(site, hash_list))
     assert_only_free_pictures_are_stored(store, site, {path: "ok" if path in FREE else "listed_hash" for path in PICTURES})
     assert manifest.inputs["hash_list"] == hashlib.sha256(LIST.encode()).hexdigest()
     entries = re.findall(r"[0-9a-f]{32,64}", LIST)
@@ -115,14 +115,14 @@ def test_what_is_listed_becomes_a_row_and_neither_it_nor_the_list_is_stored(site
         for secret in [hash_list.name, "words about /by-", *entries]:
             assert secret.encode() not in data and bytes(secret, "utf-16-le") not in data, (name, secret)
     site.asked.clear()
-    crawl(store, orders(site, hash_list))
+    crawl(store, settings_of(site, hash_list))
     assert not site.asked, "the batch is finished, and what is listed is not asked for again"
 
 
 def test_another_list_is_held_against_what_is_stored_already(site: Any, hash_list: Path, tmp_path: Path) -> None:
     store = open_store(tmp_path / "home")
-    assert "listed_hash" not in crawl(store, orders(site, None, shard_size=3)).counts
-    crawl(store, orders(site, hash_list, shard_size=3))
+    assert "listed_hash" not in crawl(store, settings_of(site, None, shard_size=3)).counts
+    crawl(store, settings_of(site, hash_list, shard_size=3))
     # an md5 is of bytes that are not kept, and bytes that are no picture were never stored
     expected = {path: "ok" if path in FREE | {"/by-md5.png"} else "listed_hash" for path in PICTURES} | {"/no-picture.png": "not_an_image"}
     assert statuses(store, site) == expected
@@ -149,7 +149,7 @@ def test_nothing_is_fetched_when_the_list_cannot_be_read(site: Any, tmp_path: Pa
         path.write_text(text)
     site.asked.clear()
     with pytest.raises(UserError, match="hash_list") as caught:
-        crawl(store, orders(site, path))
+        crawl(store, settings_of(site, path))
     assert not site.asked and store.names() == []
     assert text is None or "0000" not in str(caught.value), "an entry is not repeated"
 

@@ -72,5 +72,5 @@ def test_only_an_address_of_this_machine_with_a_port_can_be_allowed(place: str) 
 
 def test_a_port_that_is_not_allowed_stays_refused() -> None:
     settings = CrawlSettings(batch="a", contact="a@example.org", folders=("f",), loopback_hosts=("127.0.0.1:8741", "[::1]:8741"))
-    assert settings.allows_loopback("127.0.0.1", 8741) and settings.allows_loopback("::1", 8741)
-    assert not settings.allows_loopback("127.0.0.1", 22) and not settings.allows_loopback("127.0.0.2", 8741)
+    assert settings.why_refused("127.0.0.1", 8741) is None and settings.why_refused("::1", 8741) is None
+    assert settings.why_refused("127.0.0.1", 22) and settings.why_refused("127.0.0.2", 8741)

@@ -33,7 +33,7 @@ CASES = opt_outs.CASES
 Crawled = tuple[Store, dict[str, dict[str, Any]], Any]
 
 
-def orders(folder: Path, **changes: Any) -> CrawlSettings:
+def settings_of(folder: Path, **changes: Any) -> CrawlSettings:
     (folder / "list.csv").write_text("url,caption\n" + "".join(f"{url},a picture\n" for url in opt_outs.listed()))
     where = {"batch": "a", "contact": "tests@example.org", "seeds": tuple(opt_outs.seeds()), "lists": (str(folder / "list.csv"),)}
     pace = {"allow_loopback": True, "delay_s": 0, "timeout_s": 1.5, "retries": 0, "deadline_s": 60.0}
@@ -45,7 +45,7 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crawled]:
     folder = tmp_path_factory.mktemp("opt-outs")
     store = open_store(folder / "home")
     with opt_outs.web() as web:
-        crawl(store, orders(folder))
+        crawl(store, settings_of(folder))
         yield store, {row["url"]: row for row in read_table(store.path("crawl/a/rows.parquet")).to_pylist()}, web
 
 

@@ -42,7 +42,7 @@ def html(text: str) -> Answer:
     return 200, {"Content-Type": "text/html; charset=utf-8"}, text.encode()
 
 
-def orders(**more: Any) -> CrawlSettings:
+def settings_of(**more: Any) -> CrawlSettings:
     known = {"batch": "a", "contact": "t@example.org", "allow_loopback": True, "delay_s": 0, "timeout_s": 3, "retries": 0, "flush_s": 0.1}
     return CrawlSettings(**(known | more))
 
@@ -82,7 +82,7 @@ def test_the_pictures_of_an_archive_are_fetched_with_all_that_their_pages_said(
         (f"{site.url}/1.html", page, {}),
         (f"{site.url}/2.html", "<img src=/green.png alt=no>", {"X-Robots-Tag": "noai"}),
     )
-    crawl(store, orders(archives=[file]))
+    crawl(store, settings_of(archives=[file]))
     found = rows(store)
     assert {name: row["status"] for name, row in found.items()} == {"red.png": "ok", "blue.png": "ok", "green.png": "opt_out"}
     assert found["red.png"]["language"] == "de-AT"
@@ -92,7 +92,7 @@ def test_the_pictures_of_an_archive_are_fetched_with_all_that_their_pages_said(
     assert "/green.png" not in site.asked
     assert pages(store)["a.warc.gz"]["pictures"] == 3
     asked = sum(site.asked.values())
-    crawl(store, orders(archives=[file]))
+    crawl(store, settings_of(archives=[file]))
     assert sum(site.asked.values()) == asked
 
 
@@ -102,7 +102,7 @@ def test_what_a_damaged_archive_still_holds_is_fetched_and_the_damage_is_named(
     site = serve({"/red.png": png(picture()), "/robots.txt": (404, {}, b"")})
     file = archive(*((f"{site.url}/{n}.html", f"<img src=/red.png alt={n}>" * 2, {}) for n in range(2)))
     Path(file).write_bytes(Path(file).read_bytes()[:-30])
-    crawl(store, orders(archives=[file]))
+    crawl(store, settings_of(archives=[file]))
     assert rows(store)["red.png"]["status"] in ("ok", "duplicate_url")
     assert "truncated" in pages(store)["a.warc.gz"]["detail"]
 
@@ -114,11 +114,11 @@ def test_an_archive_that_cannot_be_had_is_read_when_what_failed_is_tried_again(
     site = serve({"/red.png": png(picture()), "/robots.txt": (404, {}, b"")})
     body = Path(archive((f"{site.url}/1.html", "<img src=/red.png alt=a>", {}))).read_bytes()
     address = f"{site.url}/a.warc.gz"
-    crawl(store, orders(archives=[address]))
+    crawl(store, settings_of(archives=[address]))
     assert (pages(store)["a.warc.gz"]["status"], len(rows(store))) == ("http_error", 0)
     assert "HTTP 404" in pages(store)["a.warc.gz"]["detail"]
     site.answers["/a.warc.gz"] = (200, {}, body)
-    crawl(store, orders(archives=[address], batch="b"))
+    crawl(store, settings_of(archives=[address], batch="b"))
     assert read_table(store.path("crawl/b/rows.parquet"))["status"].to_pylist() == ["ok"]
 
 
@@ -145,7 +145,7 @@ def test_sitemaps_named_by_robots_txt_lead_to_pages_and_pictures_and_opt_outs_ho
         "/2.html": html("<meta name=robots content=noimageai><p>no"),
     }
     site.answers["/odd.xml"] = (200, {}, b"<html><p>no map")
-    crawl(store, orders(sitemaps=[f"{site.url}/robots.txt", f"{site.url}/none.xml", f"{site.url}/odd.xml"]))
+    crawl(store, settings_of(sitemaps=[f"{site.url}/robots.txt", f"{site.url}/none.xml", f"{site.url}/odd.xml"]))
     found = {name: row["status"] for name, row in rows(store).items()}
     assert found == {"red.png": "ok", "green.png": "ok", "blue.png": "opt_out", "black.png": "http_error"}
     assert (rows(store)["red.png"]["caption"], rows(store)["red.png"]["licence"]) == ("a red ball", "CC0-1.0")
@@ -199,7 +199,7 @@ def test_shards_of_img2dataset_are_taken_over_with_their_failures_and_within_bou
         },
     ]
     write_table(pa.Table.from_pylist(failed), tmp_path / "00000.parquet")
-    crawl(store, orders(shards=[shard(tmp_path / "00000.tar", members)], max_bytes=20_000))
+    crawl(store, settings_of(shards=[shard(tmp_path / "00000.tar", members)], max_bytes=20_000))
     found = rows(store)
     assert {name: row["status"] for name, row in found.items()} == {
         "red.png": "ok",
