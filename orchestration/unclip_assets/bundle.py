@@ -8,7 +8,7 @@ from unclip_assets import previews
 from unclip_assets.clip import RESEARCH, clip_model
 from unclip_assets.pointers import point, present
 from unclip_assets.resources import Home
-from unclip_assets.timing import Acts
+from unclip_assets.timing import Timer
 from unclip_assets.train import decoder_model, prior_model, upsampler_256_model, upsampler_1024_model
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.store import Store
@@ -30,12 +30,12 @@ def policy_of(store: Store) -> str:
     owners=RESEARCH,
     deps=[clip_model, prior_model, decoder_model, upsampler_256_model, upsampler_1024_model],
 )
-def bundle(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
+def bundle(home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """The five networks as one generator, named by the digests of everything in it."""
     store = home.store()
-    with acts.act("bundle") as act:
+    with timer.step("bundle") as step:
         folders = {stage: f"models/{run}/{present(store, f'{run}_model').name}" for stage, run in STAGES.items()}
         manifest = write_bundle(store, folders, policy_version=policy_of(store))
     folder = bundle_folder(manifest)
     point(store, "bundle", folder.removeprefix("bundles/"), manifest.digest)
-    return previews.made(act, manifest, stages=previews.table(["stage", "run"], folders.items()))
+    return previews.made(step, manifest, stages=previews.table(["stage", "run"], folders.items()))

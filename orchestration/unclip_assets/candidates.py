@@ -1,4 +1,4 @@
-"""Judgement: the present bundle's evaluation, found or made, and what the registry and its gates say to it."""
+"""Candidates: the present bundle's evaluation, found or made, and what the registry and its gates say to it."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Leash: it runs a command that ends when its parent ends, even when the parent is killed, and keeps its words in a log.
+"""Child process: a command that ends when its parent ends, even when the parent is killed, with its output in a log file.
 
 python -m unclip_assets.child_process PARENT_PID LOG COMMAND [ARGUMENT ...]
 """
@@ -14,19 +14,19 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 
 
-def leashed(log: Path, command: list[str]) -> list[str]:
-    """The command line that runs `command` on a leash held by this process."""
+def child_command(log: Path, command: list[str]) -> list[str]:
+    """The command line that runs `command` as a child of this process, with its output at the end of `log`."""
     return [sys.executable, "-m", "unclip_assets.child_process", str(os.getpid()), str(log), *command]
 
 
-def die_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """Linux: asks the kernel to kill this process with its parent; ends at once when the parent is gone already."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit(1)
 
 
-def speak_into(log: Path) -> None:
+def redirect_output(log: Path) -> None:
     """Standard output and error go to the end of `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
@@ -47,10 +47,10 @@ def watch(parent: int, command: list[str]) -> int:
 def main(arguments: list[str]) -> int:
     """Becomes the command (Linux), or runs it and gives back its exit code."""
     parent, log, command = int(arguments[0]), Path(arguments[1]), arguments[2:]
-    speak_into(log)
+    redirect_output(log)
     if sys.platform != "linux":
         return watch(parent, command)
-    die_with(parent)
+    end_with(parent)
     os.execvp(command[0], command)
 
 

@@ -9,7 +9,7 @@ from unclip_assets.curate import DATA, safety_verdicts
 from unclip_assets.partitions import crawl_batches
 from unclip_assets.pointers import point, present
 from unclip_assets.resources import Home
-from unclip_assets.timing import Acts
+from unclip_assets.timing import Timer
 from unclip_assets.trainer import Trainer, TrainingConfig
 from unclip_curation.embeddings import embedding
 from unclip_curation.search import faiss_index
@@ -24,36 +24,36 @@ def clip_model(
     home: Home,
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
-    acts: dg.ResourceParam[Acts],
+    timer: dg.ResourceParam[Timer],
 ) -> dg.MaterializeResult[Any]:
     """CLIP, trained on the broad, safe set: the space in which the prior and the decoder speak."""
     store = home.store()
-    with acts.act("clip") as act:
-        order = trainer.order(store, "clip", config, present(store, "safety_verdicts"))
-        manifest = trainer.train(context, pipes, store, order, act)
-    point(store, "clip_model", order.run, manifest.digest)
-    return previews.made(act, manifest, run=order.run, **previews.samples(store, order.folder))
+    with timer.step("clip") as step:
+        job = trainer.job(store, "clip", config, present(store, "safety_verdicts"))
+        manifest = trainer.train(context, pipes, store, job, step)
+    point(store, "clip_model", job.run, manifest.digest)
+    return previews.made(step, manifest, run=job.run, **previews.samples(store, job.folder))
 
 
 @dg.asset(group_name="embed", kinds={"pytorch", "parquet"}, owners=DATA, partitions_def=crawl_batches, deps=[clip_model])
-def clip_embeddings(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
+def clip_embeddings(context: dg.AssetExecutionContext, home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """CLIP's embedding of every safe picture and caption, and how well the two agree."""
     from unclip_training.embedder import ClipEmbedder
 
     store = home.store()
     clip = present(store, "clip_model")
-    with acts.act("embed") as act:
+    with timer.step("embed") as step:
         embedder = ClipEmbedder(store.folder(f"models/clip/{clip.name}"))
-        manifest = embedding.embed_pairs(store, context.partition_key, embedder, progress=act.progress)
+        manifest = embedding.embed_pairs(store, context.partition_key, embedder, progress=step.progress)
     point(store, "clip_embeddings", embedder.digest[:8], manifest.digest)
-    return previews.made(act, manifest)
+    return previews.made(step, manifest)
 
 
 @dg.asset(group_name="embed", kinds={"faiss"}, owners=DATA, partitions_def=crawl_batches, deps=[clip_embeddings])
-def search_index(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
+def search_index(context: dg.AssetExecutionContext, home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """The batch made searchable: faiss indices beside embeddings and metadata, in clip-retrieval's layout."""
     store, batch = home.store(), context.partition_key
-    with acts.act("embed") as act:
+    with timer.step("embed") as step:
         embeddings = present(store, "clip_embeddings").name
         manifest = faiss_index.build_index(store, embeddings, batch)
-    return previews.made(act, manifest, serve="unclip serve search")
+    return previews.made(step, manifest, serve="unclip serve search")

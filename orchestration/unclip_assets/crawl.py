@@ -8,7 +8,7 @@ from pydantic import Field
 from unclip_assets import crawl_sources, previews
 from unclip_assets.partitions import crawl_batches
 from unclip_assets.resources import Home
-from unclip_assets.timing import Acts
+from unclip_assets.timing import Timer
 from unclip_crawl.crawl import crawl
 from unclip_crawl.settings import PLACES
 from unclip_pairs.shards import shard_names
@@ -48,11 +48,11 @@ class SourcesConfig(dg.Config):
 
 
 @dg.asset(group_name="crawl", kinds={"npm"}, owners=OWNERS)
-def starter_site(config: StarterConfig, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
+def starter_site(config: StarterConfig, home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """The starter corpus: openly licensed emoji in five styles, captioned and laid out as a small web site with planted defects."""
-    with acts.act("starter") as act:
-        manifest = build_starter(home.store(), SIZES[config.size], act.progress)
-    return previews.made(act, manifest)
+    with timer.step("starter") as step:
+        manifest = build_starter(home.store(), SIZES[config.size], step.progress)
+    return previews.made(step, manifest)
 
 
 @dg.asset(group_name="crawl", kinds={"json"}, owners=OWNERS, partitions_def=crawl_batches, deps=[starter_site])
@@ -66,9 +66,9 @@ def page_sources(context: dg.AssetExecutionContext, config: SourcesConfig, home:
 
 
 @dg.asset(group_name="crawl", kinds={"scrapy", "webdataset"}, owners=OWNERS, partitions_def=crawl_batches, deps=[page_sources])
-def raw_shards(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
+def raw_shards(context: dg.AssetExecutionContext, home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """Every picture that could be fetched, in WebDataset shards; every address that could not, as a row with its status."""
     store, batch = home.store(), context.partition_key
-    with acts.act("crawl") as act:
-        manifest = crawl(store, crawl_sources.settings(store, batch), act.progress)
-    return previews.made(act, manifest, **previews.shard_sheet(store, shard_names(store, f"crawl/{batch}/")))
+    with timer.step("crawl") as step:
+        manifest = crawl(store, crawl_sources.settings(store, batch), step.progress)
+    return previews.made(step, manifest, **previews.shard_sheet(store, shard_names(store, f"crawl/{batch}/")))

@@ -9,7 +9,7 @@ from unclip_assets.crawl import raw_shards
 from unclip_assets.partitions import crawl_batches
 from unclip_assets.pointers import point
 from unclip_assets.resources import Home
-from unclip_assets.timing import Acts
+from unclip_assets.timing import Timer
 from unclip_curation.decisions import ground_truth, verdicts
 from unclip_curation.policy import load_policy
 from unclip_curation.scorers import explicit, identities, registry
@@ -21,55 +21,55 @@ WHEN_ALL_IS_WELL = dg.AutomationCondition.eager() & dg.AutomationCondition.all_d
 
 
 @dg.asset(group_name="score", kinds={"parquet", "numpy"}, owners=DATA, partitions_def=crawl_batches, deps=[raw_shards])
-def picture_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
+def picture_features(context: dg.AssetExecutionContext, home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """What can be measured on a picture alone: size, shape, blankness, blur, JPEG's traces, SHA-256 and perceptual hashes."""
-    with acts.act("score") as act:
-        manifest, _ = registry.score(home.store(), context.partition_key, ["picture", "quality"], home.engine(), act.progress)
-    return previews.made(act, manifest)
+    with timer.step("score") as step:
+        manifest, _ = registry.score(home.store(), context.partition_key, ["picture", "quality"], home.engine(), step.progress)
+    return previews.made(step, manifest)
 
 
 @dg.asset(group_name="score", kinds={"parquet"}, owners=DATA, partitions_def=crawl_batches, deps=[raw_shards])
-def caption_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
+def caption_features(context: dg.AssetExecutionContext, home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """What can be measured on a caption alone: length, language, personal data, boilerplate, repetition."""
-    with acts.act("score") as act:
+    with timer.step("score") as step:
         manifest, _ = registry.score(home.store(), context.partition_key, ["caption", "wording"], home.engine())
-    return previews.made(act, manifest)
+    return previews.made(step, manifest)
 
 
 @dg.asset(
     group_name="decide", kinds={"duckdb"}, owners=DATA, deps=[picture_features, caption_features], automation_condition=WHEN_ALL_IS_WELL
 )
-def rule_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
+def rule_verdicts(home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """One row per crawled address: kept or not by the plain rules, and why."""
     store = home.store()
-    with acts.act("decide") as act:
+    with timer.step("decide") as step:
         manifest = verdicts.decide(store, "rule", load_policy(None))
-    return previews.made(act, manifest, reasons=previews.counts_table(verdicts.counts(store, "rule")))
+    return previews.made(step, manifest, reasons=previews.counts_table(verdicts.counts(store, "rule")))
 
 
 @dg.asset(group_name="score", kinds={"onnx", "parquet"}, owners=SAFETY, partitions_def=crawl_batches, deps=[rule_verdicts])
-def safety_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
+def safety_features(context: dg.AssetExecutionContext, home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """How explicit a picture is, by two models that ship their weights, and whether it is on the block list."""
-    with acts.act("score") as act:
-        manifest = explicit.score_safety(home.store(), context.partition_key, workers=home.engine(), progress=act.progress)
-    return previews.made(act, manifest)
+    with timer.step("score") as step:
+        manifest = explicit.score_safety(home.store(), context.partition_key, workers=home.engine(), progress=step.progress)
+    return previews.made(step, manifest)
 
 
 @dg.asset(group_name="score", kinds={"onnx", "parquet"}, owners=SAFETY, partitions_def=crawl_batches, deps=[safety_features])
-def face_features(context: dg.AssetExecutionContext, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
+def face_features(context: dg.AssetExecutionContext, home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """Faces, drawn or photographed, found while the explicit-picture networks looked; and whether they are enrolled identities."""
     store, batch = home.store(), context.partition_key
-    with acts.act("score") as act:
+    with timer.step("score") as step:
         manifest = registry.score(store, batch, ["faces", *(["identities"] if identities.gallery_digest(store) else [])])[0]
-    return previews.made(act, manifest)
+    return previews.made(step, manifest)
 
 
 @dg.asset(group_name="score", kinds={"numpy"}, owners=DATA, deps=[safety_features])
-def caption_agreement(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
+def caption_agreement(home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """How well each caption fits its picture, judged by a model that was fitted on other pairs."""
-    with acts.act("score") as act:
+    with timer.step("score") as step:
         manifest = score_agreement(home.store())
-    return previews.made(act, manifest)
+    return previews.made(step, manifest)
 
 
 @dg.asset(
@@ -79,13 +79,13 @@ def caption_agreement(home: Home, acts: dg.ResourceParam[Acts]) -> dg.Materializ
     deps=[caption_agreement, safety_features, face_features],
     automation_condition=WHEN_ALL_IS_WELL,
 )
-def safety_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
+def safety_verdicts(home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """The broad, safe set: what the rules kept, less what is explicit or misnamed. CLIP learns from this."""
     store = home.store()
-    with acts.act("decide") as act:
+    with timer.step("decide") as step:
         manifest = verdicts.decide(store, "safety", load_policy(None))
         labels = ground_truth.starter_labels(store)
         if labels is not None:
             ground_truth.hold_out(store, labels)
     point(store, "safety_verdicts", "safe", manifest.digest)
-    return previews.made(act, manifest, reasons=previews.counts_table(verdicts.counts(store, "safety")))
+    return previews.made(step, manifest, reasons=previews.counts_table(verdicts.counts(store, "safety")))

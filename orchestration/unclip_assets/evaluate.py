@@ -9,11 +9,11 @@ from unclip_assets import candidates, previews
 from unclip_assets.bundle import bundle
 from unclip_assets.clip import RESEARCH
 from unclip_assets.resources import Home
-from unclip_assets.timing import Acts
+from unclip_assets.timing import Timer
 from unclip_assets.train import judge_model
 
 
-class ExamConfig(dg.Config):
+class EvaluationConfig(dg.Config):
     """How many pictures are painted for the figures."""
 
     num_prompts: int = Field(default=200, description="training captions of distinct concepts, one picture each")
@@ -21,12 +21,12 @@ class ExamConfig(dg.Config):
 
 
 @dg.asset(group_name="evaluate", kinds={"pytorch"}, owners=RESEARCH, deps=[bundle, judge_model])
-def evaluation(config: ExamConfig, home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
+def evaluation(config: EvaluationConfig, home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """The bundle's figures: concept and style hit rates, CLIP score by the judge, Fréchet distance, nearest training pictures."""
     store = home.store()
-    with acts.act("evaluate") as act:
-        figures = candidates.evaluated(store, config.num_prompts, config.num_held_out, act.progress, home.policy_file())
-    return previews.made(act, None, figures=previews.figures_table(figures), **candidates.pictures(store))
+    with timer.step("evaluate") as step:
+        figures = candidates.evaluated(store, config.num_prompts, config.num_held_out, step.progress, home.policy_file())
+    return previews.made(step, None, figures=previews.figures_table(figures), **candidates.pictures(store))
 
 
 @dg.asset(group_name="evaluate", kinds={"numpy"}, owners=RESEARCH, deps=[evaluation])

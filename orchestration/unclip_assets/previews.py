@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from PIL import Image
 
-from unclip_assets.timing import Act
+from unclip_assets.timing import TimedStep
 from unclip_pairs.images import contact_sheet, decode
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.shards import read_shard
@@ -80,9 +80,9 @@ def shard_sheet(store: Store, names: Sequence[str]) -> dict[str, dg.MarkdownMeta
     return {"preview": picture(contact_sheet(rows, tile=TILE))}
 
 
-def made(act: Act, manifest: Manifest | None, **more: Any) -> dg.MaterializeResult[Any]:
+def made(step: TimedStep, manifest: Manifest | None, **more: Any) -> dg.MaterializeResult[Any]:
     """What an asset hands to Dagster: seconds, counts, the manifest's digest and whatever it wants to show."""
-    metadata: dict[str, Any] = {"act": act.name, "seconds": round(act.seconds, 3)}
+    metadata: dict[str, Any] = {"step": step.name, "seconds": round(step.seconds, 3)}
     if manifest is None:
         return dg.MaterializeResult(metadata=metadata | more)
     metadata |= manifest.counts

@@ -9,7 +9,7 @@ from unclip_assets.clip import clip_embeddings
 from unclip_assets.curate import DATA, WHEN_ALL_IS_WELL
 from unclip_assets.pointers import point, present
 from unclip_assets.resources import Home
-from unclip_assets.timing import Acts
+from unclip_assets.timing import Timer
 from unclip_curation.decisions import ground_truth, verdicts
 from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.policy import load_policy
@@ -18,28 +18,28 @@ from unclip_pairs.shards import shard_names
 
 
 @dg.asset(group_name="decide", kinds={"duckdb", "faiss"}, owners=DATA, deps=[clip_embeddings])
-def duplicate_verdicts(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
+def duplicate_verdicts(home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """Which pictures say the same thing, exactly, to the eye or to CLIP; one representative of each cluster is kept."""
     store, policy = home.store(), load_policy(None)
-    with acts.act("dedupe") as act:
+    with timer.step("dedupe") as step:
         embeddings = present(store, "clip_embeddings").name
         find_duplicates(store, embeddings)
         verdicts.decide(store, "duplicate", policy)
         leak_checks.compare(store, embeddings)
         manifest = verdicts.decide(store, "final", policy, embeddings)
-    return previews.made(act, manifest, reasons=previews.counts_table(verdicts.counts(store, "final")))
+    return previews.made(step, manifest, reasons=previews.counts_table(verdicts.counts(store, "final")))
 
 
 @dg.asset(group_name="publish", kinds={"webdataset"}, owners=DATA, deps=[duplicate_verdicts])
-def training_shards(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
+def training_shards(home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """The published set: immutable shards of pictures, captions and embeddings, named by what they were made from."""
     store = home.store()
-    with acts.act("publish") as act:
+    with timer.step("publish") as step:
         embeddings = present(store, "clip_embeddings").name
         manifest = publish.publish(store, load_policy(None), ground_truth.starter_labels(store), embeddings=embeddings)
     version = str(manifest.settings["version"])
     point(store, "training_shards", version, manifest.digest)
-    return previews.made(act, manifest, version=version, **previews.shard_sheet(store, shard_names(store, f"datasets/{version}/")))
+    return previews.made(step, manifest, version=version, **previews.shard_sheet(store, shard_names(store, f"datasets/{version}/")))
 
 
 @dg.asset(group_name="publish", kinds={"markdown"}, owners=DATA, deps=[training_shards], automation_condition=WHEN_ALL_IS_WELL)

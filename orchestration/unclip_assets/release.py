@@ -8,24 +8,24 @@ from unclip_assets import candidates, previews
 from unclip_assets.bundle import bundle
 from unclip_assets.evaluate import evaluation
 from unclip_assets.resources import Home
-from unclip_assets.timing import Acts
+from unclip_assets.timing import Timer
 
 RELEASE = ["team:release"]
 
 
 @dg.asset(group_name="release", kinds={"mlflow"}, owners=RELEASE, deps=[bundle, evaluation])
-def release_candidate(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
+def release_candidate(home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """The bundle as a version of the registered model, with its figures and the gates' words as tags, under the alias `candidate`."""
-    with acts.act("release") as act:
+    with timer.step("release") as step:
         version = candidates.registered(home.store(), home.tracking_uri, home.policy_file())
     return previews.made(
-        act, None, version=version.label, bundle=version.bundle, gates=previews.table(["gate", "says"], sorted(version.tags.items()))
+        step, None, version=version.label, bundle=version.bundle, gates=previews.table(["gate", "says"], sorted(version.tags.items()))
     )
 
 
 @dg.asset(group_name="release", kinds={"mlflow"}, owners=RELEASE, deps=[release_candidate])
-def champion(home: Home, acts: dg.ResourceParam[Acts]) -> dg.MaterializeResult[Any]:
+def champion(home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """The version that is served. It moves when every gate lets the candidate through; the one before stays at hand as `previous`."""
-    with acts.act("release") as act:
+    with timer.step("release") as step:
         version = candidates.promoted(home.store(), home.tracking_uri)
-    return previews.made(act, None, version=version.label, digest=version.digest, aliases=", ".join(version.aliases))
+    return previews.made(step, None, version=version.label, digest=version.digest, aliases=", ".join(version.aliases))

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from unclip_assets.settings import Environment
-from unclip_assets.timing import Acts, Listener, Silence
+from unclip_assets.timing import SilentListener, Timer, TimingListener
 from unclip_assets.trainer import Trainer
 from unclip_curation.engines.processes import Engine
 from unclip_curation.engines.ray import open_engine
@@ -36,7 +36,7 @@ class Home(dg.ConfigurableResource[Any]):
         return open_engine(self.engine_name, ray_address=self.ray_address)
 
 
-def resources_for(environment: Environment, listener: Listener | None = None) -> dict[str, Any]:
+def resources_for(environment: Environment, listener: TimingListener | None = None) -> dict[str, Any]:
     """What the assets ask for, by name. The deployments differ in the environment only; assets never know which one they run in."""
     return {
         "home": Home(
@@ -48,5 +48,5 @@ def resources_for(environment: Environment, listener: Listener | None = None) ->
         ),
         "trainer": Trainer(size=environment.size, tracking_uri=environment.tracking_uri),
         "pipes": dg.PipesSubprocessClient(),
-        "acts": Acts(listener or Silence()),
+        "timer": Timer(listener or SilentListener()),
     }

@@ -1,4 +1,4 @@
-"""Clock of the story: it times each act inside the assets and tells whoever listens."""
+"""Timing of the story's steps inside the assets, reported to a listener."""
 
 import time
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-SHARES = {
+ASSETS_PER_STEP = {
     "starter": 1,
     "crawl": 1,
     "score": 5,
@@ -24,43 +24,43 @@ SHARES = {
     "evaluate": 1,
     "release": 2,
 }
-"""The acts in the order of the story, each with the number of assets that share it."""
+"""The steps in the order of the story, each with the number of assets that belong to it."""
 
 
-class Listener(Protocol):
-    """Hears what the assets do: the demo's progress lines, for one."""
+class TimingListener(Protocol):
+    """What is called as the assets run: the demo's progress lines, for one."""
 
-    def began(self, act: str) -> None: ...
+    def began(self, step: str) -> None: ...
 
-    def moved(self, act: str, done: int, total: int | None, message: str) -> None: ...
+    def moved(self, step: str, done: int, total: int | None, message: str) -> None: ...
 
-    def ended(self, act: str, seconds: float) -> None: ...
+    def ended(self, step: str, seconds: float) -> None: ...
 
 
-class Silence:
+class SilentListener:
     """The listener of a run that nobody watches: Dagster's own event log says enough."""
 
-    def began(self, act: str) -> None:
+    def began(self, step: str) -> None:
         """Nothing."""
 
-    def moved(self, act: str, done: int, total: int | None, message: str) -> None:
+    def moved(self, step: str, done: int, total: int | None, message: str) -> None:
         """Nothing."""
 
-    def ended(self, act: str, seconds: float) -> None:
+    def ended(self, step: str, seconds: float) -> None:
         """Nothing."""
 
 
 @dataclass
-class Act:
-    """One asset's share of an act, with its clock."""
+class TimedStep:
+    """One asset's part of a step, with its clock."""
 
     name: str
-    listener: Listener
+    listener: TimingListener
     began: float = field(default_factory=time.monotonic)
 
     @property
     def seconds(self) -> float:
-        """Seconds since this share began."""
+        """Seconds since this part began."""
         return time.monotonic() - self.began
 
     def progress(self, done: int, total: int | None = None, message: str = "") -> None:
@@ -69,18 +69,18 @@ class Act:
 
 
 @dataclass(frozen=True)
-class Acts:
+class Timer:
     """The resource that every asset times itself with."""
 
-    listener: Listener = field(default_factory=Silence)
+    listener: TimingListener = field(default_factory=SilentListener)
 
     @contextmanager
-    def act(self, name: str) -> Iterator[Act]:
-        """Times the block as a share of act `name`, one of `SHARES`."""
-        assert name in SHARES, name
+    def step(self, name: str) -> Iterator[TimedStep]:
+        """Times the block as a part of step `name`, one of `ASSETS_PER_STEP`."""
+        assert name in ASSETS_PER_STEP, name
         self.listener.began(name)
-        share = Act(name, self.listener)
+        part = TimedStep(name, self.listener)
         try:
-            yield share
+            yield part
         finally:
-            self.listener.ended(name, share.seconds)
+            self.listener.ended(name, part.seconds)

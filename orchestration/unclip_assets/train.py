@@ -9,7 +9,7 @@ from unclip_assets.clip import RESEARCH, clip_model
 from unclip_assets.pointers import point, present
 from unclip_assets.publish import training_shards
 from unclip_assets.resources import Home
-from unclip_assets.timing import Acts
+from unclip_assets.timing import Timer
 from unclip_assets.trainer import Trainer, TrainingConfig
 
 KINDS = {"pytorch", "lightning", "mlflow"}
@@ -22,15 +22,15 @@ def trained(
     home: Home,
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
-    acts: Acts,
+    timer: Timer,
 ) -> dg.MaterializeResult[Any]:
     """One stage, trained on the published set."""
     store = home.store()
-    with acts.act(stage) as act:
-        order = trainer.order(store, stage, config, present(store, "training_shards"))
-        manifest = trainer.train(context, pipes, store, order, act)
-    point(store, f"{stage}_model", order.run, manifest.digest)
-    return previews.made(act, manifest, run=order.run, **previews.samples(store, order.folder))
+    with timer.step(stage) as step:
+        job = trainer.job(store, stage, config, present(store, "training_shards"))
+        manifest = trainer.train(context, pipes, store, job, step)
+    point(store, f"{stage}_model", job.run, manifest.digest)
+    return previews.made(step, manifest, run=job.run, **previews.samples(store, job.folder))
 
 
 @dg.asset(group_name="train", kinds=KINDS, owners=RESEARCH, deps=[training_shards, clip_model])
@@ -40,10 +40,10 @@ def prior_model(
     home: Home,
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
-    acts: dg.ResourceParam[Acts],
+    timer: dg.ResourceParam[Timer],
 ) -> dg.MaterializeResult[Any]:
     """The diffusion prior: from a caption to the CLIP embedding of a picture that fits it."""
-    return trained(context, "prior", config, home, trainer, pipes, acts)
+    return trained(context, "prior", config, home, trainer, pipes, timer)
 
 
 @dg.asset(group_name="train", kinds=KINDS, owners=RESEARCH, deps=[training_shards, clip_model])
@@ -53,10 +53,10 @@ def decoder_model(
     home: Home,
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
-    acts: dg.ResourceParam[Acts],
+    timer: dg.ResourceParam[Timer],
 ) -> dg.MaterializeResult[Any]:
     """The decoder: from a CLIP embedding to a small picture."""
-    return trained(context, "decoder", config, home, trainer, pipes, acts)
+    return trained(context, "decoder", config, home, trainer, pipes, timer)
 
 
 @dg.asset(group_name="train", kinds=KINDS, owners=RESEARCH, deps=[training_shards, clip_model])
@@ -66,10 +66,10 @@ def upsampler_256_model(
     home: Home,
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
-    acts: dg.ResourceParam[Acts],
+    timer: dg.ResourceParam[Timer],
 ) -> dg.MaterializeResult[Any]:
     """The first upsampler: from the decoder's picture to one of the middle size (256 in the paper)."""
-    return trained(context, "upsampler_256", config, home, trainer, pipes, acts)
+    return trained(context, "upsampler_256", config, home, trainer, pipes, timer)
 
 
 @dg.asset(group_name="train", kinds=KINDS, owners=RESEARCH, deps=[training_shards, clip_model])
@@ -79,10 +79,10 @@ def upsampler_1024_model(
     home: Home,
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
-    acts: dg.ResourceParam[Acts],
+    timer: dg.ResourceParam[Timer],
 ) -> dg.MaterializeResult[Any]:
     """The second upsampler: from the middle size to the largest (1024 in the paper)."""
-    return trained(context, "upsampler_1024", config, home, trainer, pipes, acts)
+    return trained(context, "upsampler_1024", config, home, trainer, pipes, timer)
 
 
 @dg.asset(group_name="evaluate", kinds=KINDS, owners=RESEARCH, deps=[training_shards])
@@ -92,7 +92,7 @@ def judge_model(
     home: Home,
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
-    acts: dg.ResourceParam[Acts],
+    timer: dg.ResourceParam[Timer],
 ) -> dg.MaterializeResult[Any]:
     """The judge: scores how well a picture fits a caption, and shares no weight with the CLIP that the pipeline is trained with."""
-    return trained(context, "judge", config, home, trainer, pipes, acts)
+    return trained(context, "judge", config, home, trainer, pipes, timer)

@@ -12,10 +12,10 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from unclip_assets.child_process import leashed
+from unclip_assets.child_process import child_command
 from unclip_assets.pointers import Pointer, present, run_name
 from unclip_assets.settings import default_tracking_uri
-from unclip_assets.timing import Act
+from unclip_assets.timing import TimedStep
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, read_manifest, settings_digest
 from unclip_pairs.store import Store
@@ -27,12 +27,12 @@ USER_ERROR_EXIT = "code 2"
 def last_line(log: Path) -> str:
     """The last line a process wrote that is not empty, without the `unclip: ` that begins an error's sentence."""
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines()] if log.exists() else []
-    return next((line.removeprefix("unclip: ") for line in reversed(lines) if line), "it said nothing")
+    return next((line.removeprefix("unclip: ") for line in reversed(lines) if line), "it wrote nothing")
 
 
 @contextmanager
-def followed(log: Path, act: Act) -> Iterator[None]:
-    """While the block runs, passes on each step that the log speaks of."""
+def followed(log: Path, step: TimedStep) -> Iterator[None]:
+    """While the block runs, passes on each step that the log reports."""
     over = threading.Event()
 
     def follow() -> None:
@@ -40,7 +40,7 @@ def followed(log: Path, act: Act) -> Iterator[None]:
             steps = PROGRESS.findall(log.read_bytes()[-4096:]) if log.exists() else []
             if steps:
                 done, total, rest = steps[-1]
-                act.progress(int(done), int(total), rest.decode(errors="replace"))
+                step.progress(int(done), int(total), rest.decode(errors="replace"))
 
     follower = threading.Thread(target=follow, daemon=True)
     follower.start()
@@ -67,7 +67,7 @@ class TrainingConfig(dg.Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class TrainingJob:
     """A training that is wanted: which recipe (and, by digest, what stands in it), on which data, in which space."""
 
     stage: str
@@ -86,7 +86,7 @@ class Order:
 
     @property
     def run(self) -> str:
-        """The run's name: the same for the same order, so that a run begun is found again after a crash; a changed recipe has another."""
+        """The run's name: the same for the same training, so that it is found again after a crash; a changed recipe has another."""
         clip = self.clip.digest if self.clip else None
         return run_name(recipe=self.recipe, settings=self.settings, data=self.dataset.digest, clip=clip, steps=self.steps, seed=self.seed)
 
@@ -110,30 +110,34 @@ class Trainer(dg.ConfigurableResource[Any]):
     size: str
     tracking_uri: str
 
-    def order(self, store: Store, stage: str, config: TrainingConfig, dataset: Pointer) -> Order:
-        """The order for a stage; the prior and the decoder learn in the space of the present CLIP, the others know none."""
+    def job(self, store: Store, stage: str, config: TrainingConfig, dataset: Pointer) -> TrainingJob:
+        """The training of a stage; what its recipe conditions on CLIP gets the present one."""
         clip = present(store, "clip_model") if stage in ("prior", "decoder") else None
         size, uri = config.size or self.size, self.tracking_uri
         settings = recipe_digest(f"{stage}_{size}")
-        return Order(
+        return TrainingJob(
             stage=stage, size=size, settings=settings, dataset=dataset, clip=clip, steps=config.steps, seed=config.seed, tracking_uri=uri
         )
 
-    def train(self, context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient, store: Store, order: Order, act: Act) -> Manifest:
+    def train(
+        self, context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient, store: Store, job: TrainingJob, step: TimedStep
+    ) -> Manifest:
         """The run's manifest; what is trained is not trained again. `UserError` when the training refuses what it is given."""
-        done = read_manifest(store, f"{order.folder}/manifest.json")
+        done = read_manifest(store, f"{job.folder}/manifest.json")
         if done is None:
-            self.launch(context, pipes, store.local_path(f"logs/{order.stage}-{order.run}.log"), order.command(store), act)
-            done = read_manifest(store, f"{order.folder}/manifest.json")
-        assert done is not None, f"the training of {order.stage} ended well without a manifest"
+            self.launch(context, pipes, store.local_path(f"logs/{job.stage}-{job.run}.log"), job.command(store), step)
+            done = read_manifest(store, f"{job.folder}/manifest.json")
+        assert done is not None, f"the training of {job.stage} ended well without a manifest"
         return done
 
-    def launch(self, context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient, log: Path, command: list[str], act: Act) -> None:
-        """Runs the command on a leash; its words go to the log, its last sentence into the error."""
-        context.log.info(f"training in its own process; its words are in {log}")
+    def launch(
+        self, context: dg.AssetExecutionContext, pipes: dg.PipesSubprocessClient, log: Path, command: list[str], step: TimedStep
+    ) -> None:
+        """Runs the command as a child process; its output goes to the log, its last line into the error."""
+        context.log.info(f"training in its own process; its output is in {log}")
         try:
-            with followed(log, act):
-                pipes.run(context=context, command=leashed(log, command))
+            with followed(log, step):
+                pipes.run(context=context, command=child_command(log, command))
         except dg.DagsterError as error:
             if USER_ERROR_EXIT in str(error):
                 raise UserError(last_line(log)) from error

@@ -1,4 +1,4 @@
-"""Jobs: the acts of the story that are run together."""
+"""Jobs: the steps of the story that are run together."""
 
 import dagster as dg
 

@@ -1,4 +1,4 @@
-"""Progress lines: one per act, live on a terminal, plain elsewhere."""
+"""Progress lines: one per step, live on a terminal, plain elsewhere."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -9,44 +9,44 @@ from rich import progress as bars
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn
 
-from unclip_assets.timing import SHARES
+from unclip_assets.timing import ASSETS_PER_STEP
 from unclip_pairs.progress import Progress
 
 
 @dataclass
 class Tally:
-    """How many shares of each act are over, and the seconds they took."""
+    """How many parts of each step are over, and the seconds they took."""
 
     seconds: dict[str, float] = field(default_factory=dict)
     over: dict[str, int] = field(default_factory=dict)
 
-    def add(self, act: str, seconds: float) -> bool:
-        """Counts one share; whether it was the act's last."""
-        self.seconds[act] = self.seconds.get(act, 0.0) + seconds
-        self.over[act] = self.over.get(act, 0) + 1
-        return self.over[act] == SHARES[act]
+    def add(self, step: str, seconds: float) -> bool:
+        """Counts one part; whether it was the step's last."""
+        self.seconds[step] = self.seconds.get(step, 0.0) + seconds
+        self.over[step] = self.over.get(step, 0) + 1
+        return self.over[step] == ASSETS_PER_STEP[step]
 
 
 @dataclass
 class PlainLines:
-    """A line when an act is over: for logs and pipes."""
+    """A line when a step is over: for logs and pipes."""
 
     tally: Tally = field(default_factory=Tally)
     last: dict[str, str] = field(default_factory=dict)
 
-    def began(self, act: str) -> None:
-        """Says what is at work, for an act that may take long."""
-        if act not in self.tally.over:
-            self.say(f"{act:>15}  ...")
+    def began(self, step: str) -> None:
+        """Says what is at work, for a step that may take long."""
+        if step not in self.tally.over:
+            self.say(f"{step:>15}  ...")
 
-    def moved(self, act: str, done: int, total: int | None, message: str) -> None:
+    def moved(self, step: str, done: int, total: int | None, message: str) -> None:
         """Keeps the last word for the closing line."""
-        self.last[act] = f"{done}/{total} {message}" if total else f"{done} {message}"
+        self.last[step] = f"{done}/{total} {message}" if total else f"{done} {message}"
 
-    def ended(self, act: str, seconds: float) -> None:
-        """One line per act."""
-        if self.tally.add(act, seconds):
-            self.say(f"{act:>15}  {self.tally.seconds[act]:8.1f} s  {self.last.get(act, '')}".rstrip())
+    def ended(self, step: str, seconds: float) -> None:
+        """One line per step."""
+        if self.tally.add(step, seconds):
+            self.say(f"{step:>15}  {self.tally.seconds[step]:8.1f} s  {self.last.get(step, '')}".rstrip())
 
     def say(self, line: str) -> None:
         """Straight to standard error, at once."""
@@ -56,28 +56,28 @@ class PlainLines:
 
 @dataclass
 class LiveLines:
-    """A line with a bar per act: for people."""
+    """A line with a bar per step: for people."""
 
     display: bars.Progress
     tally: Tally = field(default_factory=Tally)
     tasks: dict[str, TaskID] = field(default_factory=dict)
 
-    def began(self, act: str) -> None:
-        """The act's line appears, or moves again."""
-        if act not in self.tasks:
-            self.tasks[act] = self.display.add_task(act, total=None, took="", message="")
+    def began(self, step: str) -> None:
+        """The step's line appears, or moves again."""
+        if step not in self.tasks:
+            self.tasks[step] = self.display.add_task(step, total=None, took="", message="")
 
-    def moved(self, act: str, done: int, total: int | None, message: str) -> None:
+    def moved(self, step: str, done: int, total: int | None, message: str) -> None:
         """The bar and the words."""
-        self.display.update(self.tasks[act], completed=done, total=total, message=message)
+        self.display.update(self.tasks[step], completed=done, total=total, message=message)
 
-    def ended(self, act: str, seconds: float) -> None:
-        """The seconds; the bar is full with the last share."""
-        over = self.tally.add(act, seconds)
-        took = f"{self.tally.seconds[act]:.1f} s"
-        self.display.update(self.tasks[act], took=took)
+    def ended(self, step: str, seconds: float) -> None:
+        """The seconds; the bar is full with the last part."""
+        over = self.tally.add(step, seconds)
+        took = f"{self.tally.seconds[step]:.1f} s"
+        self.display.update(self.tasks[step], took=took)
         if over:
-            self.display.update(self.tasks[act], total=1, completed=1)
+            self.display.update(self.tasks[step], total=1, completed=1)
 
 
 Lines = PlainLines | LiveLines
@@ -90,8 +90,8 @@ def lines(console: Console) -> Iterator[Lines]:
         yield PlainLines()
         return
     columns = ("{task.description:>15}", "{task.fields[took]:>9}", "{task.fields[message]}")
-    act, took, message = (TextColumn(column) for column in columns)
-    with bars.Progress(SpinnerColumn(finished_text="✓"), act, BarColumn(24), took, message, console=console) as display:
+    step, took, message = (TextColumn(column) for column in columns)
+    with bars.Progress(SpinnerColumn(finished_text="✓"), step, BarColumn(24), took, message, console=console) as display:
         yield LiveLines(display)
 
 

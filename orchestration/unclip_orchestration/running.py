@@ -14,7 +14,7 @@ import dagster as dg
 from unclip_assets.partitions import CRAWL_BATCHES
 from unclip_assets.resources import resources_for
 from unclip_assets.settings import Environment
-from unclip_assets.timing import Listener
+from unclip_assets.timing import TimingListener
 from unclip_orchestration.definitions import build
 from unclip_orchestration.user_errors import user_error
 from unclip_pairs.errors import UserError
@@ -69,7 +69,7 @@ def run_job(
     *,
     config: Mapping[str, Any] | None = None,
     batch: str | None = None,
-    listener: Listener | None = None,
+    listener: TimingListener | None = None,
 ) -> dg.ExecuteInProcessResult:
     """Runs a job to its end; `UserError` when an asset raised one. `config` is given per asset."""
     if batch is not None:

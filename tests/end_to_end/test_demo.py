@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from unclip_assets.timing import SHARES
+from unclip_assets.timing import ASSETS_PER_STEP
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 KEYS = {
@@ -72,7 +72,7 @@ def summary(told: Path) -> Mapping[str, Any]:
 
 def test_the_summary_has_the_documented_keys(summary: Mapping[str, Any]) -> None:
     assert set(summary) == KEYS
-    assert set(summary["acts"]) == set(SHARES)
+    assert set(summary["acts"]) == set(ASSETS_PER_STEP)
     assert set(summary["evaluation"]) == FIGURES
     assert summary["champion"]["name"] == "unclip" and summary["champion"]["alias"] == "champion"
     assert len(summary["champion"]["manifest_digest"]) == 64

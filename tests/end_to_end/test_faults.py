@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from unclip_assets.timing import SHARES
+from unclip_assets.timing import ASSETS_PER_STEP
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
 TRAINED = 0.0  # killed as soon as the first step is told of
@@ -135,7 +135,7 @@ def is_gone(process: psutil.Process) -> bool:
 
 
 def test_the_kills_cover_every_act() -> None:
-    assert set(KILLS) == set(SHARES)
+    assert set(KILLS) == set(ASSETS_PER_STEP)
 
 
 @pytest.mark.parametrize("act", KILLS)

@@ -1,20 +1,21 @@
-"""Tests of the training process: on a leash, followed while it runs, found again under its name."""
+"""Tests of the training process: tied to its parent, followed while it runs, found again under its name."""
 
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from unclip_assets.child_process import leashed
+from unclip_assets.child_process import child_command
 from unclip_assets.pointers import Pointer, find, point, present
-from unclip_assets.timing import Act, Silence
-from unclip_assets.trainer import Order, followed, last_line, recipe_digest
+from unclip_assets.timing import SilentListener, TimedStep
+from unclip_assets.trainer import TrainingJob, followed, last_line, recipe_digest
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
 
@@ -22,9 +23,9 @@ PARENT = """
 import subprocess, sys, time
 from pathlib import Path
 from typing import Any
-from unclip_assets.child_process import leashed
+from unclip_assets.child_process import child_command
 words = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
-child = subprocess.Popen(leashed(Path(sys.argv[1]), [sys.executable, "-c", words]))
+child = subprocess.Popen(child_command(Path(sys.argv[1]), [sys.executable, "-c", words]))
 time.sleep(60)
 """
 
@@ -38,7 +39,7 @@ def awaited(log: Path, seconds: float = 20) -> str:
     raise AssertionError(f"{log} stayed empty")
 
 
-def test_a_leashed_process_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+def test_a_child_process_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     log = tmp_path / "logs" / "child.log"
     with subprocess.Popen([sys.executable, "-c", PARENT, str(log)]) as parent:
         child = int(awaited(log))
@@ -50,40 +51,49 @@ def test_a_leashed_process_dies_with_a_parent_that_is_killed(tmp_path: Path) -> 
     assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_leashed_process_gives_its_exit_code_and_leaves_its_words(tmp_path: Path) -> None:
+def test_a_child_process_gives_its_exit_code_and_leaves_its_words(tmp_path: Path) -> None:
     log = tmp_path / "log"
     script = "import sys; sys.stderr.write('a sentence\\n\\n'); sys.exit(2)"
-    done = subprocess.run(leashed(log, [sys.executable, "-c", script]), check=False)
+    done = subprocess.run(child_command(log, [sys.executable, "-c", script]), check=False)
     assert done.returncode == 2
     assert last_line(log) == "a sentence"
 
 
 def test_progress_is_followed_from_the_log(tmp_path: Path) -> None:
-    class Heard(Silence):
-        said: tuple[str, int, int | None, str] | None = None
+    class Recjob(SilentListener):
+        reported: tuple[str, int, int | None, str] | None = None
 
-        def moved(self, act: str, done: int, total: int | None, message: str) -> None:
-            self.said = (act, done, total, message)
+        def moved(self, step: str, done: int, total: int | None, message: str) -> None:
+            self.reported = (step, done, total, message)
 
-    listener, log = Heard(), tmp_path / "log"
-    with followed(log, Act("decoder", listener)):
+    listener, log = Recjob(), tmp_path / "log"
+    with followed(log, TimedStep("decoder", listener)):
         log.write_text("hello\nunclip-progress stage=decoder step=120/4000 loss=0.0512 eta=63s\n")
         time.sleep(0.8)
-    assert listener.said == ("decoder", 120, 4000, "loss=0.0512 eta=63s")
+    assert listener.reported == ("decoder", 120, 4000, "loss=0.0512 eta=63s")
 
 
-def order(**changed: Any) -> Order:
-    one = {"stage": "prior", "size": "tiny", "dataset": Pointer("v-1", "d"), "clip": Pointer("c", "e"), "steps": 3, "seed": 0}
-    return Order(**one | {"settings": recipe_digest("prior_tiny"), "tracking_uri": "http://tracking.example"} | changed)
+def job(**changed: Any) -> TrainingJob:
+    one = TrainingJob(
+        stage="prior",
+        size="tiny",
+        settings=recipe_digest("prior_tiny"),
+        dataset=Pointer("v-1", "d"),
+        clip=Pointer("c", "e"),
+        steps=3,
+        seed=0,
+        tracking_uri="http://tracking.example",
+    )
+    return replace(one, **changed)
 
 
-def test_the_same_order_has_the_same_run_and_another_seed_another(tmp_path: Path) -> None:
-    assert order().run == order().run == order(tracking_uri="").run
-    assert order().run != order(seed=1).run
-    assert order().run != order(settings=recipe_digest("prior_paper")).run, "a changed recipe is another training"
+def test_the_same_job_has_the_same_run_and_another_seed_another(tmp_path: Path) -> None:
+    assert job().run == job().run == job(tracking_uri="").run
+    assert job().run != job(seed=1).run
+    assert job().run != job(settings=recipe_digest("prior_paper")).run, "a changed recipe is another training"
     assert recipe_digest("prior_huge") == "", "the training itself says that it does not know this recipe"
-    assert order().folder == f"models/prior/{order().run}"
-    words = order().command(open_store(tmp_path))
+    assert job().folder == f"models/prior/{job().run}"
+    words = job().command(open_store(tmp_path))
     assert words[3] == "prior_tiny" and words[words.index("--tracking") + 1] == "http://tracking.example"
 
 

@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from unclip_assets.checks import ALL as CHECKS
-from unclip_assets.timing import SHARES
+from unclip_assets.timing import ASSETS_PER_STEP
 from unclip_orchestration.definitions import MODULES, defs
 
 ROOT = Path(__file__).parents[3]
@@ -75,10 +75,10 @@ def test_every_check_blocks_what_lies_downstream() -> None:
     assert [spec.name for spec in specs if not spec.blocking] == []
 
 
-def test_the_acts_have_as_many_shares_as_assets_that_time_themselves() -> None:
+def test_the_steps_have_as_many_parts_as_assets_that_time_themselves() -> None:
     source = textwrap.dedent("\n".join(inspect.getsource(module) for module in MODULES))
-    timed = {act: source.count(f'acts.act("{act}")') + source.count(f'trained(context, "{act}"') for act in SHARES}
-    assert timed == SHARES
+    timed = {step: source.count(f'timer.step("{step}")') + source.count(f'trained(context, "{step}"') for step in ASSETS_PER_STEP}
+    assert timed == ASSETS_PER_STEP
 
 
 def test_jobs_schedules_and_sensors_are_there_and_stopped(definitions: dg.Definitions) -> None:

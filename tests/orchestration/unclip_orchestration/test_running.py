@@ -11,7 +11,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from unclip_assets.timing import SHARES, Acts
+from unclip_assets.timing import ASSETS_PER_STEP, Timer
 from unclip_orchestration.demo import one_story
 from unclip_orchestration.memory import gauged
 from unclip_orchestration.progress import PlainLines, lines
@@ -96,9 +96,9 @@ def test_a_full_disk_is_told_whoever_met_it() -> None:
 def test_an_act_is_told_once_when_its_last_share_is_over(capsys: pytest.CaptureFixture[str]) -> None:
     with lines(Console(force_terminal=False)) as listener:
         assert isinstance(listener, PlainLines)
-        for _ in range(SHARES["decide"]):
-            with Acts(listener).act("decide") as act:
-                act.progress(3, 10, "rows")
+        for _ in range(ASSETS_PER_STEP["decide"]):
+            with Timer(listener).step("decide") as step:
+                step.progress(3, 10, "rows")
     said = capsys.readouterr().err.splitlines()
     assert [line.split()[0] for line in said] == ["decide", "decide"]
     assert said[-1].endswith("3/10 rows")
@@ -109,8 +109,8 @@ def test_live_lines_tell_the_same_story() -> None:
     console = Console(force_terminal=True, width=100, record=True)
     with lines(console) as listener:
         for act in ("crawl", "clip"):
-            with Acts(listener).act(act) as share:
-                share.progress(1, 2, "half")
+            with Timer(listener).step(act) as part:
+                part.progress(1, 2, "half")
     shown = console.export_text()
     assert "crawl" in shown and "half" in shown
 
