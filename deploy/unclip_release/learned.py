@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from unclip_curation.decisions.takedown_effects import holders
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
-from unclip_release.lineage import by_weights, manifests
+from unclip_release.manifest_index import by_weights, manifests
 from unclip_release.registry import Registry
 
 KINDS = ("model", "bundle")

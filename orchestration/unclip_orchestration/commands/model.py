@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -118,14 +119,27 @@ def rollback(context: typer.Context) -> None:
 def lineage(
     context: typer.Context,
     start: Annotated[str, typer.Argument(help="A generated PNG, or a version or alias of the model.")],
+    full: Annotated[bool, typer.Option("--full", help="Print every step with its facts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary and every step as one JSON object.")] = False,
+    page: Annotated[Path | None, typer.Option(help="Write one HTML file with sample pictures and the graph of steps.")] = None,
 ) -> None:
     """Trace a picture or a model back to the pages it was learned from.
 
     The way leads over its model version, its training shards and the policy that chose them.
     """
     from unclip_pairs.home import open_store
-    from unclip_release.lineage import lineage as walked
+    from unclip_release.lineage import full_text, trace
+    from unclip_release.lineage_summary import summarize, summary_json, summary_text
     from unclip_release.registry import open_registry
 
     store = open_store(context.obj.home)
-    typer.echo(walked(store, open_registry(store, context.obj.tracking_uri), start))
+    found = trace(store, open_registry(store, context.obj.tracking_uri), start)
+    if page is not None:
+        from unclip_release.lineage_page import write_page
+
+        write_page(found, page)
+        typer.echo(f"wrote {page}")
+    elif as_json:
+        typer.echo(summary_json(found))
+    else:
+        typer.echo(full_text(found) if full else summary_text(summarize(found)))

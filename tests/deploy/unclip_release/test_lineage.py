@@ -10,7 +10,7 @@ from unclip_pairs.home import open_store
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
 from unclip_release.bundle import bundle_folder, write_bundle
-from unclip_release.lineage import lineage, steps
+from unclip_release.lineage import full_text, trace
 from unclip_release.provenance import Provenance, png_bytes, read_provenance
 from unclip_release.registry import open_registry
 
@@ -41,7 +41,7 @@ def test_a_picture_is_walked_back_to_its_crawl(registered_store: Store, bundle: 
     registry = open_registry(registered_store)
     registry.register(bundle, GOOD)
     registry.promote()
-    text = lineage(registered_store, registry, str(picture))
+    text = full_text(trace(registered_store, registry, str(picture)))
     stations = [
         *(
             "picture: ",
@@ -57,21 +57,21 @@ def test_a_picture_is_walked_back_to_its_crawl(registered_store: Store, bundle: 
     assert "concept_hit_rate 0.4" in text
     assert "policy_version p1" in text
     assert "contact me@example.org" in text
-    assert lineage(registered_store, registry, "champion") in text.replace("\n  ", "\n")
-    depths = {step.kind.split(" ")[0]: step.depth for step in reversed(steps(registered_store, registry, str(picture)))}
+    assert full_text(trace(registered_store, registry, "champion")) in text.replace("\n  ", "\n")
+    depths = {node.kind.split(" ")[0]: node.depth for node in reversed(trace(registered_store, registry, str(picture)).nodes())}
     assert depths["picture"] < depths["model"] < depths["bundle"] < depths["decoder"]
 
 
 def test_each_manifest_is_told_once(registered_store: Store, picture: Path) -> None:
-    told = [step.name for step in steps(registered_store, None, str(picture))]
-    assert len([name for name in told if name == "datasets/v-000000000001/manifest.json"]) == 1
-    assert len([name for name in told if name.startswith("datasets/v-000000000001/manifest.json (see above)")]) >= 1
+    titles = [node.title for node in trace(registered_store, None, str(picture)).nodes()]
+    assert len([name for name in titles if name == "datasets/v-000000000001/manifest.json"]) == 1
+    assert len([name for name in titles if name.startswith("datasets/v-000000000001/manifest.json (see above)")]) >= 1
 
 
 def test_the_clip_that_a_stage_learned_from_is_found_by_its_weights(registered_store: Store, picture: Path) -> None:
-    told = [step for step in steps(registered_store, None, str(picture)) if step.kind.startswith("clip")]
-    assert {step.name.removesuffix(" (see above)") for step in told} == {"models/clip/first/manifest.json"}
-    assert len(told) == 3, "once in the bundle, once in the prior, once in the decoder"
+    nodes = [node for node in trace(registered_store, None, str(picture)).nodes() if node.kind.startswith("clip")]
+    assert {node.name for node in nodes} == {"models/clip/first/manifest.json"}
+    assert len(nodes) == 3, "once in the bundle, once in the prior, once in the decoder"
 
 
 def test_the_bundle_alone_still_tells_its_stages_and_its_dataset(
@@ -80,14 +80,14 @@ def test_the_bundle_alone_still_tells_its_stages_and_its_dataset(
     alone = open_store(tmp_path / "alone")
     for name in registered_store.names(f"{bundle_folder(bundle)}/"):
         alone.write_bytes(name, registered_store.read_bytes(name))
-    text = lineage(alone, None, str(picture))
+    text = full_text(trace(alone, None, str(picture)))
     assert "lineage/decoder.json" in text
     assert "lineage/dataset.json" in text
     assert "not in this store" in text
 
 
 def test_a_picture_of_another_store_says_what_is_missing(picture: Path, tmp_path: Path) -> None:
-    assert "bundle: not in this store" in lineage(open_store(tmp_path / "empty"), None, str(picture))
+    assert "bundle: not in this store" in full_text(trace(open_store(tmp_path / "empty"), None, str(picture)))
 
 
 @pytest.mark.parametrize(
@@ -105,6 +105,6 @@ def test_a_file_that_tells_nothing_is_a_sentence(tmp_path: Path, content: bytes 
 
 def test_an_unknown_version_is_a_sentence(registered_store: Store) -> None:
     with pytest.raises(UserError, match="neither a PNG file nor a version or alias"):
-        lineage(registered_store, open_registry(registered_store), "champion")
+        trace(registered_store, open_registry(registered_store), "champion")
     with pytest.raises(UserError, match="versions need the registry"):
-        lineage(registered_store, None, "champion")
+        trace(registered_store, None, "champion")

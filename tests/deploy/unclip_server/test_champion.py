@@ -29,7 +29,7 @@ from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import file_digest, make_manifest, write_manifest
 from unclip_pairs.store import Store
 from unclip_release.bundle import STAGES, write_bundle
-from unclip_release.lineage import lineage
+from unclip_release.lineage import full_text, trace
 from unclip_release.registry import open_registry
 from unclip_server.api.access import open_access
 from unclip_server.api.serve import serve
@@ -118,7 +118,7 @@ def test_the_champion_paints_over_http_and_its_pictures_are_walked_back(champion
         assert caught.value.code == "content_policy_violation"
     access.close()
     (tmp_path / "picture.png").write_bytes(first[0])
-    text = lineage(champion, open_registry(champion), str(tmp_path / "picture.png"))
+    text = full_text(trace(champion, open_registry(champion), str(tmp_path / "picture.png")))
     assert "seed 7" in text
     assert "model version: unclip/1" in text
     assert "models/decoder/first/manifest.json" in text
