@@ -25,7 +25,7 @@ def policy_of(store: Store) -> str:
 
 
 @dg.asset(
-    group_name="release",
+    group_name="train",
     kinds={"safetensors"},
     owners=RESEARCH,
     deps=[clip_model, prior_model, decoder_model, upsampler_256_model, upsampler_1024_model],

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from unclip_assets import candidates, leak_checks
+from unclip_assets import candidates, leak_checks, previews
 from unclip_assets.clip import clip_model
 from unclip_assets.crawl import raw_shards
 from unclip_assets.curate import rule_verdicts, safety_verdicts
@@ -33,13 +33,18 @@ MODELS = {
 }
 
 
+def shown(objections: list[str]) -> dict[str, Any]:
+    """Metadata of a check: how many objections there are, and the first of them."""
+    return {"objections": "; ".join(objections[:20]) or "none", **previews.numbers({"num_objections": len(objections)})}
+
+
 def blocking(asset: dg.AssetsDefinition, name: str, description: str, find: Objections) -> dg.AssetChecksDefinition:
     """A check that passes when `find` has no objection and shows its sentences when it has."""
 
     @dg.asset_check(asset=asset, name=name, description=description, blocking=True)
     def check(home: Home) -> dg.AssetCheckResult:
         objections = find(home.store(), home.tracking_uri)
-        return dg.AssetCheckResult(passed=not objections, metadata={"objections": "; ".join(objections[:20]) or "none"})
+        return dg.AssetCheckResult(passed=not objections, metadata=shown(objections))
 
     return check
 
@@ -90,9 +95,7 @@ def nothing_leaks(home: Home) -> dg.AssetCheckResult:
     """Objections, and the offending pairs with their pictures beside those they show."""
     store = home.store()
     objections, leaks = leak_checks.objections(store, present(store, "training_shards").name)
-    return dg.AssetCheckResult(
-        passed=not objections, metadata={"objections": "; ".join(objections) or "none"} | leak_checks.shown(store, leaks)
-    )
+    return dg.AssetCheckResult(passed=not objections, metadata=shown(objections) | leak_checks.shown(store, leaks))
 
 
 def taken_down(store: Store, _: str) -> list[str]:

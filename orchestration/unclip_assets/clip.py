@@ -17,7 +17,7 @@ from unclip_curation.search import faiss_index
 RESEARCH = ["team:research"]
 
 
-@dg.asset(group_name="train", kinds={"pytorch", "lightning"}, owners=RESEARCH, deps=[safety_verdicts])
+@dg.asset(group_name="clip", kinds={"pytorch", "lightning"}, owners=RESEARCH, deps=[safety_verdicts])
 def clip_model(
     context: dg.AssetExecutionContext,
     config: TrainingConfig,
@@ -32,7 +32,7 @@ def clip_model(
         job = trainer.job(store, "clip", config, present(store, "safety_verdicts"))
         manifest = trainer.train(context, pipes, store, job, step)
     point(store, "clip_model", job.run, manifest.digest)
-    return previews.made(step, manifest, run=job.run, **previews.samples(store, job.folder))
+    return previews.made(step, manifest, run=job.run, **previews.training(store, job.folder))
 
 
 @dg.asset(group_name="embed", kinds={"pytorch", "parquet"}, owners=DATA, partitions_def=crawl_batches, deps=[clip_model])

@@ -62,7 +62,8 @@ def page_sources(context: dg.AssetExecutionContext, config: SourcesConfig, home:
     named = config.places()
     places = crawl_sources.save(store, batch, named) if named else crawl_sources.load(store, batch)
     rows = [(kind, place) for kind in PLACES for place in getattr(places, kind)]
-    return dg.MaterializeResult(metadata={"contact": places.contact, "places": previews.table(["kind", "place"], rows)})
+    count = previews.numbers({"num_places": len(rows)})
+    return dg.MaterializeResult(metadata={"contact": places.contact, "places": previews.table(["kind", "place"], rows), **count})
 
 
 @dg.asset(group_name="crawl", kinds={"scrapy", "webdataset"}, owners=OWNERS, partitions_def=crawl_batches, deps=[page_sources])

@@ -20,7 +20,7 @@ SAFETY = ["team:safety"]
 WHEN_ALL_IS_WELL = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
 
 
-@dg.asset(group_name="score", kinds={"parquet", "numpy"}, owners=DATA, partitions_def=crawl_batches, deps=[raw_shards])
+@dg.asset(group_name="rules", kinds={"parquet", "numpy"}, owners=DATA, partitions_def=crawl_batches, deps=[raw_shards])
 def picture_features(context: dg.AssetExecutionContext, home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """What can be measured on a picture alone: size, shape, blankness, blur, JPEG's traces, SHA-256 and perceptual hashes."""
     with timer.step("score") as step:
@@ -28,7 +28,7 @@ def picture_features(context: dg.AssetExecutionContext, home: Home, timer: dg.Re
     return previews.made(step, manifest)
 
 
-@dg.asset(group_name="score", kinds={"parquet"}, owners=DATA, partitions_def=crawl_batches, deps=[raw_shards])
+@dg.asset(group_name="rules", kinds={"parquet"}, owners=DATA, partitions_def=crawl_batches, deps=[raw_shards])
 def caption_features(context: dg.AssetExecutionContext, home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """What can be measured on a caption alone: length, language, personal data, boilerplate, repetition."""
     with timer.step("score") as step:
@@ -37,17 +37,17 @@ def caption_features(context: dg.AssetExecutionContext, home: Home, timer: dg.Re
 
 
 @dg.asset(
-    group_name="decide", kinds={"duckdb"}, owners=DATA, deps=[picture_features, caption_features], automation_condition=WHEN_ALL_IS_WELL
+    group_name="rules", kinds={"duckdb"}, owners=DATA, deps=[picture_features, caption_features], automation_condition=WHEN_ALL_IS_WELL
 )
 def rule_verdicts(home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """One row per crawled address: kept or not by the plain rules, and why."""
     store = home.store()
     with timer.step("decide") as step:
         manifest = verdicts.decide(store, "rule", load_policy(None))
-    return previews.made(step, manifest, reasons=previews.counts_table(verdicts.counts(store, "rule")))
+    return previews.made(step, manifest, **previews.counted("reasons", verdicts.counts(store, "rule")))
 
 
-@dg.asset(group_name="score", kinds={"onnx", "parquet"}, owners=SAFETY, partitions_def=crawl_batches, deps=[rule_verdicts])
+@dg.asset(group_name="safety", kinds={"onnx", "parquet"}, owners=SAFETY, partitions_def=crawl_batches, deps=[rule_verdicts])
 def safety_features(context: dg.AssetExecutionContext, home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """How explicit a picture is, by two models that ship their weights, and whether it is on the block list."""
     with timer.step("score") as step:
@@ -55,7 +55,7 @@ def safety_features(context: dg.AssetExecutionContext, home: Home, timer: dg.Res
     return previews.made(step, manifest)
 
 
-@dg.asset(group_name="score", kinds={"onnx", "parquet"}, owners=SAFETY, partitions_def=crawl_batches, deps=[safety_features])
+@dg.asset(group_name="safety", kinds={"onnx", "parquet"}, owners=SAFETY, partitions_def=crawl_batches, deps=[safety_features])
 def face_features(context: dg.AssetExecutionContext, home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """Faces, drawn or photographed, found while the explicit-picture networks looked; and whether they are enrolled identities."""
     store, batch = home.store(), context.partition_key
@@ -64,7 +64,7 @@ def face_features(context: dg.AssetExecutionContext, home: Home, timer: dg.Resou
     return previews.made(step, manifest)
 
 
-@dg.asset(group_name="score", kinds={"numpy"}, owners=DATA, deps=[safety_features])
+@dg.asset(group_name="safety", kinds={"numpy"}, owners=DATA, deps=[safety_features])
 def caption_agreement(home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """How well each caption fits its picture, judged by a model that was fitted on other pairs."""
     with timer.step("score") as step:
@@ -73,7 +73,7 @@ def caption_agreement(home: Home, timer: dg.ResourceParam[Timer]) -> dg.Material
 
 
 @dg.asset(
-    group_name="decide",
+    group_name="safety",
     kinds={"duckdb"},
     owners=SAFETY,
     deps=[caption_agreement, safety_features, face_features],
@@ -88,4 +88,4 @@ def safety_verdicts(home: Home, timer: dg.ResourceParam[Timer]) -> dg.Materializ
         if labels is not None:
             ground_truth.hold_out(store, labels)
     point(store, "safety_verdicts", "safe", manifest.digest)
-    return previews.made(step, manifest, reasons=previews.counts_table(verdicts.counts(store, "safety")))
+    return previews.made(step, manifest, **previews.counted("reasons", verdicts.counts(store, "safety")))

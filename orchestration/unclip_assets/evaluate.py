@@ -26,7 +26,7 @@ def evaluation(config: EvaluationConfig, home: Home, timer: dg.ResourceParam[Tim
     store = home.store()
     with timer.step("evaluate") as step:
         figures = candidates.evaluated(store, config.num_prompts, config.num_held_out, step.progress, home.policy_file())
-    return previews.made(step, None, figures=previews.figures_table(figures), **candidates.pictures(store))
+    return previews.made(step, None, **previews.measured("figures", figures), **candidates.pictures(store))
 
 
 @dg.asset(group_name="evaluate", kinds={"numpy"}, owners=RESEARCH, deps=[evaluation])
@@ -34,4 +34,5 @@ def regurgitation_report(home: Home) -> dg.MaterializeResult[Any]:
     """How near the painted pictures are to their nearest training pictures, with the closest pairs to look at."""
     store = home.store()
     shown = {name: value for name, value in candidates.pictures(store).items() if name.startswith("closest")}
-    return dg.MaterializeResult(metadata={"nearest_train": candidates.figures(store, home.policy_file())["nearest_train"], **shown})
+    nearest = candidates.figures(store, home.policy_file())["nearest_train"]
+    return dg.MaterializeResult(metadata={**previews.measured("nearest_train", nearest, "nearest_train."), **shown})

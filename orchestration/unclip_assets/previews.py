@@ -38,6 +38,27 @@ def figures_table(figures: Mapping[str, Any]) -> dg.MarkdownMetadataValue:
     return table(["figure", "value"], [(name, f"{value:.4g}" if isinstance(value, float) else value) for name, value in flat(figures)])
 
 
+def numbers(values: Mapping[str, Any], prefix: str = "") -> dict[str, dg.MetadataValue[Any]]:
+    """Every number of nested mappings as numeric metadata under its dotted name: Dagster plots it from one materialisation to the next."""
+    found: dict[str, dg.MetadataValue[Any]] = {}
+    for name, value in flat(values, prefix):
+        if isinstance(value, int) and not isinstance(value, bool):
+            found[name] = dg.MetadataValue.int(value)
+        elif isinstance(value, float):
+            found[name] = dg.MetadataValue.float(value)
+    return found
+
+
+def counted(name: str, counts: Mapping[str, int | float]) -> dict[str, dg.MetadataValue[Any]]:
+    """Counts as a table under `name`, and each as numeric metadata under `name.`..."""
+    return {name: counts_table(counts), **numbers(counts, f"{name}.")}
+
+
+def measured(name: str, figures: Mapping[str, Any], prefix: str = "") -> dict[str, dg.MetadataValue[Any]]:
+    """Figures as a table under `name`, and each as numeric metadata under `prefix` and its own dotted name."""
+    return {name: figures_table(figures), **numbers(figures, prefix)}
+
+
 def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every value of nested mappings with its dotted name."""
     for name, value in values.items():
@@ -82,14 +103,15 @@ def shard_sheet(store: Store, names: Sequence[str]) -> dict[str, dg.MarkdownMeta
 
 def made(step: TimedStep, manifest: Manifest | None, **more: Any) -> dg.MaterializeResult[Any]:
     """What an asset hands to Dagster: seconds, counts, the manifest's digest and whatever it wants to show."""
-    metadata: dict[str, Any] = {"step": step.name, "seconds": round(step.seconds, 3)}
+    metadata: dict[str, Any] = {"step": step.name, **numbers({"seconds": round(step.seconds, 3)})}
     if manifest is None:
         return dg.MaterializeResult(metadata=metadata | more)
-    metadata |= manifest.counts
+    metadata |= numbers(manifest.counts)
     return dg.MaterializeResult(metadata=metadata | more, data_version=dg.DataVersion(manifest.digest[:16]))
 
 
-def samples(store: Store, folder: str) -> dict[str, dg.MarkdownMetadataValue]:
-    """The last sample grid of a run's folder; empty when the stage paints none."""
+def training(store: Store, folder: str) -> dict[str, dg.MetadataValue[Any]]:
+    """The last values of a run's curves as numbers under `final.`, and its last sample grid where the stage paints one."""
+    final = numbers(store.read_json(f"{folder}/metrics.json")["final"], "final.")
     grids = [name for name in store.names(f"{folder}/samples/") if name.endswith(".png")]
-    return {"samples": picture_file(store.path(grids[-1]))} if grids else {}
+    return {**final, "samples": picture_file(store.path(grids[-1]))} if grids else final

@@ -14,10 +14,11 @@ from unclip_curation.decisions import ground_truth, verdicts
 from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.policy import load_policy
 from unclip_curation.publishing import publish
+from unclip_pairs.manifest import read_manifest
 from unclip_pairs.shards import shard_names
 
 
-@dg.asset(group_name="decide", kinds={"duckdb", "faiss"}, owners=DATA, deps=[clip_embeddings])
+@dg.asset(group_name="duplicates", kinds={"duckdb", "faiss"}, owners=DATA, deps=[clip_embeddings])
 def duplicate_verdicts(home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """Which pictures say the same thing, exactly, to the eye or to CLIP; one representative of each cluster is kept."""
     store, policy = home.store(), load_policy(None)
@@ -27,7 +28,7 @@ def duplicate_verdicts(home: Home, timer: dg.ResourceParam[Timer]) -> dg.Materia
         verdicts.decide(store, "duplicate", policy)
         leak_checks.compare(store, embeddings)
         manifest = verdicts.decide(store, "final", policy, embeddings)
-    return previews.made(step, manifest, reasons=previews.counts_table(verdicts.counts(store, "final")))
+    return previews.made(step, manifest, **previews.counted("reasons", verdicts.counts(store, "final")))
 
 
 @dg.asset(group_name="publish", kinds={"webdataset"}, owners=DATA, deps=[duplicate_verdicts])
@@ -46,5 +47,7 @@ def training_shards(home: Home, timer: dg.ResourceParam[Timer]) -> dg.Materializ
 def data_card(home: Home) -> dg.MaterializeResult[Any]:
     """What is in the published set, where it came from, under which licences, and what was left out and why."""
     store = home.store()
-    card = store.read_bytes(f"datasets/{present(store, 'training_shards').name}/card.md").decode()
-    return dg.MaterializeResult(metadata={"card": dg.MetadataValue.md(card)})
+    folder = f"datasets/{present(store, 'training_shards').name}"
+    manifest, card = read_manifest(store, f"{folder}/manifest.json"), store.read_bytes(f"{folder}/card.md").decode()
+    counts = previews.numbers(manifest.counts) if manifest else {}
+    return dg.MaterializeResult(metadata={"card": dg.MetadataValue.md(card), **counts})

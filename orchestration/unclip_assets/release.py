@@ -18,9 +18,9 @@ def release_candidate(home: Home, timer: dg.ResourceParam[Timer]) -> dg.Material
     """The bundle as a version of the registered model, with its figures and the gates' words as tags, under the alias `candidate`."""
     with timer.step("release") as step:
         version = candidates.registered(home.store(), home.tracking_uri, home.policy_file())
-    return previews.made(
-        step, None, version=version.label, bundle=version.bundle, gates=previews.table(["gate", "says"], sorted(version.tags.items()))
-    )
+    gates = previews.table(["gate", "says"], sorted(version.tags.items()))
+    figures = {"version_number": int(version.version), "num_objections": len(version.objections), "figures": version.evaluation}
+    return previews.made(step, None, version=version.label, bundle=version.bundle, gates=gates, **previews.numbers(figures))
 
 
 @dg.asset(group_name="release", kinds={"mlflow"}, owners=RELEASE, deps=[release_candidate])
@@ -28,4 +28,5 @@ def champion(home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult
     """The version that is served. It moves when every gate lets the candidate through; the one before stays at hand as `previous`."""
     with timer.step("release") as step:
         version = candidates.promoted(home.store(), home.tracking_uri)
-    return previews.made(step, None, version=version.label, digest=version.digest, aliases=", ".join(version.aliases))
+    number = previews.numbers({"version_number": int(version.version)})
+    return previews.made(step, None, version=version.label, digest=version.digest, aliases=", ".join(version.aliases), **number)

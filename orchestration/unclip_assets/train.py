@@ -30,7 +30,7 @@ def trained(
         job = trainer.job(store, stage, config, present(store, "training_shards"))
         manifest = trainer.train(context, pipes, store, job, step)
     point(store, f"{stage}_model", job.run, manifest.digest)
-    return previews.made(step, manifest, run=job.run, **previews.samples(store, job.folder))
+    return previews.made(step, manifest, run=job.run, **previews.training(store, job.folder))
 
 
 @dg.asset(group_name="train", kinds=KINDS, owners=RESEARCH, deps=[training_shards, clip_model])

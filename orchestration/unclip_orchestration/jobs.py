@@ -3,9 +3,9 @@
 import dagster as dg
 
 CRAWL = dg.AssetSelection.assets("page_sources", "raw_shards")
-CURATE = dg.AssetSelection.groups("score", "decide", "embed", "publish") | dg.AssetSelection.assets("clip_model")
+CURATE = dg.AssetSelection.groups("rules", "safety", "clip", "embed", "duplicates", "publish")
 TRAIN = dg.AssetSelection.assets("prior_model", "decoder_model", "upsampler_256_model", "upsampler_1024_model", "judge_model")
-RELEASE = dg.AssetSelection.groups("release") | dg.AssetSelection.assets("evaluation", "regurgitation_report")
+RELEASE = dg.AssetSelection.groups("release") | dg.AssetSelection.assets("bundle", "evaluation", "regurgitation_report")
 
 starter = dg.define_asset_job("starter", dg.AssetSelection.assets("starter_site"), description="Build the starter corpus and its site.")
 crawl = dg.define_asset_job("crawl", CRAWL, description="Fetch one batch of pictures.")

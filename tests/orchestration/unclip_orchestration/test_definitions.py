@@ -1,6 +1,7 @@
 """Tests of what Dagster loads: complete, light, quick, and stopped until somebody clicks."""
 
 import ast
+import graphlib
 import inspect
 import subprocess
 import sys
@@ -60,6 +61,16 @@ def test_every_asset_says_what_it_is_and_who_owns_it(definitions: dg.Definitions
         assert node.group_name != "default", node.key
         assert node.owners and all(owner.startswith("team:") for owner in node.owners), node.key
         assert node.kinds, node.key
+
+
+def test_the_lineage_of_the_groups_reads_from_left_to_right(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    groups = {node.key: node.group_name for node in graph.asset_nodes}
+    before: dict[str, set[str]] = {name: set() for name in groups.values()}
+    for node in graph.asset_nodes:
+        before[groups[node.key]] |= {groups[key] for key in node.parent_keys} - {groups[node.key]}
+    order = list(graphlib.TopologicalSorter(before).static_order())  # raises CycleError where a group leads back
+    assert order == ["crawl", "rules", "safety", "clip", "embed", "duplicates", "publish", "train", "evaluate", "release"]
 
 
 def test_an_asset_is_at_most_twenty_five_lines() -> None:
