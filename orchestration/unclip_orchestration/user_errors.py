@@ -1,6 +1,7 @@
 """Line between a user's mistake, which is told in one sentence, and ours, which shows its traceback."""
 
 import errno
+import traceback
 from collections.abc import Iterator
 
 from unclip_pairs.errors import UserError
@@ -15,6 +16,11 @@ DATABASE = {
     "database or disk is full": "the disk is full; free some space",
     "attempt to write a readonly database": "a database cannot be written; choose a folder you may write to",
     "unable to open database file": "a database cannot be opened; choose a folder you may write to",
+}
+EXTRAS = {  # the extra that brings what a package imports; whatever is not listed is the orchestration's own
+    **dict.fromkeys(("unclip_crawl", "unclip_curation", "unclip_labels", "unclip_starter"), "data"),
+    **dict.fromkeys(("unclip_diffusion", "unclip_evaluation", "unclip_generation", "unclip_models", "unclip_training"), "train"),
+    **dict.fromkeys(("unclip_release", "unclip_safety", "unclip_server"), "serve"),
 }
 AGAIN = ", or set UNCLIP_HOME to another folder, and run the same command again"
 
@@ -50,9 +56,21 @@ def about_the_disk(error: BaseException) -> str | None:
     return next((f"{sentence}{AGAIN}" for sign, sentence in DATABASE.items() if sign in str(error)), None)
 
 
+def about_an_extra(error: BaseException) -> str | None:
+    """Which extra to install, when a library is missing: that of the first shelf below the orchestration that the import went through."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name or error.name.startswith("unclip_"):
+        return None
+    packages = [str(frame.f_globals.get("__name__", "")).split(".")[0] for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if not any(name.startswith("unclip_") for name in packages):
+        return None
+    extra = next((EXTRAS[name] for name in packages if name in EXTRAS), "orchestrate")
+    return f"this command needs {error.name.split('.')[0]}; install it with pip install 'unclip[{extra}]'"
+
+
 def mistake(error: BaseException) -> str | None:
     """The one sentence a user should read, or None when the error is ours."""
     told = user_error(error)
     if told is not None:
         return str(told)
-    return next((sentence for cause in causes(error) if (sentence := about_the_disk(cause)) is not None), None)
+    sentences = (sentence for cause in causes(error) for sentence in (about_the_disk(cause), about_an_extra(cause)))
+    return next((sentence for sentence in sentences if sentence is not None), None)

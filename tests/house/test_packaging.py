@@ -1,12 +1,16 @@
 """Packaging: what each shelf imports is what its extra declares, and a shelf works where the others' libraries are missing."""
 
 import json
+import re
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from guards.distributions import (
     EXTRA_OF_SHELF,
@@ -22,6 +26,8 @@ from guards.distributions import (
     undeclared,
 )
 from guards.sources import ROOT, SHELVES, modules, read_tree, with_lines
+from unclip_orchestration.cli import app
+from unclip_orchestration.user_errors import EXTRAS
 
 # hides distributions and their import names, imports modules, and then runs `unclip` once for each command
 ALONE = """
@@ -123,6 +129,48 @@ def test_a_shelf_can_be_imported_where_the_others_libraries_are_missing(shelf: s
 def test_a_library_of_another_shelf_is_seen_when_it_is_imported() -> None:
     with pytest.raises(AssertionError, match="No module named 'scrapy'"):
         alone(["serve"], ["scrapy"])
+
+
+def every_command() -> list[list[str]]:
+    """The words of every command and group of `unclip`, the top itself included."""
+    todo: list[tuple[list[str], Any]] = [([], typer.main.get_command(app))]
+    found: list[list[str]] = []
+    while todo:
+        words, command = todo.pop()
+        found.append(words)
+        todo += [([*words, name], below) for name, below in getattr(command, "commands", {}).items()]
+    return found
+
+
+@pytest.mark.parametrize("extras", [(), ("serve",), ("data",)], ids=["nothing", "serve", "data"])
+def test_every_help_is_shown_where_little_is_installed(extras: tuple[str, ...]) -> None:
+    commands = every_command()
+    answers = alone(extras, [], [[*command, "--help"] for command in commands])
+    assert len(answers) == len(commands) > 30
+    for command, (code, output) in zip(commands, answers, strict=True):
+        assert (code, "Usage: unclip" in output) == (0, True), f"{command}: {output}"
+
+
+@pytest.mark.parametrize(
+    ("extras", "command", "library", "remedy"),
+    [
+        (["serve"], ["demo", "--size", "smoke"], "dagster", "orchestrate"),
+        (["data"], ["serve", "api"], "sqlalchemy|fastapi|mlflow", "serve"),
+        ([], ["data", "score", "--list"], "safetensors|jinja2|phonenumbers|sklearn|scipy", "data"),
+    ],
+)
+def test_a_command_whose_library_is_missing_names_the_extra(
+    tmp_path: Path, extras: list[str], command: list[str], library: str, remedy: str
+) -> None:
+    ((code, output),) = alone(extras, [], [["--home", str(tmp_path), *command]])
+    assert code == 2
+    assert re.fullmatch(rf"unclip: this command needs ({library}); install it with pip install 'unclip\[{remedy}\]'\n", output), output
+
+
+def test_the_extra_of_a_package_is_its_shelf_s() -> None:
+    tree = read_tree()
+    below = {name: EXTRA_OF_SHELF[shelf] for shelf in ("datasets", "training", "deploy") for name in packages_of(shelf, tree)}
+    assert below == EXTRAS | {"unclip_pairs": "data"}  # unclip_pairs needs the base only
 
 
 def test_every_package_says_that_it_is_typed() -> None:
