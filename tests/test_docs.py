@@ -6,13 +6,11 @@ import sys
 import tomllib
 from pathlib import Path
 
-import dagster as dg
 import pytest
-import typer.main
 import yaml
 
 from unclip_curation.scorers.registry import SCORERS
-from unclip_orchestration.cli import app
+from unclip_orchestration.cli_reference import leaves, root
 from unclip_orchestration.definitions import defs
 from unclip_pairs.schema import CRAWL_SCHEMA, REASONS, STATUSES
 
@@ -54,29 +52,48 @@ def test_every_asset_job_schedule_and_sensor_is_documented() -> None:
     names = [key.to_user_string() for key in house.resolve_asset_graph().get_all_asset_keys()]
     names += [job.name for job in house.resolve_all_job_defs() if not job.name.startswith("__")]
     names += [schedule.name for schedule in house.schedules or []]
-    names += [sensor.name for sensor in house.sensors or [] if isinstance(sensor, dg.SensorDefinition)]
+    names += [sensor.name for sensor in house.sensors or []]
     assert len(names) > 20
     assert missing(names, page("orchestration/README.md")) == []
 
 
-def command_names() -> list[str]:
-    root = typer.main.get_command(app)
-    names = []
-    for name, command in root.commands.items():  # type: ignore[attr-defined]
-        children = getattr(command, "commands", None)
-        names += [f"unclip {name} {child}" for child in children] if children else [f"unclip {name}"]
-    return names
+def named_commands(text: str) -> list[str]:
+    """The words after `unclip`, two at most, wherever a command stands in backticks or begins a line of shell code."""
+    found = re.findall(r"(?:`|^ *|; )(?:\.venv/bin/|\$\(BIN\)/)?unclip ([a-z]+)(?: ([a-z]+))?(?=[` \n;])", text, re.M)
+    return [" ".join(word for word in words if word) for words in found]
 
 
-def test_every_command_is_named_in_the_readme() -> None:
-    assert [name for name in command_names() if name not in page("README.md")] == []
+def known_commands() -> set[str]:
+    """Every leaf and every group, as it is typed after `unclip`."""
+    words = [leaf.words for leaf in leaves(root())]
+    return {" ".join(one) for one in words} | {one[0] for one in words}
 
 
-def test_every_command_of_the_readme_exists() -> None:
-    named = re.findall(r"^\.?(?:\S*/)?unclip ([a-z]+)(?: ([a-z]+))?", "\n".join(re.findall(r"`(unclip [^`]+)`", page("README.md"))), re.M)
-    known = set(command_names())
-    assert named
-    assert [words for words in named if f"unclip {words[0]}" not in known and f"unclip {words[0]} {words[1]}" not in known] == []
+def unknown_commands(text: str) -> list[str]:
+    """The commands of a text that are not there: a leaf on top may be followed by an argument, a group only by one of its commands."""
+    known, groups = known_commands(), {leaf.words[0] for leaf in leaves(root()) if len(leaf.words) > 1}
+    return [name for name in named_commands(text) if name not in known and (name.split()[0] in groups or name.split()[0] not in known)]
+
+
+def test_an_unknown_command_is_seen() -> None:
+    assert unknown_commands("run `unclip crawl`, then `unclip data paint --fast`, `unclip data crawl` and `unclip generate apples`") == [
+        "crawl",
+        "data paint",
+    ]
+
+
+SOURCES = [
+    *(path for shelf in ("datasets", "training", "deploy", "orchestration", "benchmarks") for path in sorted((ROOT / shelf).rglob("*.*"))),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile", ".ci/run")),
+]
+
+
+def test_every_command_that_a_page_or_a_message_names_exists() -> None:
+    texts = {path: path.read_text() for path in SOURCES if path.suffix in (".py", ".md", ".html", ".yaml", "") and path.is_file()}
+    assert sum(len(named_commands(text)) for text in texts.values()) > 150
+    unknown = {str(path.relative_to(ROOT)): names for path, text in texts.items() if (names := unknown_commands(text))}
+    assert unknown == {}
 
 
 def test_every_benchmark_has_one_row_with_its_last_result() -> None:

@@ -5,6 +5,7 @@ Nothing heavy is imported before a command that needs it runs.
 
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -28,10 +29,18 @@ app = typer.Typer(
 )
 
 
+def print_version(wanted: bool) -> None:
+    """Prints the version and ends, when it is asked for."""
+    if wanted:
+        typer.echo(f"unclip {version('unclip')}")
+        raise typer.Exit
+
+
 @app.callback()
 def unclip(
     context: typer.Context,
     home: Annotated[str, typer.Option(help="Where everything is kept, in place of $UNCLIP_HOME: a folder, or s3://BUCKET/PREFIX.")] = "",
+    shown: Annotated[bool, typer.Option("--version", callback=print_version, is_eager=True, help="Show the version and exit.")] = False,
 ) -> None:
     """What every command knows: the environment, read once."""
     environment = read_environment()

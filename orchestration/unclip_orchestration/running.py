@@ -2,10 +2,10 @@
 
 import fcntl
 import os
-import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ PROCESS_TAG = "unclip/process"
 # a step's words would go through a file and two `tail` processes that a kill leaves behind; crawls and trainings have logs of their own
 NOTHING_CAPTURED = {"compute_logs": {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}}
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-SETTINGS = Path(__file__).parents[1] / "dagster.yaml"
+SETTINGS = files("unclip_orchestration") / "dagster.yaml"
 UNFINISHED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
 
 
@@ -49,8 +49,8 @@ def instance_at(home: Path) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance under the home, the same that `make dev` shows."""
     folder = home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
-    if SETTINGS.exists() and not (folder / "dagster.yaml").exists():
-        shutil.copyfile(SETTINGS, folder / "dagster.yaml")
+    if not (folder / "dagster.yaml").exists():
+        (folder / "dagster.yaml").write_bytes(SETTINGS.read_bytes())
     with dg.DagsterInstance.local_temp(str(folder), overrides=NOTHING_CAPTURED) as instance:
         yield instance
 

@@ -1,11 +1,18 @@
 """Tests of the command line from outside: what it teaches, how quick it is, and what it says to a mistake."""
 
+import re
 import socket
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
+import click
 import pytest
+from typer.testing import CliRunner
+
+from unclip_orchestration.cli import app
+from unclip_orchestration.cli_reference import root
 
 UNCLIP = [sys.executable, "-m", "unclip_orchestration.cli"]
 
@@ -25,25 +32,28 @@ def assert_one_sentence(answer: subprocess.CompletedProcess[str], *parts: str) -
     assert [part for part in parts if part not in said[-1]] == [], said[-1]
 
 
+def commands_of(help_text: str) -> list[str]:
+    """The names in the first column of the help's panels of commands."""
+    panels = re.findall(r"^╭─ (?!Options|Arguments)[^\n]*\n(.*?)^╰", help_text, re.M | re.S)
+    return [name for panel in panels for name in re.findall(r"^│ ([a-z]+)  ", panel, re.M)]
+
+
 def test_help_names_every_command_and_says_where_to_begin() -> None:
     said = unclip("--help").stdout
-    for name in (
-        "demo",
-        "generate",
-        "variations",
-        "starter",
-        "data",
-        "policy",
-        "dataset",
-        "leaks",
-        "faces",
-        "label",
-        "model",
-        "serve",
-        "keys",
-    ):
-        assert name in said
+    tops = ["demo", "generate", "variations", "starter", "data", "policy", "dataset", "leaks", "faces", "label", "model", "serve", "keys"]
+    assert commands_of(said) == tops
     assert "UNCLIP_HOME" in said and "Begin with" in said
+
+
+@pytest.mark.parametrize("group", [name for name, command in root().commands.items() if isinstance(command, click.Group)])
+def test_a_groups_help_names_its_commands(group: str) -> None:
+    command = root().commands[group]
+    assert isinstance(command, click.Group)
+    assert commands_of(CliRunner().invoke(app, [group, "--help"]).output) == list(command.commands)
+
+
+def test_the_version_is_told() -> None:
+    assert unclip("--version").stdout == f"unclip {version('unclip')}\n"
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
