@@ -7,40 +7,16 @@ import logging
 import os
 import sys
 import traceback
-from dataclasses import MISSING, fields
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
+from unclip_crawl.options import options
 from unclip_crawl.settings import CrawlSettings, settings_from_json
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
 
 COLLECT_AFTER = 50_000, 20, 1_000  # new objects between two collections, and how many of those make an older generation's turn
-SEVERAL = {"seeds": "--seed", "lists": "--list", "folders": "--folder", "marks": "--mark", "loopback_hosts": "--loopback-host"} | {
-    "archives": "--archive",
-    "sitemaps": "--sitemap",
-    "shards": "--shard",
-}
-
-HELP = {
-    "batch": "name of the batch; the same name again goes on where it stopped",
-    "contact": "e-mail or web address under which the owner of a site finds you",
-    "seeds": "a page to begin from; its site is walked",
-    "lists": "a list of picture addresses with captions: .parquet, .csv, .tsv, .jsonl (what `unclip data extract` writes is one)",
-    "folders": "a folder of pictures on this machine, each with a .txt or .json beside it",
-    "archives": "a WARC or WAT file: a path, an http(s) or an s3 address; the pictures of its pages are fetched",
-    "sitemaps": "a sitemap's address, or that of a robots.txt that names some",
-    "shards": "a tar of pictures by img2dataset or WebDataset; its .parquet is found beside it",
-    "s3_endpoint": "where S3 is, when it is not Amazon's",
-    "max_pages": "pages that are read at most",
-    "max_sitemaps": "sitemaps that are read at most",
-    "marks": "an opt-out mark that is honoured; leaving out one that is by default takes --marks-reason",
-    "retry_failed": "try again what failed for a passing reason, and that alone",
-    "hash_list": "the operator's file of known-illegal hashes; what it lists is not stored",
-    "deadline_s": "seconds after which all that is left becomes rows with status timeout",
-    "delay_s": "seconds between two requests to one host",
-}
 
 
 class WithoutPandas(MetaPathFinder):
@@ -52,7 +28,7 @@ class WithoutPandas(MetaPathFinder):
             raise ModuleNotFoundError("the crawl does without pandas", name=fullname)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     """One flag for each field of `CrawlSettings`."""
     parser = argparse.ArgumentParser(
         "python -m unclip_crawl", description="Crawl image-text pairs into shards, politely; run it again to go on."
@@ -61,18 +37,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--settings", metavar="FILE", help="settings as JSON; '-' reads them from standard input, one line, and stops when that is closed"
     )
-    for field in fields(CrawlSettings):
-        flag = SEVERAL.get(field.name, "--" + field.name.replace("_", "-"))
-        told = HELP.get(field.name, "see docs/fetching.md" + (f" (default {field.default})" if field.default not in (MISSING, "") else ""))
-        if field.name in SEVERAL:
-            parser.add_argument(
-                flag, dest=field.name, action="append", metavar=flag[2:].upper(), help=f"{told}; may be given several times"
-            )
-        elif field.type is bool or field.type == "bool":
-            parser.add_argument(flag, dest=field.name, action="store_true", default=None, help=told)
+    for option in options():
+        if option.kind is bool:
+            parser.add_argument(option.flag, dest=option.name, action=argparse.BooleanOptionalAction, help=option.flag_help)
         else:
-            kind = {int: int, float: float}.get(field.type, str)  # type: ignore[call-overload]
-            parser.add_argument(flag, dest=field.name, type=kind, help=told)
+            action = "append" if option.is_several else "store"
+            metavar = option.flag[2:].upper()
+            parser.add_argument(option.flag, dest=option.name, action=action, type=option.kind, metavar=metavar, help=option.flag_help)
     return parser
 
 
@@ -80,7 +51,7 @@ def _settings(arguments: argparse.Namespace) -> CrawlSettings:
     given: dict[str, Any] = {}
     if arguments.settings is not None:
         given = _settings_file(Path(arguments.settings))
-    given |= {field.name: value for field in fields(CrawlSettings) if (value := getattr(arguments, field.name)) is not None}
+    given |= {option.name: value for option in options() if (value := getattr(arguments, option.name)) is not None}
     return settings_from_json(given)
 
 
@@ -110,7 +81,7 @@ def main() -> int:
     from unclip_crawl.spider.run import Interrupted, run  # Scrapy is heavy; --help does without it
 
     try:
-        arguments = _parser().parse_args()
+        arguments = parser().parse_args()
         has_parent = arguments.settings == "-"
         # a parent process has checked the sources, and sends what it found
         given = json.loads(sys.stdin.buffer.readline()) if has_parent else {}

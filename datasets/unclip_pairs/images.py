@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
-MAX_PIXELS = 50_000_000
-MAX_BYTES = 20 * 2**20
+from unclip_pairs.limits import MAX_BYTES, MAX_PIXELS
+
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF")
 WHITE = (255, 255, 255)
 

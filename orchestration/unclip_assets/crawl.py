@@ -3,13 +3,14 @@
 from typing import Any
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, create_model
 
 from unclip_assets import crawl_sources, previews
 from unclip_assets.partitions import crawl_batches
 from unclip_assets.resources import Home
 from unclip_assets.timing import Timer
 from unclip_crawl.crawl import crawl
+from unclip_crawl.options import options
 from unclip_crawl.settings import PLACES
 from unclip_pairs.shards import shard_names
 from unclip_starter.build import SIZES, build_starter
@@ -23,28 +24,20 @@ class StarterConfig(dg.Config):
     size: str = Field(default="full", description="full: more than 4,000 pictures in five styles; smoke: a few hundred")
 
 
-class SourcesConfig(dg.Config):
-    """The places of one crawl batch; left empty, the batch keeps the places it has."""
+def _config_fields() -> dict[str, Any]:
+    """A field of the config for every setting but the batch, which is the partition; None is not given."""
+    known = [option for option in options() if option.name != "batch"]
+    return {
+        option.name: ((list[str] if option.is_several else option.kind) | None, Field(default=None, description=option.help))
+        for option in known
+    }
 
-    contact: str = Field(default="", description="e-mail or web address under which a site's owner finds us; required with new places")
-    seeds: list[str] = Field(default=[], description="pages to begin from; their hosts are crawled whole")
-    lists: list[str] = Field(default=[], description="files of addresses with captions: parquet, csv or jsonl")
-    folders: list[str] = Field(default=[], description="folders of pictures on this machine")
-    archives: list[str] = Field(default=[], description="WARC or WAT files: paths, http(s) or s3 addresses")
-    sitemaps: list[str] = Field(default=[], description="addresses of sitemaps, or of a robots.txt that names some")
-    shards: list[str] = Field(default=[], description="tars of pictures by img2dataset or WebDataset")
-    s3_endpoint: str = Field(default="", description="where S3 is, when it is not Amazon's")
-    allow_loopback: bool = Field(default=False, description="let the crawler reach this machine itself (the planted web)")
-    delay_s: float = Field(default=1.0, description="seconds between two requests to one host")
-    concurrency_per_host: int = Field(default=2, description="requests to one host at the same time")
-    timeout_s: float = Field(default=30.0, description="seconds to wait for an answer")
-    hash_list: str = Field(default="", description="the operator's file of known-illegal hashes; what is on it is never stored")
-    store_format: str = Field(default="png", description="png, jpeg, or source: JPEG for what came as JPEG")
-    retries: int = Field(default=2, description="how often what failed for a passing reason is asked for again")
 
-    def places(self) -> crawl_sources.Sources | None:
-        """The places it names; None when it names none."""
-        return crawl_sources.from_fields(self.model_dump()) if any(getattr(self, name) for name in PLACES) else None
+_Settings: type[dg.Config] = create_model("_Settings", __base__=dg.Config, **_config_fields())
+
+
+class SourcesConfig(_Settings):
+    """The settings of one crawl batch. With a place named they stand for themselves; without one they change what the batch has."""
 
 
 @dg.asset(group_name="crawl", kinds={"npm"}, owners=OWNERS)
@@ -59,11 +52,10 @@ def starter_site(config: StarterConfig, home: Home, timer: dg.ResourceParam[Time
 def page_sources(context: dg.AssetExecutionContext, config: SourcesConfig, home: Home) -> dg.MaterializeResult[Any]:
     """Where a crawl batch comes from: seed sites, sitemaps, lists, archives, shards, folders; and who stands for the crawl."""
     store, batch = home.store(), context.partition_key
-    named = config.places()
-    places = crawl_sources.save(store, batch, named) if named else crawl_sources.load(store, batch)
-    rows = [(kind, place) for kind in PLACES for place in getattr(places, kind)]
+    settings = crawl_sources.save(store, batch, config.model_dump())
+    rows = [(kind, place) for kind in PLACES for place in getattr(settings, kind)]
     count = previews.numbers({"num_places": len(rows)})
-    return dg.MaterializeResult(metadata={"contact": places.contact, "places": previews.table(["kind", "place"], rows), **count})
+    return dg.MaterializeResult(metadata={"contact": settings.contact, "places": previews.table(["kind", "place"], rows), **count})
 
 
 @dg.asset(group_name="crawl", kinds={"scrapy", "webdataset"}, owners=OWNERS, partitions_def=crawl_batches, deps=[page_sources])
@@ -71,5 +63,5 @@ def raw_shards(context: dg.AssetExecutionContext, home: Home, timer: dg.Resource
     """Every picture that could be fetched, in WebDataset shards; every address that could not, as a row with its status."""
     store, batch = home.store(), context.partition_key
     with timer.step("crawl") as step:
-        manifest = crawl(store, crawl_sources.settings(store, batch), step.progress)
+        manifest = crawl(store, crawl_sources.load(store, batch), step.progress)
     return previews.made(step, manifest, **previews.shard_sheet(store, shard_names(store, f"crawl/{batch}/")))

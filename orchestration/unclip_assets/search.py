@@ -9,7 +9,8 @@ import numpy as np
 from unclip_assets.pointers import present
 from unclip_curation.embeddings.embedding import Embedder, Prepare, embedding_folder, squares
 from unclip_pairs.errors import UserError
-from unclip_pairs.images import MAX_BYTES, DecodeError, decode
+from unclip_pairs.images import DecodeError, decode
+from unclip_pairs.limits import MAX_BYTES
 from unclip_pairs.store import Store
 
 if TYPE_CHECKING:

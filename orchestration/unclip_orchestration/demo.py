@@ -23,7 +23,7 @@ from unclip_starter.web import PlantedWeb
 BATCH = "starter"
 STORY = "demo/story.json"
 TRAINED = ("clip_model", "prior_model", "decoder_model", "upsampler_256_model", "upsampler_1024_model", "judge_model")
-PACE = {"delay_s": 0.0, "concurrency_per_host": 32, "timeout_s": 5.0, "retries": 1}  # our own site on our own machine
+OWN_SITE = {"allow_loopback": True, "delay_s": 0.0, "concurrency_per_host": 32, "timeout_s": 5.0, "retries": 1}  # on our own machine
 CONTACT = "https://localhost/unclip-demo"
 
 
@@ -38,7 +38,7 @@ class Story:
 
     def config(self, seeds: list[str]) -> dict[str, dict[str, Any]]:
         """What the assets of the job `everything` are told."""
-        places = {"contact": CONTACT, "seeds": seeds, "allow_loopback": True} | PACE
+        places = {"contact": CONTACT, "seeds": seeds} | OWN_SITE
         trainings: dict[str, dict[str, Any]] = {name: {"steps": self.steps} for name in TRAINED}
         return trainings | {"page_sources": places, "evaluation": {"num_prompts": self.num_prompts, "num_held_out": self.num_held_out}}
 

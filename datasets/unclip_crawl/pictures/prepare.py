@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from PIL import ExifTags, Image
 
+from unclip_crawl.pictures.bounds import Bounds
 from unclip_crawl.pictures.hash_list import HashList
 from unclip_crawl.pictures.rights import Rights, read_rights
 from unclip_pairs.images import DecodeError, encode_png, open_header, unpack
 
-STORE_FORMATS = ("png", "jpeg", "source")
 JPEG_QUALITY = 95
 # of pictures with more pixels only one is unpacked at a time: 50 million are 150 MB, and twice that for a moment
 LARGE_PIXELS = 8_000_000
@@ -21,16 +21,6 @@ REDUCING_GAP = 1.0
 UPRIGHT = 1
 LISTED = "a hash of it is on the operator's list"
 _large = threading.Lock()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bounds:
-    """What a picture may be, and the longest side and the format it is stored with."""
-
-    max_pixels: int
-    min_side: int
-    store_size: int
-    store_format: str = "png"
 
 
 @dataclass(frozen=True, kw_only=True)

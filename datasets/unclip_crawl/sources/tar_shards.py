@@ -23,7 +23,7 @@ from unclip_crawl.addresses import is_remote, why_invalid
 from unclip_crawl.sources.lists import COLUMNS
 from unclip_crawl.sources.streams import Access, Unreadable, opened
 from unclip_pairs.errors import UserError
-from unclip_pairs.images import MAX_BYTES
+from unclip_pairs.limits import MAX_BYTES
 from unclip_pairs.schema import Pair, make_pair
 
 PICTURES = ("jpg", "jpeg", "png", "webp", "gif")

@@ -21,7 +21,8 @@ from unclip_curation.scorers.pictures import fingerprint
 from unclip_curation.similarity.likeness import FINGERPRINT_SCHEMA
 from unclip_curation.similarity.neighbours import normalised
 from unclip_pairs.errors import UserError
-from unclip_pairs.images import MAX_BYTES, DecodeError, decode, encode_png
+from unclip_pairs.images import DecodeError, decode, encode_png
+from unclip_pairs.limits import MAX_BYTES
 from unclip_pairs.manifest import Manifest, make_manifest, read_manifest, settings_digest, write_manifest
 from unclip_pairs.shards import picture_bytes, read_shard, shard_names, write_parquet, write_shard
 from unclip_pairs.store import Store

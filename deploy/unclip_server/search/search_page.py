@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from unclip_curation.search.retrieval import Asked, Vector
 from unclip_pairs.errors import UserError
-from unclip_pairs.images import MAX_BYTES
+from unclip_pairs.limits import MAX_BYTES
 from unclip_server.search.finder import Finder, number, read_body
 from unclip_server.search.search_service import add_service
 from unclip_server.templates import HEADERS, templates

@@ -2,39 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+
+from unclip_crawl.options import Option, options, with_absolute_paths
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
-def place_of(address: str) -> str:
-    """A path made absolute; http(s) and s3 addresses as they are."""
-    from unclip_crawl.addresses import is_remote
-
-    return address if is_remote(address) else str(Path(address).expanduser().absolute())
-
-
-def crawl(
-    context: typer.Context,
-    batch: Annotated[str, typer.Option(help="The batch's name; the same name again goes on where it stopped.")],
-    contact: Annotated[str, typer.Option(help="Your e-mail or web address: the owners of crawled sites must be able to find you.")] = "",
-    seed: Annotated[list[str] | None, typer.Option(help="A page to begin from; its host is crawled. May be given several times.")] = None,
-    url_list: Annotated[list[Path] | None, typer.Option("--list", help="A list of addresses with captions: parquet, csv or jsonl.")] = None,
-    folder: Annotated[list[Path] | None, typer.Option(help="A folder of pictures on this machine.")] = None,
-    archive: Annotated[
-        list[str] | None, typer.Option(help="A WARC or WAT file (path, http(s) or s3 address): the pictures of its pages are fetched.")
-    ] = None,
-    sitemap: Annotated[list[str] | None, typer.Option(help="A sitemap's address, or that of a robots.txt that names some.")] = None,
-    shard: Annotated[list[str] | None, typer.Option(help="A tar of pictures by img2dataset or WebDataset; nothing is fetched.")] = None,
-    s3_endpoint: Annotated[str, typer.Option(help="Where S3 is, when it is not Amazon's.")] = "",
-    allow_loopback: Annotated[bool, typer.Option(help="Let the crawler reach this machine itself.")] = False,
-    delay: Annotated[float, typer.Option(help="Seconds between two requests to one host.")] = 1.0,
-    hash_list: Annotated[Path | None, typer.Option(help="Your file of known-illegal hashes: what is on it is never stored.")] = None,
-) -> None:
+def crawl(context: typer.Context, **given: Any) -> None:
     """Fetch pictures with their captions into shards.
 
     They come from sites, sitemaps, lists, web archives, folders or other tools' shards. Robots.txt and opt-outs are obeyed. To look at a
@@ -45,21 +25,25 @@ def crawl(
     from unclip_orchestration.progress import lines
     from unclip_orchestration.running import alone, instance_at, run_job
 
-    places = {
-        "contact": contact,
-        "seeds": seed or [],
-        "lists": [str(path.absolute()) for path in url_list or []],
-        "folders": [str(path.absolute()) for path in folder or []],
-        "archives": [place_of(address) for address in archive or []],
-        "sitemaps": sitemap or [],
-        "shards": [place_of(address) for address in shard or []],
-        "s3_endpoint": s3_endpoint,
-        "allow_loopback": allow_loopback,
-        "delay_s": delay,
-        "hash_list": str(hash_list.absolute()) if hash_list else "",
-    }
+    batch = given.pop("batch")
+    config = {name: value for name, value in with_absolute_paths(given).items() if value is not None}
     with alone(context.obj.home), instance_at(context.obj.home) as instance, lines(Console(stderr=True)) as listener:
-        run_job(instance, context.obj, "crawl", config={"page_sources": places}, batch=batch, listener=listener)
+        run_job(instance, context.obj, "crawl", config={"page_sources": config}, batch=batch, listener=listener)
+
+
+def _parameter(option: Option) -> Parameter:
+    """A setting as a parameter that typer makes an option of; None when it is not given, the batch always is."""
+    kind = list[str] if option.is_several else option.kind
+    flag = f"{option.flag}/--no-{option.flag[2:]}" if option.kind is bool else option.flag
+    info = typer.Option(flag, help=option.flag_help, rich_help_panel=option.note.group or None, show_default=False)
+    if option.name == "batch":
+        return Parameter(option.name, Parameter.KEYWORD_ONLY, annotation=Annotated[kind, info])
+    return Parameter(option.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, info])
+
+
+context_parameter = Parameter("context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+# one option for each field of CrawlSettings: typer reads them from the signature
+cast(Any, crawl).__signature__ = Signature([context_parameter, *map(_parameter, options())])
 
 
 def extract(

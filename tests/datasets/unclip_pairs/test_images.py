@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from unclip_pairs.images import MAX_BYTES, DecodeError, contact_sheet, decode, encode_png, fit_square, to_array
+from unclip_pairs.images import DecodeError, contact_sheet, decode, encode_png, fit_square, to_array
+from unclip_pairs.limits import MAX_BYTES
 from unclip_pairs.schema import STATUSES
 
 
