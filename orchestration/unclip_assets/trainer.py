@@ -58,6 +58,37 @@ def recipe_digest(recipe: str) -> str:
     return settings_digest(RECIPES[recipe]().settings()) if recipe in RECIPES else ""
 
 
+def conditioning_clip(store: Store, recipe: str) -> Pointer | None:
+    """The present CLIP for a recipe that needs one, else None; None too for an unknown recipe, which the training refuses.
+
+    `UserError` when the recipe needs a CLIP and none is there.
+    """
+    from unclip_training.recipes import RECIPES
+
+    return present(store, "clip_model") if recipe in RECIPES and RECIPES[recipe]().needs_clip else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingCommand:
+    """Command line of one training: recipe, dataset version, run name, and the run name of the CLIP it is conditioned on."""
+
+    recipe: str
+    dataset: str
+    run: str
+    clip: str | None
+    steps: int | None
+    seed: int
+    tracking_uri: str
+
+    def arguments(self, store: Store) -> list[str]:
+        """Program and arguments; what the training would choose by itself is left out."""
+        command = [sys.executable, "-m", "unclip_training", self.recipe, "--store", str(store.root), "--dataset", self.dataset]
+        command += ["--run", self.run, "--seed", str(self.seed)]
+        command += ["--clip", f"models/clip/{self.clip}"] if self.clip else []
+        command += ["--tracking", self.tracking_uri] if self.tracking_uri != default_tracking_uri(store.root) else []
+        return command + (["--steps", str(self.steps)] if self.steps is not None else [])
+
+
 class TrainingConfig(dg.Config):
     """One launch of a training: which recipe, how long, from which seed."""
 
@@ -97,11 +128,15 @@ class TrainingJob:
 
     def command(self, store: Store) -> list[str]:
         """The command line of the training."""
-        command = [sys.executable, "-m", "unclip_training", self.recipe, "--store", str(store.root), "--dataset", self.dataset.name]
-        command += ["--run", self.run, "--seed", str(self.seed)]
-        command += ["--clip", f"models/clip/{self.clip.name}"] if self.clip else []
-        command += ["--tracking", self.tracking_uri] if self.tracking_uri != default_tracking_uri(store.root) else []
-        return command + (["--steps", str(self.steps)] if self.steps is not None else [])
+        return TrainingCommand(
+            recipe=self.recipe,
+            dataset=self.dataset.name,
+            run=self.run,
+            clip=self.clip.name if self.clip else None,
+            steps=self.steps,
+            seed=self.seed,
+            tracking_uri=self.tracking_uri,
+        ).arguments(store)
 
 
 class Trainer(dg.ConfigurableResource[Any]):
@@ -112,9 +147,9 @@ class Trainer(dg.ConfigurableResource[Any]):
 
     def job(self, store: Store, stage: str, config: TrainingConfig, dataset: Pointer) -> TrainingJob:
         """The training of a stage; what its recipe conditions on CLIP gets the present one."""
-        clip = present(store, "clip_model") if stage in ("prior", "decoder") else None
         size, uri = config.size or self.size, self.tracking_uri
-        settings = recipe_digest(f"{stage}_{size}")
+        recipe = f"{stage}_{size}"
+        clip, settings = conditioning_clip(store, recipe), recipe_digest(recipe)
         return TrainingJob(
             stage=stage, size=size, settings=settings, dataset=dataset, clip=clip, steps=config.steps, seed=config.seed, tracking_uri=uri
         )

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from unclip_diffusion.config import Diffusion
 from unclip_models.config import STORED, AnyDecoderConfig, AnyUpsamplerConfig, ClipConfig, PriorConfig, as_stored
@@ -18,7 +18,12 @@ Degradation = Literal["blur", "bsr"]
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What every stage's run has. `batch_size` counts the pairs of all processes together; `side` is the pictures' side in pixels."""
+    """What every stage's run has. `batch_size` counts the pairs of all processes together; `side` is the pictures' side in pixels.
+
+    `needs_clip` says whether the stage is conditioned on a trained CLIP.
+    """
+
+    needs_clip: ClassVar[bool] = False
 
     recipe: str
     stage: StageName
@@ -94,6 +99,8 @@ class PriorRun(DiffusionRun):
     a regressor; manifests know it as `guessing`.
     """
 
+    needs_clip: ClassVar[bool] = True
+
     model: PriorConfig
     drop_text: float = 0.1
     fit_stats: bool = True
@@ -108,6 +115,8 @@ class DecoderRun(DiffusionRun):
     `embedding_noise` is added to the standardised embedding while learning, so that the prior's errors are forgiven; `pretraining` is
     wanted where the model has a regressor; manifests know it as `sketching`.
     """
+
+    needs_clip: ClassVar[bool] = True
 
     model: AnyDecoderConfig
     drop_embedding: float = 0.1

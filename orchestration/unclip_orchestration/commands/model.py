@@ -1,7 +1,6 @@
 """Group `unclip model`: train, evaluate, release, promote, roll back, and trace a picture to its sources."""
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -25,29 +24,21 @@ def train(
     It goes on from its last checkpoint when it was stopped.
     """
     from unclip_assets.pointers import present
-    from unclip_assets.settings import default_tracking_uri
+    from unclip_assets.trainer import TrainingCommand, conditioning_clip
     from unclip_pairs.home import open_store
 
     store, stage = open_store(context.obj.home), recipe.rpartition("_")[0]
     data = dataset or ("safe" if stage == "clip" else present(store, "training_shards").name)
-    command = [
-        sys.executable,
-        "-m",
-        "unclip_training",
-        recipe,
-        "--store",
-        str(store.root),
-        "--dataset",
-        data,
-        "--run",
-        run,
-        "--seed",
-        str(seed),
-    ]
-    if stage not in ("clip", "judge"):
-        command += ["--clip", f"models/clip/{clip or present(store, 'clip_model').name}"]
-    command += ["--steps", str(steps)] if steps is not None else []
-    command += ["--tracking", context.obj.tracking_uri] if context.obj.tracking_uri != default_tracking_uri(store.root) else []
+    present_clip = None if clip else conditioning_clip(store, recipe)
+    command = TrainingCommand(
+        recipe=recipe,
+        dataset=data,
+        run=run,
+        clip=present_clip.name if present_clip else clip,
+        steps=steps,
+        seed=seed,
+        tracking_uri=context.obj.tracking_uri,
+    ).arguments(store)
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 
 

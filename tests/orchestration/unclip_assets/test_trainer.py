@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import pytest
 from unclip_assets.child_process import child_command
 from unclip_assets.pointers import Pointer, find, point, present
 from unclip_assets.timing import SilentListener, TimedStep
-from unclip_assets.trainer import TrainingJob, followed, last_line, recipe_digest
+from unclip_assets.trainer import Trainer, TrainingConfig, TrainingJob, followed, last_line, recipe_digest
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
+from unclip_training.recipes import RECIPES
 
 PARENT = """
 import subprocess, sys, time
@@ -106,3 +108,16 @@ def test_a_pointer_that_does_not_change_is_not_written_again(tmp_path: Path) -> 
     point(store, "clip_model", "run", "digest")
     assert store.path("current/clip_model.json").stat().st_mtime_ns == before
     assert find(store, "clip_model") == Pointer("run", "digest")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_present_clip_is_given_to_the_recipes_that_need_one(recipe: str, tmp_path: Path) -> None:
+    store, run = open_store(tmp_path), RECIPES[recipe]()
+    trainer = Trainer(size=recipe.rpartition("_")[2], tracking_uri="")
+    if run.needs_clip:
+        with pytest.raises(UserError, match="there is no clip_model"):
+            trainer.job(store, run.stage, TrainingConfig(), Pointer("v-1", "d"))
+    point(store, "clip_model", "run", "digest")
+    command = trainer.job(store, run.stage, TrainingConfig(), Pointer("v-1", "d")).command(store)
+    assert command[3] == recipe
+    assert [place for word, place in pairwise(command) if word == "--clip"] == (["models/clip/run"] if run.needs_clip else [])

@@ -1,6 +1,13 @@
 """Tests of runs as data: what manifests and checkpoints know them by."""
 
-from unclip_training.recipes import decoder_tiny, prior_tiny
+import pytest
+import torch
+
+from unclip_pairs.errors import UserError
+from unclip_pairs.store import Store
+from unclip_training.assembly import assemble
+from unclip_training.data.pair_source import pairs_source
+from unclip_training.recipes import RECIPES, decoder_tiny, prior_tiny
 
 
 def test_settings_keep_the_names_that_manifests_hold() -> None:
@@ -10,3 +17,14 @@ def test_settings_keep_the_names_that_manifests_hold() -> None:
     assert decoder["model"]["sketch"] == {"width": 8192, "depth": 1, "components": 1024}
     assert prior["guessing"]["ratio"] == 2.0 and decoder["sketching"]["ratio"] == 1.0
     assert not {"regressor", "pretraining"} & {*prior, *prior["model"], *decoder, *decoder["model"]}
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_says_whether_it_needs_a_clip(recipe: str, shapes: Store) -> None:
+    run, source = RECIPES[recipe](), pairs_source(shapes, "v-shapes")
+    with torch.device("meta"):  # the paper's networks would not fit
+        if run.needs_clip:
+            with pytest.raises(UserError, match="this stage is conditioned on CLIP; name its run folder with --clip"):
+                assemble(shapes, run, source, None, f"models/{run.stage}/probe")
+        else:
+            assert assemble(shapes, run, source, None, f"models/{run.stage}/probe").stage.run is run
