@@ -84,7 +84,7 @@ def opt_out_in_headers(
 ) -> str | None:
     """The directive by which an HTTP answer opts out of training, or None.
 
-    X-Robots-Tag (any of `marks`, general or addressed to us) and tdm-reservation: 1 (TDM Reservation Protocol) are heard.
+    X-Robots-Tag (any of `marks`, general or addressed to us) and tdm-reservation: 1 (TDM Reservation Protocol) count.
     """
     for value in robots_tags:
         found = _directives(_addressed(value, token)) & set(marks)

@@ -188,7 +188,7 @@ def _send_in_parts(client: Any, path: Path, size: int, place: dict[str, Any]) ->
         parts = _side_by_side(send, -(-size // part_size))
         client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
     except BaseException:
-        with contextlib.suppress(Exception):  # the first error is the one to tell
+        with contextlib.suppress(Exception):  # the first error is the one to report
             client.abort_multipart_upload(**upload)
         raise
 

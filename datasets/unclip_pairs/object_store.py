@@ -174,7 +174,7 @@ def _address(bucket: Bucket) -> str:
 
 
 def link(address: str) -> Path:
-    """The folder that caches the bucket of that address, made and told of its bucket when new; nothing is asked of the network.
+    """The folder that caches the bucket of that address, made when new; nothing is asked of the network.
 
     `UserError` when the folder caches another bucket, or holds a local home.
     """

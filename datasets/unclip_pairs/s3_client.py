@@ -1,4 +1,4 @@
-"""S3 client: the one place where boto3 is told how to ask, for stores, archives and shards alike.
+"""S3 client: how boto3 asks, the same for stores, archives and shards alike.
 
 Endpoint, region and credentials come from boto3's own chain (`AWS_ENDPOINT_URL_S3`, `AWS_DEFAULT_REGION`, `AWS_ACCESS_KEY_ID`, profiles,
 roles). Checksums are sent and asked for only where the protocol requires them, because many servers refuse the newer kinds.

@@ -17,16 +17,16 @@ from unclip_pairs.progress import Progress, silent
 from unclip_pairs.shards import write_parquet
 from unclip_pairs.store import Store
 from unclip_starter.concepts import Names, order, read_names
-from unclip_starter.corpus import Wanted, draw_corpus, open_studio
+from unclip_starter.corpus import Wanted, draw_corpus, make_renderer
 from unclip_starter.defects import block_list
 from unclip_starter.packages import EMOJIBASE, STYLE_PACKAGES, fetch_packages
-from unclip_starter.pages import ANNEX, MAIN, ROBOTS, Page, galleries, index, page_of_its_own, render, routes, truth
+from unclip_starter.pages import ANNEX, MAIN, ROBOTS, SitePage, galleries, ground_truth_rows, index, page_of_its_own, render, routes
 from unclip_starter.planting import (
     DENIED_LICENCES,
     PER_PAGE,
     Figure,
-    Ground,
     Picture,
+    PlantingMaterials,
     bad_captions,
     copies,
     denied,
@@ -45,11 +45,11 @@ LAYOUT = 3  # raised when the same size gives another site
 MANIFEST = "starter/manifest.json"
 REDIRECTED = 12
 
-TRUTH_COLUMNS = (
+GROUND_TRUTH_COLUMNS = (
     *("url_path", "page_path", "caption", "true_caption", "concept", "concept_label", "style", "attributes"),
     *("split", "planted", "expected", "duplicate_of", "licence"),
 )
-TRUTH_SCHEMA = pa.schema([(name, pa.string()) for name in TRUTH_COLUMNS])
+GROUND_TRUTH_SCHEMA = pa.schema([(name, pa.string()) for name in GROUND_TRUTH_COLUMNS])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,14 +104,14 @@ def build_starter(store: Store, size: StarterSize, progress: Progress = silent, 
     progress(0, None, "fetching the starter packages from npm")
     fetch_packages(store, packages, lambda package: progress(0, None, f"fetched {package.name}"))
     names = read_names(store)
-    studio = open_studio(store, size.styles, size.size, size.seed)
+    renderer = make_renderer(store, size.styles, size.size, size.seed)
     wanted = Wanted(concepts=size.concepts, spare=size.spare_concepts, tones=size.tones, workers=workers)
-    pictures, spare = draw_corpus(studio, names.concepts, wanted, lambda done, total: progress(done, total, "drawing concepts"))
+    pictures, spare = draw_corpus(renderer, names.concepts, wanted, lambda done, total: progress(done, total, "drawing concepts"))
     progress(wanted.concepts + wanted.spare, wanted.concepts + wanted.spare, "publishing the starter site")
     return _publish(store, _pages(store, size, names, pictures, spare), inputs, settings)
 
 
-def _pages(store: Store, size: StarterSize, names: Names, pictures: Sequence[Picture], spare: Sequence[Picture]) -> list[Page]:
+def _pages(store: Store, size: StarterSize, names: Names, pictures: Sequence[Picture], spare: Sequence[Picture]) -> list[SitePage]:
     """The whole site: galleries of good and single planted figures, and the pages that are special as a whole."""
     held = hold_out(pictures, size.held_out, min(3, len(size.styles) - 1), size.seed)
     figures = [figure(one, size.seed, split="held_out" if one.file in held else "train") for one in pictures]
@@ -120,10 +120,12 @@ def _pages(store: Store, size: StarterSize, names: Names, pictures: Sequence[Pic
     slipped, good = _slipped(train, {shown(one).concept.id for one in test}, size)
     annex = [one for one in good if shown(one).style == size.styles[0]][: PER_PAGE // 2]
     good = [one for one in good if one not in annex]
-    ground = Ground(store=store, spare=spare, good=good, foreign=names.foreign, size=size.size, count=size.planted, seed=size.seed)
-    by_robots, by_header, by_page = opted_out(ground)
-    forbidden = denied(ground)
-    single = [*bad_captions(ground), *copies(ground), *unfetchable(ground), *synthetic(ground), *by_robots, *by_header]
+    materials = PlantingMaterials(
+        store=store, spare=spare, good=good, foreign=names.foreign, size=size.size, count=size.planted, seed=size.seed
+    )
+    by_robots, by_header, by_page = opted_out(materials)
+    forbidden = denied(materials)
+    single = [*bad_captions(materials), *copies(materials), *unfetchable(materials), *synthetic(materials), *by_robots, *by_header]
     # figures that are reached through a redirect are none that a copy was made of
     good = good[:-REDIRECTED] + [redirected(one, number) for number, one in enumerate(good[-REDIRECTED:])]
     pages = galleries([*test, *good, *single, *forbidden[1::2]], size.seed)
@@ -146,14 +148,14 @@ def _slipped(train: Sequence[Figure], tested: Set[str], size: StarterSize) -> tu
     return misaligned(taken, size.wrong_pages, size.seed), [one for one in train if one.url_path not in paths]
 
 
-def _publish(store: Store, pages: Sequence[Page], inputs: dict[str, str], settings: dict[str, Any]) -> Manifest:
-    """Writes the site, the truth and last the manifest."""
+def _publish(store: Store, pages: Sequence[SitePage], inputs: dict[str, str], settings: dict[str, Any]) -> Manifest:
+    """Writes the site, the ground truth and last the manifest."""
     documents = {host: index(pages, host) for host in (MAIN, ANNEX)}
     site = {"robots": ROBOTS, "index": documents, "pages": {page.path: render(page) for page in pages}, "routes": routes(pages)}
-    rows = truth(pages)
+    rows = ground_truth_rows(pages)
     store.write_json("starter/site/site.json", site)
     store.write_json("starter/site/blocklist.json", block_list(settings["size"]))
-    write_parquet(store, "starter/truth.parquet", pa.Table.from_pylist(rows, schema=TRUTH_SCHEMA))
+    write_parquet(store, "starter/truth.parquet", pa.Table.from_pylist(rows, schema=GROUND_TRUTH_SCHEMA))
     planted = Counter(row["planted"] or "good" for row in rows)
     counts = {"figures": len(rows), "pages": len(pages), **dict(sorted(planted.items()))}
     counts["held_out"] = sum(row["split"] == "held_out" for row in rows)

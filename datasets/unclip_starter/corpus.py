@@ -16,7 +16,7 @@ Pool = Callable[[Sequence[Drawing]], Iterator[Look]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Studio:
+class ConceptRenderer:
     """Where pictures are drawn: the sources by style and code point, and how large and where they become files."""
 
     store: Store
@@ -54,13 +54,13 @@ class Studio:
         ]
 
 
-def open_studio(store: Store, styles: Sequence[str], pixels: int, seed: int) -> Studio:
-    """A studio with the sources of all styles read from their packages and the folders made."""
+def make_renderer(store: Store, styles: Sequence[str], pixels: int, seed: int) -> ConceptRenderer:
+    """A renderer with the sources of all styles read from their packages and the folders made."""
     for style in styles:
         folder = store.local_path(f"starter/site/pictures/{pixels}/{style}")
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-    return Studio(store=store, sources={style: drawings(store, style) for style in styles}, pixels=pixels, seed=seed)
+    return ConceptRenderer(store=store, sources={style: drawings(store, style) for style in styles}, pixels=pixels, seed=seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,25 +74,25 @@ class Wanted:
 
 
 def draw_corpus(
-    studio: Studio, known: Sequence[Concept], wanted: Wanted, tell: Callable[[int, int], None]
+    renderer: ConceptRenderer, known: Sequence[Concept], wanted: Wanted, report: Callable[[int, int], None]
 ) -> tuple[list[Picture], list[Picture]]:
     """The corpus's pictures, concept by concept, and the spare ones; `UserError` when too few concepts differ."""
-    available = set.intersection(*(set(found) for found in studio.sources.values()))
-    concepts = in_order(known, available, studio.seed)
-    total, min_styles, chosen = wanted.concepts + wanted.spare, max(2, len(studio.sources) - 1), list[Chosen]()
+    available = set.intersection(*(set(found) for found in renderer.sources.values()))
+    concepts = in_order(known, available, renderer.seed)
+    total, min_styles, chosen = wanted.concepts + wanted.spare, max(2, len(renderer.sources) - 1), list[Chosen]()
     with drawing_pool(wanted.workers) as pool:
-        for one in choose(concepts, lambda some: studio.looks(some, pool), total, min_styles, studio.seed):
+        for one in choose(concepts, lambda some: renderer.looks(some, pool), total, min_styles, renderer.seed):
             chosen.append(one)
-            tell(len(chosen), total)
+            report(len(chosen), total)
         if len(chosen) < total:
             found = max(0, len(chosen) - wanted.spare)
             raise UserError(f"concepts is {wanted.concepts}, but only {found} differ enough; take no more than that")
-        corpus = [_with_tones(studio, one, pool) if wanted.tones else studio.plain(one) for one in chosen[: wanted.concepts]]
-    return list(itertools.chain(*corpus)), [picture for one in chosen[wanted.concepts :] for picture in studio.plain(one)]
+        corpus = [_with_tones(renderer, one, pool) if wanted.tones else renderer.plain(one) for one in chosen[: wanted.concepts]]
+    return list(itertools.chain(*corpus)), [picture for one in chosen[wanted.concepts :] for picture in renderer.plain(one)]
 
 
-def _with_tones(studio: Studio, one: Chosen, pool: Pool) -> list[Picture]:
-    toned = studio.toned(one)
+def _with_tones(renderer: ConceptRenderer, one: Chosen, pool: Pool) -> list[Picture]:
+    toned = renderer.toned(one)
     for _ in pool([drawing for _, drawing in toned]):
         pass
-    return studio.plain(one) + [picture for picture, _ in toned]
+    return renderer.plain(one) + [picture for picture, _ in toned]

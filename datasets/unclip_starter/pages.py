@@ -16,7 +16,7 @@ SPACER = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///ywAAAAAAQABAAACAUwAOw==
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
+class SitePage:
     """One gallery page; `licence` stands in its head for all figures that state none themselves."""
 
     path: str
@@ -29,28 +29,28 @@ class Page:
     base: str | None = None
 
 
-def galleries(figures: Sequence[Figure], seed: int) -> list[Page]:
+def galleries(figures: Sequence[Figure], seed: int) -> list[SitePage]:
     """Pages of twenty in a shuffled order; every five pages are one gallery whose pages link to the next."""
     shuffled = sorted(figures, key=lambda one: order(seed, "page", one.url_path))
     chunks = [tuple(shuffled[start : start + PER_PAGE]) for start in range(0, len(shuffled), PER_PAGE)]
-    pages = list[Page]()
+    pages = list[SitePage]()
     for number, chunk in enumerate(chunks):
         gallery, part = divmod(number, PAGES_PER_GALLERY)
         more = part + 1 < PAGES_PER_GALLERY and number + 1 < len(chunks)
         next_path = f"/gallery/{gallery}/{part + 2}.html" if more else None
         base = "/" if number % 7 == 3 else None
         path = f"/gallery/{gallery}/{part + 1}.html"
-        pages.append(Page(path=path, title=f"Gallery {gallery + 1}, page {part + 1}", figures=chunk, next_path=next_path, base=base))
+        pages.append(SitePage(path=path, title=f"Gallery {gallery + 1}, page {part + 1}", figures=chunk, next_path=next_path, base=base))
     return pages
 
 
-def page_of_its_own(name: str, title: str, figures: Sequence[Figure], **marks: Any) -> Page:
+def page_of_its_own(name: str, title: str, figures: Sequence[Figure], **marks: Any) -> SitePage:
     """A page whose marks hold for all its figures; a licence of the page takes the place of theirs."""
     plain = [replace(one, licence=None) for one in figures] if marks.get("licence") else list(figures)
-    return Page(path=f"/special/{name}.html", title=title, figures=tuple(plain), **marks)
+    return SitePage(path=f"/special/{name}.html", title=title, figures=tuple(plain), **marks)
 
 
-def index(pages: Sequence[Page], host: str) -> str:
+def index(pages: Sequence[SitePage], host: str) -> str:
     """The page that a crawl begins with: a link to the first page of each gallery of the host."""
     later = {page.next_path for page in pages}
     first = [page for page in pages if page.host == host and page.path not in later]
@@ -58,7 +58,7 @@ def index(pages: Sequence[Page], host: str) -> str:
     return _document("Pictures", "<ul>\n" + "\n".join(links) + "\n</ul>")
 
 
-def render(page: Page) -> str:
+def render(page: SitePage) -> str:
     """The page's HTML."""
     head = ""
     if page.base:
@@ -78,7 +78,7 @@ def _document(title: str, body: str, head: str = "") -> str:
     return f"{start}\n<body><h1>{html.escape(title)}</h1>\n{body}\n</body></html>\n"
 
 
-def _address(path: str, number: int, page: Page) -> str:
+def _address(path: str, number: int, page: SitePage) -> str:
     """The same address written in one of three ways: from the root, from the page, from the base."""
     if page.base:
         return path.removeprefix("/")
@@ -87,7 +87,7 @@ def _address(path: str, number: int, page: Page) -> str:
     return path
 
 
-def _figure(one: Figure, number: int, page: Page) -> str:
+def _figure(one: Figure, number: int, page: SitePage) -> str:
     address, alt = html.escape(_address(one.url_path, number, page)), html.escape(one.caption)
     match number % 5:
         case 2:
@@ -100,7 +100,7 @@ def _figure(one: Figure, number: int, page: Page) -> str:
     return f"<figure>{image}{licence}</figure>" if licence or number % 2 else f"<div>{image}</div>"
 
 
-def routes(pages: Sequence[Page]) -> dict[str, dict[str, Any]]:
+def routes(pages: Sequence[SitePage]) -> dict[str, dict[str, Any]]:
     """What the server answers to each picture's path."""
     found = dict[str, Route]()
     for page in pages:
@@ -110,6 +110,8 @@ def routes(pages: Sequence[Page]) -> dict[str, dict[str, Any]]:
     return {path: asdict(route) for path, route in found.items()}
 
 
-def truth(pages: Sequence[Page]) -> list[dict[str, Any]]:
+def ground_truth_rows(pages: Sequence[SitePage]) -> list[dict[str, Any]]:
     """The rows of truth.parquet; a figure without a licence of its own has its page's."""
-    return [row | {"licence": row["licence"] or page.licence} for page in pages for row in (one.truth(page.path) for one in page.figures)]
+    return [
+        row | {"licence": row["licence"] or page.licence} for page in pages for row in (one.ground_truth(page.path) for one in page.figures)
+    ]

@@ -91,7 +91,7 @@ def _encoded(drawing: Drawing) -> bytes:
 
 
 def look(image: Image.Image) -> Look:
-    """The numbers by which twins are told."""
+    """The numbers by which twins are recognised."""
     grey = to_array(image.convert("L").resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX))[..., 0].astype(np.float32)
     colours = to_array(image)
     return Look(_unit(grey), _unit(grey[:, ::-1]), _signs(colours), _signs(colours[:, ::-1]), float(grey.std()))
@@ -108,7 +108,7 @@ def _unit(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     return flat / max(float(np.linalg.norm(flat)), 1e-6)
 
 
-class Gallery:
+class DistinctLooks:
     """The looks chosen so far, as rows of two growing arrays."""
 
     def __init__(self) -> None:
@@ -137,7 +137,7 @@ class Gallery:
 def without_twins(looks: dict[str, Look]) -> dict[str, Look]:
     """The styles of one concept, in their order, without those that look like an earlier one or like a blank picture."""
     kept = dict[str, Look]()
-    chosen = Gallery()
+    chosen = DistinctLooks()
     for style, one in looks.items():
         if one.spread >= FAINT and not chosen.has_twin([one]):
             kept[style] = one
@@ -158,7 +158,7 @@ Draw = Callable[[Sequence[Concept]], Iterator[dict[str, Look]]]
 
 def choose(concepts: Sequence[Concept], draw_all: Draw, wanted: int, min_styles: int, seed: int) -> Iterator[Chosen]:
     """Concepts in their order until `wanted` are found; each differs from all others and has at least `min_styles` styles that differ."""
-    gallery, found = Gallery(), 0
+    gallery, found = DistinctLooks(), 0
     for concept, looks in zip(concepts, draw_all(concepts), strict=True):
         shuffled = dict(sorted(looks.items(), key=lambda item: order(seed, concept.id, item[0])))
         kept = without_twins(shuffled)

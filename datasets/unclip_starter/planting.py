@@ -49,7 +49,7 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A picture as it is published, with the truth about it. `planted` is None for a good one."""
+    """A picture as it is published, with the ground truth about it. `planted` is None for a good one."""
 
     url_path: str
     caption: str
@@ -62,7 +62,7 @@ class Figure:
     licence: str | None = None
     duplicate_of: str | None = None
 
-    def truth(self, page_path: str) -> dict[str, Any]:
+    def ground_truth(self, page_path: str) -> dict[str, Any]:
         """The row of truth.parquet."""
         shown = self.picture
         attributes = shown.concept.attributes(shown.tone) | {"credit": STYLE_PACKAGES[shown.style].credit} if shown else {}
@@ -83,13 +83,13 @@ class Figure:
         }
 
 
-def figure(picture: Picture, seed: int, *, folder: str = "media", salt: str = "", route: Route | None = None, **truth: Any) -> Figure:
-    """The picture under an address of its own; `truth` says what differs from a good figure."""
+def figure(picture: Picture, seed: int, *, folder: str = "media", salt: str = "", route: Route | None = None, **differing: Any) -> Figure:
+    """The picture under an address of its own; `differing` says what differs from a good figure."""
     extension = PurePosixPath(picture.file).suffix
     path = f"/{folder}/{order(seed, 'path', salt, picture.file)[:12]}{extension}"
     plain = Route(file=picture.file, content_type=CONTENT_TYPES[extension[1:]])
     known: dict[str, Any] = {"caption": picture.caption, "true_caption": picture.caption, "licence": STYLE_PACKAGES[picture.style].licence}
-    return Figure(url_path=path, picture=picture, routes={path: route or plain}, **(known | truth))
+    return Figure(url_path=path, picture=picture, routes={path: route or plain}, **(known | differing))
 
 
 def shown(one: Figure) -> Picture:
@@ -125,7 +125,7 @@ def misaligned(figures: Sequence[Figure], pages: int, seed: int) -> list[list[Fi
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
+class PlantingMaterials:
     """What planting draws on: spare pictures that are in no other figure, good figures to copy, labels of other languages."""
 
     store: Store
@@ -155,59 +155,59 @@ class Ground:
         return Route(file=file, content_type=CONTENT_TYPES[name.rpartition(".")[2]])
 
 
-def bad_captions(ground: Ground) -> Iterator[Figure]:
+def bad_captions(materials: PlantingMaterials) -> Iterator[Figure]:
     """E-mail, boilerplate and foreign captions, each under a picture that is nowhere else."""
-    count, seed, spare = ground.count, ground.seed, ground.spare
+    count, seed, spare = materials.count, materials.seed, materials.spare
     for number in range(count):
         text = email_caption(spare[number].caption, number)
         yield figure(spare[number], seed, caption=text, planted="email_caption", expected="caption_email")
         picture = spare[count + number]
         yield figure(picture, seed, caption=boilerplate_caption(number), planted="boilerplate_caption", expected="caption_boilerplate")
         picture = spare[2 * count + number]
-        text = foreign_caption(ground.foreign, picture.concept.id, number)
+        text = foreign_caption(materials.foreign, picture.concept.id, number)
         yield figure(picture, seed, caption=text, planted="foreign_caption", expected="caption_language")
 
 
-def denied(ground: Ground) -> list[Figure]:
+def denied(materials: PlantingMaterials) -> list[Figure]:
     """Pictures under a licence that no training may use."""
-    pictures = ground.spare[3 * ground.count : 4 * ground.count]
+    pictures = materials.spare[3 * materials.count : 4 * materials.count]
     licences = itertools.cycle(DENIED_LICENCES)
     return [
-        figure(picture, ground.seed, licence=licence, planted="denied_licence", expected="licence_denied")
+        figure(picture, materials.seed, licence=licence, planted="denied_licence", expected="licence_denied")
         for picture, licence in zip(pictures, licences, strict=False)
     ]
 
 
-def opted_out(ground: Ground) -> tuple[list[Figure], list[Figure], list[Figure]]:
+def opted_out(materials: PlantingMaterials) -> tuple[list[Figure], list[Figure], list[Figure]]:
     """Pictures that must not be stored: by robots.txt, by the picture's header, by the page's meta tag."""
-    pictures, third = ground.spare[4 * ground.count : 5 * ground.count], ground.count // 3
-    by_robots = [figure(one, ground.seed, folder="private", planted="opted_out", expected="robots_denied") for one in pictures[:third]]
+    pictures, third = materials.spare[4 * materials.count : 5 * materials.count], materials.count // 3
+    by_robots = [figure(one, materials.seed, folder="private", planted="opted_out", expected="robots_denied") for one in pictures[:third]]
     by_header = list[Figure]()
     for picture in pictures[third : 2 * third]:
-        plain = figure(picture, ground.seed, planted="opted_out", expected="opt_out")
+        plain = figure(picture, materials.seed, planted="opted_out", expected="opt_out")
         routes = {path: replace(route, headers={"X-Robots-Tag": "noai, noimageai"}) for path, route in plain.routes.items()}
         by_header.append(replace(plain, routes=routes))
-    by_page = [figure(picture, ground.seed, planted="opted_out", expected="opt_out") for picture in pictures[2 * third :]]
+    by_page = [figure(picture, materials.seed, planted="opted_out", expected="opt_out") for picture in pictures[2 * third :]]
     return by_robots, by_header, by_page
 
 
-def copies(ground: Ground) -> Iterator[Figure]:
+def copies(materials: PlantingMaterials) -> Iterator[Figure]:
     """Exact copies under another address, and slightly changed ones, of good figures; the original is named in `duplicate_of`."""
-    originals = iter(ground.good)
-    for number, original in zip(range(ground.count), originals, strict=False):
+    originals = iter(materials.good)
+    for number, original in zip(range(materials.count), originals, strict=False):
         picture = shown(original)
         route = Route(file=picture.file, content_type=CONTENT_TYPES[picture.file.rpartition(".")[2]])
-        yield _copy(original, ground, f"again {number}", route, "exact_duplicate", "duplicate_exact")
-    for number, original in zip(range(ground.count * 4 // 3), originals, strict=False):
-        data, extension = near_copy(ground.bytes_of(shown(original)), number)
-        route = ground.own(f"near-{number}.{extension}", data)
-        yield _copy(original, ground, f"near {number}", route, "near_duplicate", "duplicate_perceptual")
+        yield _copy(original, materials, f"again {number}", route, "exact_duplicate", "duplicate_exact")
+    for number, original in zip(range(materials.count * 4 // 3), originals, strict=False):
+        data, extension = near_copy(materials.bytes_of(shown(original)), number)
+        route = materials.own(f"near-{number}.{extension}", data)
+        yield _copy(original, materials, f"near {number}", route, "near_duplicate", "duplicate_perceptual")
 
 
-def _copy(original: Figure, ground: Ground, salt: str, route: Route, planted: str, expected: str) -> Figure:
+def _copy(original: Figure, materials: PlantingMaterials, salt: str, route: Route, planted: str, expected: str) -> Figure:
     picture = shown(original)
-    text = caption(picture.concept, picture.style, picture.tone, ground.seed + 1)
-    path = f"/archive/{order(ground.seed, salt)[:12]}.{route.file.rpartition('.')[2]}"
+    text = caption(picture.concept, picture.style, picture.tone, materials.seed + 1)
+    path = f"/archive/{order(materials.seed, salt)[:12]}.{route.file.rpartition('.')[2]}"
     return replace(
         original,
         url_path=path,
@@ -220,25 +220,25 @@ def _copy(original: Figure, ground: Ground, salt: str, route: Route, planted: st
     )
 
 
-def unfetchable(ground: Ground) -> Iterator[Figure]:
+def unfetchable(materials: PlantingMaterials) -> Iterator[Figure]:
     """Pictures that no crawler gets: slow, broken, huge, redirected in circles, missing."""
-    spares = itertools.cycle(ground.spare)
+    spares = itertools.cycle(materials.spare)
 
     def plant(salt: str, planted: str, expected: str, route: Route) -> Figure:
-        return figure(next(spares), ground.seed, folder="files", salt=salt, route=route, planted=planted, expected=expected)
+        return figure(next(spares), materials.seed, folder="files", salt=salt, route=route, planted=planted, expected=expected)
 
-    for number in range(ground.few):
+    for number in range(materials.few):
         yield plant(f"slow {number}", "slow", "timeout", Route(do="slow"))
         if number % 2:
-            yield plant(f"huge {number}", "huge", "too_many_pixels", ground.own(f"huge-{number}.png", bomb_picture(number)))
+            yield plant(f"huge {number}", "huge", "too_many_pixels", materials.own(f"huge-{number}.png", bomb_picture(number)))
         else:
             yield plant(f"huge {number}", "huge", "too_large", Route(do="huge"))
         yield _loop(plant(f"loop {number}", "redirect_loop", "redirect_error", Route()), number)
-    for number in range(ground.count):
+    for number in range(materials.count):
         yield replace(plant(f"missing {number}", "missing", "http_error", Route()), routes={})
-        data = broken_picture(ground.bytes_of(ground.spare[number]), number)
+        data = broken_picture(materials.bytes_of(materials.spare[number]), number)
         expected = "not_an_image" if data.startswith(b"<!DOCTYPE") else "decode_error"
-        yield plant(f"broken {number}", "broken", expected, ground.own(f"broken-{number}.png", data))
+        yield plant(f"broken {number}", "broken", expected, materials.own(f"broken-{number}.png", data))
 
 
 def _loop(one: Figure, number: int) -> Figure:
@@ -248,17 +248,17 @@ def _loop(one: Figure, number: int) -> Figure:
     return replace(one, routes=routes)
 
 
-def synthetic(ground: Ground) -> Iterator[Figure]:
+def synthetic(materials: PlantingMaterials) -> Iterator[Figure]:
     """Blank pictures and the patterns that stand in for explicit ones, both under harmless captions."""
     makers: tuple[tuple[str, str, str, Callable[[int, int], bytes], str], ...] = (
         ("blank", "blank", "a blank picture of one colour", blank_picture, "png"),
         ("explicit_stand_in", "explicit", "an abstract pattern that stands in for an explicit picture", stand_in, "jpg"),
     )
     for planted, expected, true_caption, make, extension in makers:
-        for number in range(ground.count):
-            route = ground.own(f"{planted}-{number}.{extension}", make(number, ground.size))
-            path = f"/uploads/{order(ground.seed, planted, number)[:12]}.{extension}"
-            text = ground.spare[-1 - number % len(ground.spare)].caption
+        for number in range(materials.count):
+            route = materials.own(f"{planted}-{number}.{extension}", make(number, materials.size))
+            path = f"/uploads/{order(materials.seed, planted, number)[:12]}.{extension}"
+            text = materials.spare[-1 - number % len(materials.spare)].caption
             known: dict[str, Any] = {"caption": text, "true_caption": true_caption, "licence": OWN_LICENCE}
             yield Figure(url_path=path, routes={path: route}, planted=planted, expected=expected, **known)
 

@@ -42,7 +42,7 @@ def _busy(port: int, error: str) -> UserError:
 
 
 def serve_planted_web(store: Store, port: int, ready: Callable[[list[str]], None] | None = None) -> None:
-    """Serves until interrupted; `ready` is told the addresses to begin with, one per host.
+    """Serves until interrupted; `ready` gets the addresses to begin with, one per host.
 
     `UserError` when no site is built or the port is busy.
     """
@@ -84,11 +84,11 @@ class PlantedWeb:
         watch.start()
         line = self._process.stdout.readline()
         watch.cancel()
-        said: dict[str, Any] = json.loads(line) if line else {"error": "the server did not start"}
-        if "error" in said:
+        answer: dict[str, Any] = json.loads(line) if line else {"error": "the server did not start"}
+        if "error" in answer:
             self._stop()
-            raise _busy(self._port, said["error"])
-        self.seeds = _seeds(said)
+            raise _busy(self._port, answer["error"])
+        self.seeds = _seeds(answer)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

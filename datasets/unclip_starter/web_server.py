@@ -20,7 +20,7 @@ MAX_HEADER_LINES = 100
 
 
 @dataclass(frozen=True)
-class Answer:
+class SiteAnswer:
     """A status with headers and a body; `length` is the promised length when it is not the body's."""
 
     status: HTTPStatus
@@ -36,8 +36,8 @@ class Answer:
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + (b"" if head_only else self.body)
 
 
-def _text(status: HTTPStatus, text: str, content_type: str = "text/html; charset=utf-8", **headers: str) -> Answer:
-    return Answer(status, text.encode(), {"Content-Type": content_type, **headers})
+def _text(status: HTTPStatus, text: str, content_type: str = "text/html; charset=utf-8", **headers: str) -> SiteAnswer:
+    return SiteAnswer(status, text.encode(), {"Content-Type": content_type, **headers})
 
 
 class Site:
@@ -51,7 +51,7 @@ class Site:
         self.pages: dict[str, str] = site["pages"]
         self.routes: dict[str, dict[str, Any]] = site["routes"]
 
-    def answer(self, host: str, path: str) -> Answer | None:
+    def answer(self, host: str, path: str) -> SiteAnswer | None:
         """The answer of one of the two hosts, or None: none will come."""
         if path == "/robots.txt":
             return _text(HTTPStatus.OK, self.robots[host], "text/plain; charset=utf-8")
@@ -63,17 +63,17 @@ class Site:
             return self._picture(self.routes[path])
         return _text(HTTPStatus.NOT_FOUND, "<h1>There is no such page</h1>")
 
-    def _picture(self, route: dict[str, Any]) -> Answer | None:
+    def _picture(self, route: dict[str, Any]) -> SiteAnswer | None:
         match route["do"]:
             case "slow":
                 return None
             case "redirect":
                 return _text(HTTPStatus.FOUND, "", Location=route["location"])
             case "huge":
-                return Answer(HTTPStatus.OK, bytes(65_536), {"Content-Type": "image/png"}, length=HUGE_BYTES)
+                return SiteAnswer(HTTPStatus.OK, bytes(65_536), {"Content-Type": "image/png"}, length=HUGE_BYTES)
             case _:
                 data = (self.folder / route["file"]).read_bytes()
-                return Answer(HTTPStatus.OK, data, {"Content-Type": route["content_type"], **route["headers"]})
+                return SiteAnswer(HTTPStatus.OK, data, {"Content-Type": route["content_type"], **route["headers"]})
 
 
 async def _request(reader: asyncio.StreamReader) -> tuple[str, str] | None:
@@ -92,7 +92,7 @@ async def _converse(site: Site, host: str, reader: asyncio.StreamReader, writer:
     while (request := await _request(reader)) is not None:
         method, path = request
         if method not in ("GET", "HEAD"):
-            answer: Answer | None = _text(HTTPStatus.METHOD_NOT_ALLOWED, "<h1>Only GET and HEAD</h1>")
+            answer: SiteAnswer | None = _text(HTTPStatus.METHOD_NOT_ALLOWED, "<h1>Only GET and HEAD</h1>")
         else:
             answer = site.answer(host, path)
         if answer is None:
@@ -116,7 +116,7 @@ async def _listen(site: Site, host: str, port: int) -> asyncio.Server:
 
 
 async def serve(folder: Path, ports: Mapping[str, int], ready: Callable[[dict[str, int]], None]) -> None:
-    """Serves the site's hosts on 127.0.0.1 until cancelled; `ready` is told the ports taken (0 asks for any). `OSError` on a busy one."""
+    """Serves the site's hosts on 127.0.0.1 until cancelled; `ready` gets the ports taken (0 asks for any). `OSError` on a busy one."""
     site = Site(folder)
     with contextlib.ExitStack() as stack:
         taken = dict[str, int]()

@@ -71,7 +71,7 @@ def _views(image: Image.Image) -> Iterator[NDArray[np.uint8]]:
 def read_hash_list(path: str) -> HashList:
     """The list in a text file, one `sha256 HEX`, `md5 HEX` or `pdq HEX` a line; empty lines and what follows a # do not count.
 
-    `UserError` when it cannot be read whole or is empty: a crawl that was told to look never runs without looking.
+    `UserError` when it cannot be read whole or is empty: a crawl with a hash list never runs without it.
     """
     try:
         text = Path(path).read_bytes()

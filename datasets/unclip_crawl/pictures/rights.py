@@ -38,23 +38,23 @@ class Rights:
     """What the file says, by our names (`copyright`, `creator`, `credit`, `usage_terms`, `web_statement`, `licence`, `data_mining`,
     `source_type`), each at most 300 characters."""
 
-    said: Mapping[str, str] = field(default_factory=dict)
+    marks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def text(self) -> str | None:
         """All of it as JSON, or None."""
-        return json.dumps(self.said, ensure_ascii=False, sort_keys=True) if self.said else None
+        return json.dumps(self.marks, ensure_ascii=False, sort_keys=True) if self.marks else None
 
     @property
     def licence(self) -> str | None:
         """The Creative Commons deed that the file names, as SPDX has it, or None."""
-        named = (self.said.get(name, "") for name in ("licence", "web_statement", "usage_terms", "copyright"))
+        named = (self.marks.get(name, "") for name in ("licence", "web_statement", "usage_terms", "copyright"))
         return next((licence_name(mark) for mark in named if is_creative_commons(mark)), None)
 
     @property
     def opt_out(self) -> str | None:
         """The data-mining property of PLUS by which the file reserves itself against training, or None."""
-        found = re.search(r"DMI-PROHIBITED[A-Z-]*", self.said.get("data_mining", ""))
+        found = re.search(r"DMI-PROHIBITED[A-Z-]*", self.marks.get("data_mining", ""))
         return f"XMP plus:DataMining: {found.group(0)}" if found else None
 
 
@@ -100,13 +100,13 @@ def read_rights(data: bytes, image: Image.Image) -> Rights:
 
     Blocks that are damaged say nothing; a file's rights never decide whether it can be decoded.
     """
-    said: dict[str, str] = {}
+    marks: dict[str, str] = {}
     readers = (lambda: _in_xmp(data), lambda: _in_iptc(image), lambda: _in_exif(image))
     for read in readers:
         try:
             for name, value in read():
                 if text := _flat(value):
-                    said.setdefault(name, text)
+                    marks.setdefault(name, text)
         except Exception:  # hostile blocks may break a parser in any way; then this block says nothing
             continue
-    return Rights(said)
+    return Rights(marks)

@@ -57,12 +57,12 @@ def _pictures(entry: lxml.etree._Element, page: str) -> Iterator[Pair]:
     count = 0
     for element in entry:
         if _name(element) == "image" and count < MAX_PICTURES:
-            told = _children(element)
-            if told.get("loc"):
+            texts = _children(element)
+            if texts.get("loc"):
                 count += 1
-                caption, title = told.get("caption", ""), told.get("title", "")
-                licence = licence_name(told["license"]) if told.get("license") else None
-                yield make_pair(told["loc"], caption or title, page, licence, Context(title=title, figcaption=caption))
+                caption, title = texts.get("caption", ""), texts.get("title", "")
+                licence = licence_name(texts["license"]) if texts.get("license") else None
+                yield make_pair(texts["loc"], caption or title, page, licence, Context(title=title, figcaption=caption))
 
 
 def _entries(text: bytes, found: Sitemap) -> None:

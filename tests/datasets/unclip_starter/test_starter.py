@@ -230,20 +230,20 @@ def test_a_real_build_is_whole_and_repeatable(built: Store, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_every_planted_class_is_in_the_truth_and_held_out_ones_are_untouched(built: Store) -> None:
-    truth = rows(built)
-    paths = [row["url_path"] for row in truth]
+def test_every_planted_class_is_in_the_ground_truth_and_held_out_ones_are_untouched(built: Store) -> None:
+    ground_truth = rows(built)
+    paths = [row["url_path"] for row in ground_truth]
     assert len(set(paths)) == len(paths)
-    assert {row["planted"] for row in truth} == {
+    assert {row["planted"] for row in ground_truth} == {
         None, "opted_out", "slow", "broken", "huge", "redirect_loop", "missing", "exact_duplicate", "near_duplicate", "wrong_caption",
         "email_caption", "boilerplate_caption", "foreign_caption", "explicit_stand_in", "denied_licence", "blank",
     }  # fmt: skip
-    held = [row for row in truth if row["split"] == "held_out"]
+    held = [row for row in ground_truth if row["split"] == "held_out"]
     assert len(held) == 3 and all(row["planted"] is None for row in held)
-    copied = {row["duplicate_of"] for row in truth}
+    copied = {row["duplicate_of"] for row in ground_truth}
     assert not copied & {row["url_path"] for row in held}
-    assert all(row["caption"] != row["true_caption"] for row in truth if row["planted"] == "wrong_caption")
-    good = [row for row in truth if row["planted"] is None]
+    assert all(row["caption"] != row["true_caption"] for row in ground_truth if row["planted"] == "wrong_caption")
+    good = [row for row in ground_truth if row["planted"] is None]
     assert len({row["concept"] for row in good}) == 24 and all(row["expected"] == "ok" for row in good)
     assert {json.loads(row["attributes"] or "")["credit"] for row in good} == {"Noto Emoji (Google)", "Twemoji (Twitter and contributors)"}
 

@@ -20,7 +20,7 @@ from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
 from unclip_pairs.store import Store
 from unclip_starter.concepts import Concept
-from unclip_starter.pages import ANNEX, MAIN, ROBOTS, Page, galleries, index, page_of_its_own, render, routes, truth
+from unclip_starter.pages import ANNEX, MAIN, ROBOTS, SitePage, galleries, ground_truth_rows, index, page_of_its_own, render, routes
 from unclip_starter.planting import Figure, Picture, Route, figure, misaligned, redirected
 from unclip_starter.web import PlantedWeb, serve_planted_web
 from unclip_starter.web_server import HUGE_BYTES
@@ -37,7 +37,7 @@ def picture(number: int) -> Picture:
     )
 
 
-def site(store: Store, figures: list[Figure]) -> list[Page]:
+def site(store: Store, figures: list[Figure]) -> list[SitePage]:
     """Writes a site of these figures."""
     pages = [*galleries(figures[2:], seed=0), page_of_its_own("annex", "Annex", figures[:2], host=ANNEX, licence="https://l")]
     folder = store.path("starter/site/pictures/256/noto")
@@ -194,9 +194,9 @@ def test_slipped_captions_come_from_other_groups() -> None:
         assert by_caption[one.caption] != one.picture.concept.group and one.true_caption == one.picture.caption
 
 
-def test_the_truth_has_a_row_for_every_figure_with_the_licence_it_is_published_under() -> None:
+def test_the_ground_truth_has_a_row_for_every_figure_with_the_licence_it_is_published_under() -> None:
     pages = [*galleries(FIGURES[:30], seed=0), page_of_its_own("x", "X", FIGURES[30:32], licence="https://denied")]
-    rows = truth(pages)
+    rows = ground_truth_rows(pages)
     assert sorted(row["url_path"] for row in rows) == sorted(one.url_path for one in FIGURES[:32])
     assert [row["licence"] for row in rows[30:]] == ["https://denied"] * 2
     assert rows[0]["licence"] == "https://www.apache.org/licenses/LICENSE-2.0"

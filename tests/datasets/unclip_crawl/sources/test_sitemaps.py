@@ -55,14 +55,14 @@ def jpeg(xmp: str = "") -> bytes:
     return buffer.getvalue()
 
 
-def test_the_rights_in_a_picture_are_read_and_its_reservation_heard() -> None:
+def test_the_rights_in_a_picture_are_read_and_its_reservation_obeyed() -> None:
     xmp = """<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description xmlns:cc="http://creativecommons.org/ns#"
       xmlns:plus="http://ns.useplus.org/ldf/xmp/1.0/" xmlns:dc="http://purl.org/dc/elements/1.1/">
       <cc:license rdf:resource="http://creativecommons.org/licenses/by/4.0/"/><plus:DataMining>DMI-PROHIBITED-AIMLTRAINING</plus:DataMining>
       <dc:creator><rdf:Seq><rdf:li>A. Painter</rdf:li></rdf:Seq></dc:creator></rdf:Description></rdf:RDF>"""
     data = jpeg(xmp)
     rights = read_rights(data, Image.open(io.BytesIO(data)))
-    assert (rights.licence, rights.said["creator"], rights.said["copyright"]) == ("CC-BY-4.0", "A. Painter", "(c) somebody")
+    assert (rights.licence, rights.marks["creator"], rights.marks["copyright"]) == ("CC-BY-4.0", "A. Painter", "(c) somebody")
     assert rights.opt_out == "XMP plus:DataMining: DMI-PROHIBITED-AIMLTRAINING"
 
 
