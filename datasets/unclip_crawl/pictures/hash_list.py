@@ -48,9 +48,9 @@ class HashList:
         import pdqhash
 
         bits, quality = pdqhash.compute(np.ascontiguousarray(pixels))
-        return quality >= PDQ_QUALITY and self._is_near(np.packbits(np.asarray(bits, dtype=np.uint8)))
+        return quality >= PDQ_QUALITY and self.is_near(np.packbits(np.asarray(bits, dtype=np.uint8)))
 
-    def _is_near(self, hashed: NDArray[np.uint8]) -> bool:
+    def is_near(self, hashed: NDArray[np.uint8]) -> bool:
         """By the pigeonhole principle two hashes within 31 bits agree, but for one bit, in one of 16 bands of 16 bits."""
         for (values, order), wanted in zip(self.bands, hashed.view(">u2"), strict=True):
             probes = np.uint16(wanted) ^ _FLIPS

@@ -50,8 +50,8 @@ class Swift:
         command = [sys.executable, str(SWIFT_SCRIPT), str(SWIFT_ENVIRONMENT), str(self.folder), str(self.port)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.process.stdout is not None
-        said = json.loads(self.process.stdout.readline())
-        self.url, self.key, self.secret = str(said["url"]), str(said["key"]), str(said["secret"])
+        ready = json.loads(self.process.stdout.readline())
+        self.url, self.key, self.secret = str(ready["url"]), str(ready["key"]), str(ready["secret"])
 
     def stop(self) -> None:
         """Ends all its servers."""

@@ -82,8 +82,8 @@ def test_the_command_line_works_on_a_bucket_and_tells_mistakes_in_a_sentence(
         command = [sys.executable, "-m", "unclip_orchestration.cli", "--home", home, "data", "verdicts", "--stage", "rule"]
         return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
 
-    told = run(f"s3://{new_bucket}/home?endpoint={endpoint}&cache={tmp_path / 'cli'}")
-    assert told.returncode == 0, told.stderr
-    assert "kept" in told.stdout
+    answer = run(f"s3://{new_bucket}/home?endpoint={endpoint}&cache={tmp_path / 'cli'}")
+    assert answer.returncode == 0, answer.stderr
+    assert "kept" in answer.stdout
     wrong = run(f"s3://not-{new_bucket}/home?endpoint={endpoint}&cache={tmp_path / 'wrong'}")
     assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and "there is no such bucket" in wrong.stderr

@@ -186,9 +186,9 @@ def test_what_a_user_can_get_wrong_about_an_endpoint_is_one_sentence(
 ) -> None:
     credentials("key", "hunter2")
     for number, (query, words) in enumerate([("http://127.0.0.1:9", "does not answer"), ("nonsense", "is no endpoint")]):
-        with pytest.raises(UserError, match=words) as told:
+        with pytest.raises(UserError, match=words) as caught:
             open_store(f"s3://bucket/x?endpoint={query}&cache={tmp_path}/{number}")
-        assert "hunter2" not in str(told.value) and "\n" not in str(told.value)
+        assert "hunter2" not in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(UserError, match="no name of a bucket"):
         open_store(f"s3://b(d/x?endpoint=http://127.0.0.1:9&cache={tmp_path}/b")
     credentials("", "")

@@ -26,9 +26,9 @@ def test_a_wrong_secret_and_an_unknown_key_are_refused_in_a_sentence(
 ) -> None:
     for key, secret in ((swift.key, "hunter2"), ("nobody:here", swift.secret)):
         credentials(key, secret)
-        with pytest.raises(UserError, match=r"^s3://wrong/home: .*AWS_SECRET_ACCESS_KEY") as told:
+        with pytest.raises(UserError, match=r"^s3://wrong/home: .*AWS_SECRET_ACCESS_KEY") as caught:
             open_store(f"s3://wrong/home?endpoint={swift.url}&cache={tmp_path}")
-        assert secret not in str(told.value) and "\n" not in str(told.value)
+        assert secret not in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_wrong_clock_is_named(swift: Any, address: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:

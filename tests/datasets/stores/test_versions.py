@@ -46,10 +46,10 @@ def whole(store: Store, version: str) -> bool:
 
 
 def test_a_copy_is_whole_and_named_as_the_latest(opened: Opened, tmp_path: Path) -> None:
-    home, told = open_store(tmp_path / "home"), list[str]()
+    home, reported = open_store(tmp_path / "home"), list[str]()
     for version in ("v-1", "v-2"):
-        copy_version(home, made(home, version, 1), opened("here"), lambda done, total, name: told.append(name))
-    assert len(told) == 6 and latest(opened("there")) == "v-2"
+        copy_version(home, made(home, version, 1), opened("here"), lambda done, total, message="": reported.append(message))
+    assert len(reported) == 6 and latest(opened("there")) == "v-2"
     assert (
         [one.name for one in versions(opened("there"))] == ["v-1", "v-2"]
         and whole(opened("there"), "v-1")

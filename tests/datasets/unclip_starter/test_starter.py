@@ -221,8 +221,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def test_a_real_build_is_whole_and_repeatable(built: Store, tmp_path: Path) -> None:
     size = StarterSize(concepts=24, styles=("noto", "twemoji"), tones=False, planted=3, wrong_pages=1, held_out=3)
     first = build_starter(built, size)
-    said = list[str]()
-    assert build_starter(built, size, lambda done, total, message: said.append(message)) == first and not said
+    reported = list[str]()
+    assert build_starter(built, size, lambda done, total, message="": reported.append(message)) == first and not reported
     other = open_store(tmp_path)
     for name in built.names("starter/npm/"):
         other.write_bytes(name, built.read_bytes(name))

@@ -128,11 +128,11 @@ def test_revisits_requests_other_types_and_statuses_hold_no_page(warc_record: Ca
 
 
 def test_opt_outs_of_archived_headers_and_pages_stand_at_each_pair(warc_record: Callable[..., bytes]) -> None:
-    told = [("X-Robots-Tag", "otherbot: noindex"), ("X-Robots-Tag", "unclip-crawler: noai")]
-    data = warc_record("http://h/1", PAGE, [HTML, *told]) + warc_record(
+    tags = [("X-Robots-Tag", "otherbot: noindex"), ("X-Robots-Tag", "unclip-crawler: noai")]
+    data = warc_record("http://h/1", PAGE, [HTML, *tags]) + warc_record(
         "http://h/2", b"<meta name=tdm-reservation content=1>" + PAGE, [HTML]
     )
-    data += warc_record("http://h/3", PAGE, [HTML, told[0]])
+    data += warc_record("http://h/3", PAGE, [HTML, tags[0]])
     pages = list(pages_of(Source("a", io.BytesIO(data))))
     assert [pair.context.opt_out for page in pages for pair in page.pairs] == ["X-Robots-Tag: noai", "meta tdm-reservation: 1", None]
 
@@ -195,7 +195,7 @@ def test_extraction_writes_a_list_that_a_crawl_reads_back(tmp_path: Path, warc_r
     (tmp_path / "a.warc.gz").write_bytes(gzip.compress(warc_record("http://h/1", page, [HTML, ("X-Robots-Tag", "noai")])))
     seen: list[int] = []
     out = tmp_path / "pairs.parquet"
-    tallies = extract([str(tmp_path / "a.warc.gz")], out, progress=lambda done, total, message: seen.append(done))
+    tallies = extract([str(tmp_path / "a.warc.gz")], out, progress=lambda done, total, message="": seen.append(done))
     assert [tally.pairs for tally in tallies.values()] == [1]
     assert seen[-1] == (tmp_path / "a.warc.gz").stat().st_size
     (pair,) = pairs_from_list(out)

@@ -206,7 +206,11 @@ def forgotten() -> Iterator[None]:
 def test_a_name_that_turns_private_the_second_time_is_refused_the_second_time(forgotten: None) -> None:
     from twisted.internet.address import IPv4Address, IPv6Address
 
-    answers = ([IPv4Address("TCP", "93.184.216.34", 80)], [IPv4Address("TCP", "127.0.0.1", 80), IPv6Address("TCP", "::ffff:10.0.0.1", 80)])
+    # twisted declares by zope that these are IAddress, which no type checker reads
+    answers: tuple[list[Any], ...] = (
+        [IPv4Address("TCP", "93.184.216.34", 80)],
+        [IPv4Address("TCP", "127.0.0.1", 80), IPv6Address("TCP", "::ffff:10.0.0.1", 80)],
+    )
     passed = []
     for addresses in answers:
         receiver = Resolved()

@@ -130,9 +130,9 @@ def site(serve: Callable[..., Any]) -> Any:
 
 @pytest.fixture(scope="module")
 def crawled(site: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Manifest, list[tuple[int, int | None, str]]]:
-    store, told = open_store(tmp_path_factory.mktemp("home")), []
-    manifest = crawl(store, settings_of(site), lambda *news: told.append(news))
-    return store, manifest, told
+    store, reported = open_store(tmp_path_factory.mktemp("home")), []
+    manifest = crawl(store, settings_of(site), lambda *news: reported.append(news))
+    return store, manifest, reported
 
 
 Crawled = tuple[Store, Manifest, list[tuple[int, int | None, str]]]
@@ -190,8 +190,8 @@ def test_pages_are_remembered_with_how_they_ended(crawled: Crawled, site: Any) -
 
 
 def test_progress_ends_with_everything_settled(crawled: Crawled) -> None:
-    _, manifest, told = crawled
-    assert told[-1][:2] == (manifest.counts["rows"], manifest.counts["rows"])
+    _, manifest, reported = crawled
+    assert reported[-1][:2] == (manifest.counts["rows"], manifest.counts["rows"])
 
 
 def test_nothing_of_the_journal_is_left(crawled: Crawled) -> None:

@@ -73,8 +73,14 @@ def site(serve: Callable[..., Any]) -> Any:
 
 
 def settings_of(site: Any, hash_list: Path | None, **changes: Any) -> CrawlSettings:
-    where = {"batch": "a", "contact": "tests@example.org", "seeds": (f"{site.url}/",), "allow_loopback": True, "delay_s": 0.0}
-    return CrawlSettings(**where | {"hash_list": str(hash_list or "")} | changes)
+    where: dict[str, Any] = {
+        "batch": "a",
+        "contact": "tests@example.org",
+        "seeds": (f"{site.url}/",),
+        "allow_loopback": True,
+        "delay_s": 0.0,
+    }
+    return CrawlSettings(**{**where, "hash_list": str(hash_list or ""), **changes})
 
 
 def statuses(store: Store, site: Any) -> dict[str, str]:
@@ -164,4 +170,4 @@ def test_every_near_hash_is_found_among_many(tmp_path: Path) -> None:
         for row in listed[:40]:
             flips = np.zeros(256, dtype=np.uint8)
             flips[rng.choice(256, distance, replace=False)] = 1
-            assert read._is_near(row ^ np.packbits(flips)) is expected
+            assert read.is_near(row ^ np.packbits(flips)) is expected

@@ -58,10 +58,10 @@ def test_the_batch_ends_before_its_deadline(crawled: tuple[float, dict[str, Any]
 
 
 def test_a_certificate_is_refused_for_what_is_wrong_with_it(crawled: tuple[float, dict[str, Any]]) -> None:
-    said = {name: crawled[1][site.address(number)]["detail"] for number, name in enumerate(site.NAMES) if name.startswith("TLS")}
-    assert "self-signed" in said["TLS: a good certificate of an unknown signer"]
-    assert "expired" in said["TLS: expired"]
-    assert "ostname mismatch" in said["TLS: another host's"]
+    details = {name: crawled[1][site.address(number)]["detail"] for number, name in enumerate(site.NAMES) if name.startswith("TLS")}
+    assert "self-signed" in details["TLS: a good certificate of an unknown signer"]
+    assert "expired" in details["TLS: expired"]
+    assert "ostname mismatch" in details["TLS: another host's"]
 
 
 @pytest.mark.parametrize("place", ["127.0.0.1", "localhost:80", "10.0.0.1:80", "127.0.0.1:http", "example.org:80"])

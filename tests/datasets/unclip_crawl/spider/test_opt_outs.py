@@ -36,8 +36,8 @@ Crawled = tuple[Store, dict[str, dict[str, Any]], Any]
 def settings_of(folder: Path, **changes: Any) -> CrawlSettings:
     (folder / "list.csv").write_text("url,caption\n" + "".join(f"{url},a picture\n" for url in opt_outs.listed()))
     where = {"batch": "a", "contact": "tests@example.org", "seeds": tuple(opt_outs.seeds()), "lists": (str(folder / "list.csv"),)}
-    pace = {"allow_loopback": True, "delay_s": 0, "timeout_s": 1.5, "retries": 0, "deadline_s": 60.0}
-    return CrawlSettings(**where | pace | changes)
+    quick = {"allow_loopback": True, "delay_s": 0, "timeout_s": 1.5, "retries": 0, "deadline_s": 60.0}
+    return CrawlSettings(**where | quick | changes)
 
 
 @pytest.fixture(scope="module")

@@ -127,8 +127,8 @@ SITEMAP = """<?xml version="1.0"?><urlset xmlns="http://www.sitemaps.org/schemas
 
 
 def entry(page: str, image: str = "", caption: str = "", licence: str = "") -> str:
-    told = f"<image:caption>{caption}</image:caption><image:license>{licence}</image:license>"
-    return f"<url><loc>{page}</loc>" + (f"<image:image><image:loc>{image}</image:loc>{told}</image:image>" if image else "") + "</url>"
+    children = f"<image:caption>{caption}</image:caption><image:license>{licence}</image:license>"
+    return f"<url><loc>{page}</loc>" + (f"<image:image><image:loc>{image}</image:loc>{children}</image:image>" if image else "") + "</url>"
 
 
 def test_sitemaps_named_by_robots_txt_lead_to_pages_and_pictures_and_opt_outs_hold(store: Store, serve: Callable[..., Any]) -> None:
@@ -165,24 +165,24 @@ def shard(path: Path, members: dict[str, bytes]) -> str:
 
 
 def test_shards_of_img2dataset_are_taken_over_with_their_failures_and_within_bounds(store: Store, tmp_path: Path) -> None:
-    def told(name: str, **more: Any) -> bytes:
+    def sidecar(name: str, **more: Any) -> bytes:
         return json.dumps({"url": f"http://h.example/{name}.png", "caption": f"a {name} one", "original_width": 900, **more}).encode()
 
     record(store, Takedown(kind="url", value="http://h.example/gold.png", urls=("http://h.example/gold.png",)))
     members = {
         "0.png": picture("red"),
         "0.txt": b"a red one",
-        "0.json": told("red", original_height=450, license="MIT"),
+        "0.json": sidecar("red", original_height=450, license="MIT"),
         "1.png": picture("blue", RESERVED),
-        "1.json": told("blue"),
+        "1.json": sidecar("blue"),
         "2.png": picture("green", LICENSED),
-        "2.json": told("green"),
+        "2.json": sidecar("green"),
         "3.png": picture("gold"),
-        "3.json": told("gold"),
+        "3.json": sidecar("gold"),
         "4.jpg": b"not a picture",
-        "4.json": told("broken"),
+        "4.json": sidecar("broken"),
         "5.png": b"\0" * 40_000,
-        "5.json": told("long"),
+        "5.json": sidecar("long"),
         "6.png": picture("black"),
         "6.txt": b"only a text",
         "../7.png": picture("white"),
