@@ -6,7 +6,6 @@ is *not* the FID, which is defined on an Inception network, and must not be comp
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,8 @@ from unclip_training.data.decoded_cache import DecodedPairs, decoded_pairs
 from unclip_training.data.pair_source import pairs_source
 from unclip_training.judging.mobilenet import SIDE
 from unclip_training.judging.picture_features import picture_features
+
+Floats = NDArray[np.float32] | NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def nearest(queries: NDArray[np.float32], references: NDArray[np.float32]) -> tu
     return places, cosines[np.arange(len(queries)), places]
 
 
-def frechet(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float:
+def frechet(a: Floats, b: Floats) -> float:
     """Fréchet distance of two sets of features, as normal distributions (Heusel et al., 2017, eq. 6), at least 0.
 
     The trace of the square root of the product of the covariances is the sum of the singular values of the product of the centred sets,
@@ -59,7 +60,7 @@ def frechet(a: NDArray[np.floating[Any]], b: NDArray[np.floating[Any]]) -> float
     return max(float((apart**2).sum() + spread), 0.0)
 
 
-def _covariance_root(vectors: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+def _covariance_root(vectors: Floats) -> NDArray[np.float64]:
     """A matrix with at most as many rows as columns whose product with itself, transposed first, is the covariance."""
     centred = (vectors - vectors.mean(0, dtype=np.float64)) / np.sqrt(len(vectors) - 1)
     return np.asarray(np.linalg.qr(centred, mode="r")) if len(centred) > centred.shape[1] else centred

@@ -27,6 +27,7 @@ FORMAT = 1
 AnyDecoder = Decoder | CompactDecoder
 AnyUpsampler = Upsampler | CompactUpsampler
 Network = TypeVar("Network", bound=nn.Module, covariant=True)
+Kind = TypeVar("Kind", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def _guidance(value: object) -> Guidance:
         raise UserError(f"The bundle's guidance {value} must hold prior and decoder only; release the bundle again.") from error
 
 
-def _network(path: Path, kinds: tuple[type[Any], ...], device: torch.device | str) -> Any:
+def _network(path: Path, kinds: tuple[type[Kind], ...], device: torch.device | str) -> Kind:
     network, config = load(path)
     if not isinstance(network, kinds):
         wanted = " or ".join(kind.__name__ for kind in kinds)
@@ -109,7 +110,7 @@ def _network(path: Path, kinds: tuple[type[Any], ...], device: torch.device | st
     return network.float().to(device)
 
 
-def _stage(path: Path, kinds: tuple[type[Any], ...], device: torch.device | str) -> DiffusionModel[Any]:
+def _stage(path: Path, kinds: tuple[type[Kind], ...], device: torch.device | str) -> DiffusionModel[Kind]:
     network, extra = _network(path, kinds, device), read_extra(path)
     if "diffusion" not in extra:
         raise UserError(f"The weights file {path} does not say how to sample from it; train the stage again.")

@@ -1,9 +1,13 @@
 """Sizes of the networks: a frozen dataclass per network, to and from the JSON that travels with the weights."""
 
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from unclip_pairs.errors import UserError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 CODE_VERSION = 1
 """Raised when a network's layout changes, so that weights of another layout are refused instead of half loaded."""
@@ -217,28 +221,30 @@ _PARTS: dict[str, type[TowerConfig | UNetConfig | EmbeddingRegressorConfig | Pic
 }
 
 
-def to_json(config: NetworkConfig) -> dict[str, Any]:
+def to_json(config: NetworkConfig) -> dict[str, object]:
     """The config as plain values, with its `kind` and the code version that wrote it."""
     kind = next(name for name, known in KINDS.items() if type(config) is known)
     return {"kind": kind, "code_version": CODE_VERSION, **as_stored(config)}
 
 
-def as_stored(value: Any) -> Any:
+def as_stored(config: "DataclassInstance") -> dict[str, object]:
     """Plain data of a dataclass and of those inside it, each field under the name that files know it by."""
-    if not is_dataclass(value):
-        return value
-    return {_stored_name(one): as_stored(getattr(value, one.name)) for one in fields(value)}
+    return {_stored_name(one): _plain(getattr(config, one.name)) for one in fields(config)}
 
 
-def _stored_name(one: Field[Any]) -> str:
+def _plain(value: object) -> object:
+    return as_stored(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _stored_name(one: Field[object]) -> str:
     return one.metadata.get(STORED, one.name)
 
 
-def from_json(value: dict[str, Any]) -> NetworkConfig:
+def from_json(value: Mapping[str, object]) -> NetworkConfig:
     """The config `to_json` wrote. `UserError` on an unknown kind, another code version, or a missing or unknown field."""
     rest = dict(value)
     kind, version = rest.pop("kind", None), rest.pop("code_version", None)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise UserError(f"The network kind is {kind!r}, but this version knows only {', '.join(KINDS)}; use the version that wrote it.")
     if version != CODE_VERSION:
         raise UserError(
@@ -247,7 +253,7 @@ def from_json(value: dict[str, Any]) -> NetworkConfig:
     return _build(KINDS[kind], rest)
 
 
-def _build(cls: type[Part], value: dict[str, Any]) -> Part:
+def _build(cls: type[Part], value: Mapping[str, object]) -> Part:
     names = {_stored_name(one): one.name for one in fields(cls)}
     if unknown := set(value) - set(names):
         raise UserError(f"{cls.__name__} has the unknown field {sorted(unknown)[0]!r}; use the version that wrote it.")
@@ -257,7 +263,7 @@ def _build(cls: type[Part], value: dict[str, Any]) -> Part:
         raise UserError(f"{cls.__name__} cannot be read ({error}); use the version that wrote it.") from error
 
 
-def _part(name: str, value: Any) -> Any:
+def _part(name: str, value: object) -> Any:
     if isinstance(value, dict):
         return _build(_PARTS[name], value)
     return tuple(value) if isinstance(value, list) else value

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -29,10 +29,8 @@ from unclip_training.data.streaming import RequiredColumns
 from unclip_training.judging.judge import Judge, save_judge
 from unclip_training.judging.picture_features import picture_features
 from unclip_training.pretraining import RegressionData, pretrain_decoder, pretrain_prior
-from unclip_training.stages.base import Stage
 from unclip_training.stages.clip import ClipStage
 from unclip_training.stages.decoder import DecoderStage
-from unclip_training.stages.diffusion import DiffusionStage
 from unclip_training.stages.judge import JudgeStage
 from unclip_training.stages.pixels import to_pixels
 from unclip_training.stages.prior import PriorStage
@@ -45,12 +43,14 @@ TOKENIZER_CAPTIONS = 1_000_000  # as many captions as a vocabulary required
 STATS_PAIRS = 20_000  # as many embeddings as a mean and a spread need
 CAPTIONS_AT_ONCE = 256
 
+AnyStage = ClipStage | JudgeStage | PriorStage | DecoderStage | UpsamplerStage
+
 
 @dataclass(frozen=True)
 class Assembly:
     """What `fit` required; `save` writes the network's weights, as they are now, to a path."""
 
-    stage: Stage[Any]
+    stage: AnyStage
     data: PairsData
     save: Callable[[Path], None]
 
@@ -181,7 +181,7 @@ def _upsampler(site: TrainingSite, run: UpsamplerRun) -> Assembly:
     return Assembly(stage, _data(site, run, RequiredColumns(side=run.side, embeddings=False, captions=False), None), _saver(stage, run))
 
 
-def _saver(stage: DiffusionStage[Any], run: PriorRun | DecoderRun | UpsamplerRun) -> Callable[[Path], None]:
+def _saver(stage: PriorStage | DecoderStage | UpsamplerStage, run: PriorRun | DecoderRun | UpsamplerRun) -> Callable[[Path], None]:
     """The pipeline reads the diffusion's settings from the weights file."""
     return lambda path: checkpoint.save(path, stage.network, run.model, {"diffusion": stage.final_diffusion().to_json()})
 

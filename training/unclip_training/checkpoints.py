@@ -5,7 +5,6 @@ import pickle
 import time
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -45,7 +44,7 @@ class Checkpoints(Callback):
         self.saved_at = time.monotonic()
 
 
-def read_checkpoint(path: Path) -> dict[str, Any] | None:
+def read_checkpoint(path: Path) -> dict[str, object] | None:
     """The checkpoint's content, or None when there is none; `UserError` when it cannot be read. Nothing in it is executed."""
     if not path.exists():
         return None

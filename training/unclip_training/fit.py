@@ -3,14 +3,14 @@
 import logging
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.utilities import rank_zero_only
 
 from unclip_pairs.errors import UserError
-from unclip_pairs.manifest import Manifest, file_digest, make_manifest, read_manifest, write_manifest
+from unclip_pairs.manifest import JSON, Manifest, file_digest, make_manifest, read_manifest, write_manifest
 from unclip_pairs.store import Store
 from unclip_training.assembly import Assembly, assemble
 from unclip_training.callbacks import Curves, SampleGrids, SeededSteps
@@ -51,7 +51,7 @@ class PlannedRun:
     inputs: dict[str, str]
 
     @property
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, object]:
         """What must be equal for two trainings to be the same planned."""
         return {"inputs": self.inputs, "settings": self.run.settings()}
 
@@ -173,7 +173,7 @@ def _tracker(store: Store, planned: PlannedRun) -> Tracker:
     return Tracker(store, card, on_start=lambda run_id: store.write_bytes(name, run_id.encode()))
 
 
-def flat(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:
+def flat(settings: Mapping[str, JSON], prefix: str = "") -> dict[str, str]:
     """Nested settings as MLflow's params: `optim.lr` -> "0.0003"."""
     found: dict[str, str] = {}
     for name, value in settings.items():
@@ -192,7 +192,7 @@ def _finish(store: Store, planned: PlannedRun, parts: Assembly, tracker: Tracker
     store.write_json(f"{folder}/metrics.json", {"final": final, "points": [p for p in curves.points if math.isfinite(p[1])]})
     mlflow_run_id = (tracker.finish() if tracker is not None else None) or ""
     names = [name for name in store.names(f"{folder}/") if not name.endswith(("last.ckpt", "manifest.json"))]
-    settings = planned.run.settings() | {"dagster_run_id": planned.launch.dagster_run_id, "mlflow_run_id": mlflow_run_id}
+    settings: dict[str, JSON] = planned.run.settings() | {"dagster_run_id": planned.launch.dagster_run_id, "mlflow_run_id": mlflow_run_id}
     counts = {"steps": planned.run.steps, "pairs": planned.source.count, "loss": final.get("loss", 0.0)}
     return write_manifest(
         store, f"{folder}/manifest.json", make_manifest(store, "model", names, inputs=planned.inputs, settings=settings, counts=counts)

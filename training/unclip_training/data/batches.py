@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from unclip_training.data.streaming import Encode, RequiredColumns, check_shards
 
 Batch = dict[str, Tensor]
 More = Callable[[DecodedPairs], Batch]
+Floats = NDArray[np.float32] | NDArray[np.float64]
 IN_MEMORY_BYTES = 2 * 2**30
 
 
@@ -42,7 +42,7 @@ class SamplingOrder:
     With unequal weights, a pass draws N pairs with replacement, each in proportion to its weight.
     """
 
-    def __init__(self, weights: NDArray[np.floating[Any]], seed: int) -> None:
+    def __init__(self, weights: Floats, seed: int) -> None:
         self.count, self.seed = len(weights), seed
         self.probabilities = None if np.ptp(weights) == 0 else weights.astype(np.float64) / weights.sum(dtype=np.float64)
         self._passes: dict[int, NDArray[np.int64]] = {}

@@ -93,7 +93,7 @@ def _write(store: Store, folder: str, source: PairSource, samples: Iterable[Pair
         "weight": [weights.get(s.key, 1.0) for s in unpacked],
     }
     write_parquet(store, f"{folder}/pairs.parquet", pa.table(columns))
-    arrays: dict[str, list[NDArray[Any]]] = {"pictures": [s.picture for s in unpacked]}
+    arrays: dict[str, list[NDArray[np.uint8] | NDArray[np.float32]]] = {"pictures": [s.picture for s in unpacked]}
     if all(s.clip_image is not None and s.clip_text is not None for s in unpacked):
         arrays["clip_image"] = [s.clip_image for s in unpacked if s.clip_image is not None]
         arrays["clip_text"] = [s.clip_text for s in unpacked if s.clip_text is not None]
@@ -102,7 +102,7 @@ def _write(store: Store, folder: str, source: PairSource, samples: Iterable[Pair
     return [f"{folder}/pairs.parquet", *(f"{folder}/{name}.npy" for name in arrays)]
 
 
-def write_array(store: Store, name: str, array: NDArray[Any]) -> None:
+def write_array(store: Store, name: str, array: NDArray[np.generic]) -> None:
     """Writes a `.npy` whole or not at all."""
     with store.writing(name) as part:
         np.save(part, array, allow_pickle=False)

@@ -3,13 +3,12 @@
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from unclip_curation.embeddings.blurring import Blurs, blurred_where_asked, read_blurs
+from unclip_curation.embeddings.blurring import Blurs, Box, blurred_where_asked, read_blurs
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import decode, fit_square, to_array
 from unclip_pairs.manifest import read_manifest, settings_digest
@@ -17,6 +16,8 @@ from unclip_pairs.shards import read_shard, shard_names
 from unclip_pairs.store import Store
 
 SAFE = "safe"
+RawSample = dict[str, bytes | str]
+"""One pair as its shard holds it: the bytes of each file by extension, and `__key__`."""
 PICTURE_EXTENSIONS = ("png", "jpg", "webp")
 
 
@@ -29,7 +30,7 @@ class PairSource:
     keys: frozenset[str] | None
     count: int
     verdicts: str | None = None
-    blurs: Blurs = field(default_factory=dict[str, Any], repr=False)
+    blurs: Blurs = field(default_factory=dict[str, list[Box]], repr=False)
     """The areas by key that are blurred before anything learns from them; a published set is blurred already."""
 
     @property
@@ -116,7 +117,7 @@ def read_vector(data: bytes | None) -> NDArray[np.float32] | None:
     return None if data is None else np.load(io.BytesIO(data), allow_pickle=False).astype(np.float32).reshape(-1)
 
 
-def unpack(sample: dict[str, bytes | str], side: int) -> PairSample:
+def unpack(sample: RawSample, side: int) -> PairSample:
     """The pair of a raw sample, its picture fitted into `side` x `side`."""
     raw: dict[str, bytes] = {name: value for name, value in sample.items() if isinstance(value, bytes)}
     data = next(raw[name] for name in PICTURE_EXTENSIONS if name in raw)
@@ -125,7 +126,7 @@ def unpack(sample: dict[str, bytes | str], side: int) -> PairSample:
     return PairSample(str(sample["__key__"]), raw["txt"].decode(), picture, *vectors)
 
 
-def raw_samples(store: Store, source: PairSource) -> Iterator[dict[str, bytes | str]]:
+def raw_samples(store: Store, source: PairSource) -> Iterator[RawSample]:
     """The chosen samples in shard order, undecoded."""
     for shard in source.shards:
         for sample in read_shard(store, shard):

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 import webdataset
@@ -12,7 +11,7 @@ from torch import Tensor
 from unclip_curation.embeddings.blurring import blurred_where_asked
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
-from unclip_training.data.pair_source import PairSource, sample_weights, unpack
+from unclip_training.data.pair_source import PairSource, RawSample, sample_weights, unpack
 
 SHUFFLE_BUFFER = 1000
 Encode = Callable[[Sequence[str]], Tensor]
@@ -37,11 +36,11 @@ def check_shards(shards: int, processes: int, workers: int) -> None:
         )
 
 
-def _chosen(sample: dict[str, Any], keys: frozenset[str] | None) -> bool:
+def _chosen(sample: RawSample, keys: frozenset[str] | None) -> bool:
     return keys is None or sample["__key__"] in keys
 
 
-def _row(sample: dict[str, Any], required: RequiredColumns, encode: Encode | None, weights: dict[str, float]) -> dict[str, Tensor]:
+def _row(sample: RawSample, required: RequiredColumns, encode: Encode | None, weights: dict[str, float]) -> dict[str, Tensor]:
     """One pair as tensors, in the form of `batches.columns_of`."""
     pair = unpack(sample, required.side or 8)
     row = {"weight": torch.tensor(weights.get(pair.key, 1.0))}

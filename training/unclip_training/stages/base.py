@@ -51,7 +51,7 @@ class Stage(LightningModule, ABC, Generic[RunKind]):
         self.guard = LossGuard()
         self.last_loss = float("nan")
         self.ema: Ema | None = None
-        self.identity: dict[str, Any] = {}
+        self.identity: dict[str, object] = {}
 
     @abstractmethod
     def loss(self, batch: Batch) -> Tensor:
