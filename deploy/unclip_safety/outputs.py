@@ -8,7 +8,7 @@ from PIL import Image
 
 from unclip_pairs.images import encode_png
 from unclip_pairs.shards import Sample
-from unclip_safety.policy import Refusal, SafetyPolicy
+from unclip_safety.policy import PolicyFiles, Refusal, SafetyPolicy, load_policy
 
 if TYPE_CHECKING:
     from unclip_curation.decisions.explicit_rule import ExplicitRule
@@ -23,9 +23,9 @@ Score = Callable[[Sample], Mapping[str, object]]
 def load_rule(curation: "Policy | None" = None) -> "ExplicitRule":
     """The rule on explicit pictures of the curation's policy, the shipped one unless given: what may not be learned may not leave."""
     from unclip_curation.decisions.explicit_rule import ExplicitRule
-    from unclip_curation.policy import load_policy
+    from unclip_curation.policy import load_policy as load_curation
 
-    return ExplicitRule(curation or load_policy())
+    return ExplicitRule(curation or load_curation())
 
 
 def load_score() -> Score:
@@ -63,6 +63,13 @@ def checker(policy: SafetyPolicy, curation: "Policy | None" = None, score: Score
         return None if category is None else Refusal(category, policy.picture_message)
 
     return check
+
+
+def open_checker(files: PolicyFiles) -> Check:
+    """The check by the policies in files; the networks are loaded now. `UserError` when a policy or a network is missing or wrong."""
+    from unclip_curation.policy import load_policy as load_curation
+
+    return checker(load_policy(files.safety), load_curation(files.curation))
 
 
 def count_refused(check: Check, images: list[Image.Image]) -> int:

@@ -56,6 +56,15 @@ class SafetyPolicy:
     rules: dict[str, Rule] = field(default_factory=dict[str, Rule])
 
 
+@dataclass(frozen=True, kw_only=True)
+class PolicyFiles:
+    """The files of the two policies that guard a service: what may not be asked for (`safety`), and which pictures are explicit
+    (`curation`, the policy that also judges what is learned from). None is the file that ships."""
+
+    safety: Path | None = None
+    curation: Path | None = None
+
+
 def word_digest(word: str) -> str:
     """The 16 hex digits under which a word is listed without being spelled out."""
     return hashlib.sha256(word.encode()).hexdigest()[:16]

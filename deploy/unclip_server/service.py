@@ -4,7 +4,7 @@ Policy refusal, painting, output check and provenance are decided here once; cal
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from unclip_pairs.progress import Progress, silent
 from unclip_pairs.store import Store
 from unclip_release.provenance import Provenance, png_bytes
 from unclip_release.registry import ModelVersion, open_registry
-from unclip_safety.outputs import Check, checker
-from unclip_safety.policy import Refusal, load_policy
+from unclip_safety.outputs import Check, open_checker
+from unclip_safety.policy import PolicyFiles, Refusal, load_policy
 from unclip_safety.prompts import Refuse, refuser
 
 SIZES = (256, 512, 1024)
@@ -137,11 +137,11 @@ def served_model(version: ModelVersion) -> ServedModel:
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceSettings:
-    """Where the model is found, and the policy file (None: the one of the package)."""
+    """Where the model is found, and the files of the policies."""
 
     store: Store
     tracking_uri: str | None = None
-    policy: Path | None = None
+    policies: PolicyFiles = field(default_factory=PolicyFiles)
 
 
 def open_service(settings: ServiceSettings, progress: Progress = silent, first: PictureRequest | None = None) -> ImageService:
@@ -149,10 +149,11 @@ def open_service(settings: ServiceSettings, progress: Progress = silent, first: 
 
     `UserError` when no version is champion, its bundle is damaged, the policy is wrong, or a scorer of the output check cannot be loaded.
     """
-    policy = load_policy(settings.policy)
-    refuse = refuser(policy)
+    refuse = refuser(load_policy(settings.policies.safety))
     _passed(refuse(first.prompt) if first is not None else None)
     progress(0, None, "opening the champion")
     version, folder = open_registry(settings.store, settings.tracking_uri).champion()
     progress(0, None, f"loading the networks of {version.label}")
-    return ImageService(model=served_model(version), painter=load_painter(folder, progress), refuse=refuse, check=checker(policy))
+    return ImageService(
+        model=served_model(version), painter=load_painter(folder, progress), refuse=refuse, check=open_checker(settings.policies)
+    )

@@ -1,17 +1,20 @@
 """Candidates: the present bundle's evaluation, found or made, and what the registry and its gates say to it."""
 
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from unclip_assets import previews
 from unclip_assets.pointers import present
+from unclip_curation.policy import load_policy
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.progress import Progress
 from unclip_pairs.store import Store
 from unclip_release.registry import ModelVersion, open_registry
+from unclip_safety.policy import PolicyFiles
+
+SHIPPED = PolicyFiles()
 
 
 def folder(store: Store) -> str:
@@ -19,7 +22,7 @@ def folder(store: Store) -> str:
     return f"evaluation/{present(store, 'bundle').name}"
 
 
-def evaluated(store: Store, num_prompts: int, num_held_out: int, progress: Progress, policy: Path | None = None) -> dict[str, Any]:
+def evaluated(store: Store, num_prompts: int, num_held_out: int, progress: Progress, policies: PolicyFiles = SHIPPED) -> dict[str, Any]:
     """The present bundle's figures, painted and measured when they are not there yet, and how many of its pictures may not leave."""
     from unclip_evaluation.evaluate import EvaluationPlan, evaluate
 
@@ -27,39 +30,39 @@ def evaluated(store: Store, num_prompts: int, num_held_out: int, progress: Progr
     plan = EvaluationPlan(judge=f"models/judge/{present(store, 'judge_model').name}", num_prompts=num_prompts, num_held_out=num_held_out)
 
     figures = evaluate(store, store.folder(f"bundles/{bundle.name}"), version, plan, folder(store), progress)
-    return figures | {"explicit_pictures": explicit_pictures(store, policy)}
+    return figures | {"explicit_pictures": explicit_pictures(store, policies)}
 
 
-def explicit_pictures(store: Store, policy: Path | None = None) -> int:
-    """How many of the evaluation's pictures the output check of this safety policy refuses; counted once for each evaluation."""
+def explicit_pictures(store: Store, policies: PolicyFiles = SHIPPED) -> int:
+    """How many of the evaluation's pictures the output check refuses; counted once for each evaluation and curation policy."""
     name, evaluation = f"{folder(store)}/explicit.json", read_manifest(store, f"{folder(store)}/manifest.json")
     assert evaluation is not None, "an evaluation that is looked at is finished"
     counted = store.read_json(name) if store.exists(name) else {}
-    if counted.get("evaluation") != evaluation.digest:
-        counted = {"evaluation": evaluation.digest, "explicit_pictures": count_explicit(store, policy)}
+    asked = {"evaluation": evaluation.digest, "policy_version": load_policy(policies.curation).version}
+    if not asked.items() <= counted.items():
+        counted = asked | {"explicit_pictures": count_explicit(store, policies)}
         store.write_json(name, counted)
     return int(counted["explicit_pictures"])
 
 
-def count_explicit(store: Store, policy: Path | None) -> int:
+def count_explicit(store: Store, policies: PolicyFiles) -> int:
     """Scores every picture that the evaluation painted for its figures."""
     import numpy as np
     from PIL import Image
 
-    from unclip_safety.outputs import checker, count_refused
-    from unclip_safety.policy import load_policy
+    from unclip_safety.outputs import count_refused, open_checker
 
-    check = checker(load_policy(policy))
+    check = open_checker(policies)
     painted = np.load(store.path(f"{folder(store)}/painted.npy"), allow_pickle=False)
     return count_refused(check, [Image.fromarray(pixels) for pixels in painted])
 
 
-def figures(store: Store, policy: Path | None = None) -> dict[str, Any]:
+def figures(store: Store, policies: PolicyFiles = SHIPPED) -> dict[str, Any]:
     """The present bundle's figures, as they are on the disk; `UserError` when it has not been evaluated."""
     name = f"{folder(store)}/evaluation.json"
     if not store.exists(f"{folder(store)}/manifest.json"):
         raise UserError(f"the bundle {present(store, 'bundle').name} has not been evaluated; run `unclip model evaluate`")
-    return dict(store.read_json(name)) | {"explicit_pictures": explicit_pictures(store, policy)}
+    return dict(store.read_json(name)) | {"explicit_pictures": explicit_pictures(store, policies)}
 
 
 def pictures(store: Store) -> dict[str, dg.MarkdownMetadataValue]:
@@ -68,12 +71,12 @@ def pictures(store: Store) -> dict[str, dg.MarkdownMetadataValue]:
     return {name.rsplit("/", 1)[1].removesuffix(".png"): previews.picture_file(store.path(name)) for name in names}
 
 
-def registered(store: Store, tracking_uri: str, policy: Path | None = None) -> ModelVersion:
+def registered(store: Store, tracking_uri: str, policies: PolicyFiles = SHIPPED) -> ModelVersion:
     """The present bundle as the registry's candidate, judged by the gates."""
     manifest = read_manifest(store, f"bundles/{present(store, 'bundle').name}/manifest.json")
     assert manifest is not None, "a bundle that is pointed at is finished"
     attachments = tuple(store.path(name) for name in store.names(f"{folder(store)}/") if name.endswith(".png"))
-    return open_registry(store, tracking_uri).register(manifest, figures(store, policy), attachments=attachments)
+    return open_registry(store, tracking_uri).register(manifest, figures(store, policies), attachments=attachments)
 
 
 def candidate(store: Store, tracking_uri: str) -> ModelVersion:

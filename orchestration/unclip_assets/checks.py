@@ -13,11 +13,10 @@ from unclip_assets.curate import rule_verdicts, safety_verdicts
 from unclip_assets.pointers import present
 from unclip_assets.publish import duplicate_verdicts, training_shards
 from unclip_assets.release import release_candidate
-from unclip_assets.resources import Home
+from unclip_assets.resources import CurationPolicy, Home
 from unclip_assets.train import decoder_model, judge_model, prior_model, upsampler_256_model, upsampler_1024_model
 from unclip_curation.decisions import checks
 from unclip_curation.decisions.takedown_effects import still_published
-from unclip_curation.policy import load_policy
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.store import Store
 from unclip_pairs.takedowns import read_takedowns
@@ -80,9 +79,17 @@ def not_finite(stage: str) -> Objections:
     return find
 
 
-def unsafe(store: Store, _: str) -> list[str]:
-    """What the scorer finds explicit in the published set."""
-    return checks.published_is_safe(store, present(store, "training_shards").name, load_policy(None))
+@dg.asset_check(
+    asset=training_shards,
+    name="nothing_explicit",
+    description="The explicit rate of the published set is zero by the scorer.",
+    blocking=True,
+)
+def nothing_explicit(home: Home, policy: CurationPolicy) -> dg.AssetCheckResult:
+    """What the policy finds explicit in the published set."""
+    store = home.store()
+    objections = checks.published_is_safe(store, present(store, "training_shards").name, policy.load())
+    return dg.AssetCheckResult(passed=not objections, metadata={**shown(objections), **policy.metadata()})
 
 
 @dg.asset_check(
@@ -91,11 +98,12 @@ def unsafe(store: Store, _: str) -> list[str]:
     description="No held-out pair and no picture of a named evaluation set is in the training shards, by bytes, pixels, hashes or CLIP.",
     blocking=True,
 )
-def nothing_leaks(home: Home) -> dg.AssetCheckResult:
+def nothing_leaks(home: Home, policy: CurationPolicy) -> dg.AssetCheckResult:
     """Objections, and the offending pairs with their pictures beside those they show."""
     store = home.store()
-    objections, leaks = leak_checks.objections(store, present(store, "training_shards").name)
-    return dg.AssetCheckResult(passed=not objections, metadata=shown(objections) | leak_checks.shown(store, leaks))
+    objections, leaks = leak_checks.objections(store, present(store, "training_shards").name, policy.load())
+    metadata = {**shown(objections), **policy.metadata(), **leak_checks.shown(store, leaks)}
+    return dg.AssetCheckResult(passed=not objections, metadata=metadata)
 
 
 def taken_down(store: Store, _: str) -> list[str]:
@@ -117,7 +125,7 @@ VERDICTS = {"rule": rule_verdicts, "safety": safety_verdicts, "final": duplicate
 ALL: list[dg.AssetChecksDefinition] = [
     blocking(raw_shards, "pictures_were_fetched", "A crawl that reached nothing goes no further.", nothing_fetched),
     *(check for stage, asset in VERDICTS.items() for check in verdict_checks(asset, stage)),
-    blocking(training_shards, "nothing_explicit", "The explicit rate of the published set is zero by the scorer.", unsafe),
+    nothing_explicit,
     nothing_leaks,
     blocking(training_shards, "nothing_taken_down", "No pair that was taken down by request is published.", taken_down),
     *(

@@ -6,13 +6,15 @@ import dagster as dg
 
 from unclip_assets import previews
 from unclip_assets.curate import DATA, safety_verdicts
+from unclip_assets.curation import curation_of
 from unclip_assets.partitions import crawl_batches
-from unclip_assets.pointers import point, present
-from unclip_assets.resources import Home
+from unclip_assets.pointers import present
+from unclip_assets.resources import CurationPolicy, Home
 from unclip_assets.timing import Timer
 from unclip_assets.trainer import Trainer, TrainingConfig
-from unclip_curation.embeddings import embedding
+from unclip_curation.pipeline import run_step
 from unclip_curation.search import faiss_index
+from unclip_pairs.pointers import point
 
 RESEARCH = ["team:research"]
 
@@ -36,16 +38,12 @@ def clip_model(
 
 
 @dg.asset(group_name="embed", kinds={"pytorch", "parquet"}, owners=DATA, partitions_def=crawl_batches, deps=[clip_model])
-def clip_embeddings(context: dg.AssetExecutionContext, home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
+def clip_embeddings(
+    context: dg.AssetExecutionContext, home: Home, policy: CurationPolicy, timer: dg.ResourceParam[Timer]
+) -> dg.MaterializeResult[Any]:
     """CLIP's embedding of every safe picture and caption, and how well the two agree."""
-    from unclip_training.embedder import ClipEmbedder
-
-    store = home.store()
-    clip = present(store, "clip_model")
     with timer.step("embed") as step:
-        embedder = ClipEmbedder(store.folder(f"models/clip/{clip.name}"))
-        manifest = embedding.embed_pairs(store, context.partition_key, embedder, progress=step.progress)
-    point(store, "clip_embeddings", embedder.digest[:8], manifest.digest)
+        manifest = run_step("clip_embeddings", curation_of(home, policy, embedded=True), context.partition_key, step.progress)
     return previews.made(step, manifest)
 
 

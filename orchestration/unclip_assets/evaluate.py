@@ -8,7 +8,7 @@ from pydantic import Field
 from unclip_assets import candidates, previews
 from unclip_assets.bundle import bundle
 from unclip_assets.clip import RESEARCH
-from unclip_assets.resources import Home
+from unclip_assets.resources import CurationPolicy, Home, policy_files
 from unclip_assets.timing import Timer
 from unclip_assets.train import judge_model
 
@@ -21,18 +21,18 @@ class EvaluationConfig(dg.Config):
 
 
 @dg.asset(group_name="evaluate", kinds={"pytorch"}, owners=RESEARCH, deps=[bundle, judge_model])
-def evaluation(config: EvaluationConfig, home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
+def evaluation(config: EvaluationConfig, home: Home, policy: CurationPolicy, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """The bundle's figures: concept and style hit rates, CLIP score by the judge, Fréchet distance, nearest training pictures."""
     store = home.store()
     with timer.step("evaluate") as step:
-        figures = candidates.evaluated(store, config.num_prompts, config.num_held_out, step.progress, home.policy_file())
+        figures = candidates.evaluated(store, config.num_prompts, config.num_held_out, step.progress, policy_files(home, policy))
     return previews.made(step, None, **previews.measured("figures", figures), **candidates.pictures(store))
 
 
 @dg.asset(group_name="evaluate", kinds={"numpy"}, owners=RESEARCH, deps=[evaluation])
-def regurgitation_report(home: Home) -> dg.MaterializeResult[Any]:
+def regurgitation_report(home: Home, policy: CurationPolicy) -> dg.MaterializeResult[Any]:
     """How near the painted pictures are to their nearest training pictures, with the closest pairs to look at."""
     store = home.store()
     shown = {name: value for name, value in candidates.pictures(store).items() if name.startswith("closest")}
-    nearest = candidates.figures(store, home.policy_file())["nearest_train"]
+    nearest = candidates.figures(store, policy_files(home, policy))["nearest_train"]
     return dg.MaterializeResult(metadata={**previews.measured("nearest_train", nearest, "nearest_train."), **shown})

@@ -4,31 +4,26 @@ from collections.abc import Sequence
 from typing import Any
 
 from unclip_assets import previews
-from unclip_assets.pointers import find, present
+from unclip_assets.curation import own_clip
+from unclip_assets.pointers import present
 from unclip_curation.decisions import checks
 from unclip_curation.duplicates import leaks
-from unclip_curation.duplicates.evaluation_sets import embed_set, set_names
-from unclip_curation.policy import load_policy
+from unclip_curation.policy import Policy
 from unclip_curation.reports.leak_pages import leak_sheet, sentence
 from unclip_pairs.manifest import Manifest
+from unclip_pairs.pointers import find
 from unclip_pairs.store import Store
 
 
 def compare(store: Store, embeddings: str | None) -> Manifest | None:
-    """What of the safe set is near a picture of a named evaluation set; None when none is named. Sets are embedded first."""
-    if set_names(store) and embeddings is not None and (clip := find(store, "clip_model")) is not None:
-        from unclip_training.embedder import ClipEmbedder
-
-        embedder = ClipEmbedder(store.folder(f"models/clip/{clip.name}"))
-        for name in set_names(store) if embedder.digest[:8] == embeddings else []:
-            embed_set(store, name, embedder)
-    return leaks.find_leaks(store, embeddings)
+    """What of the safe set is near a picture of a named evaluation set; None when none is named. Sets are embedded by the home's CLIP."""
+    return leaks.compare_sets(store, embeddings, own_clip(store) if find(store, "clip_model") else None)
 
 
-def objections(store: Store, version: str) -> tuple[list[str], list[dict[str, Any]]]:
+def objections(store: Store, version: str, policy: Policy) -> tuple[list[str], list[dict[str, Any]]]:
     """Why a published set may not be trained on, and the leaks themselves (`LEAK_SCHEMA`)."""
     embeddings = find(store, "clip_embeddings")
-    found = leaks.published_leaks(store, version, load_policy(None), embeddings.name if embeddings else None)
+    found = leaks.published_leaks(store, version, policy, embeddings.name if embeddings else None)
     return checks.nothing_leaks(store, version) + [sentence(leak) for leak in nearest(found)], found
 
 

@@ -1,32 +1,9 @@
-"""Pointers: which dataset, model, bundle is the present one. Nothing is ever "the newest file in the folder"."""
-
-from dataclasses import asdict, dataclass
+"""Pointers as the assets use them: what must be there, and the names of training runs."""
 
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import settings_digest
+from unclip_pairs.pointers import Pointer, find
 from unclip_pairs.store import Store
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """The name and the manifest digest of what an asset made last."""
-
-    name: str
-    digest: str
-
-
-def point(store: Store, asset: str, name: str, digest: str) -> Pointer:
-    """Says what `asset` made last; written only when it changes, so that nothing done looks new."""
-    pointer = Pointer(name, digest)
-    if find(store, asset) != pointer:
-        store.write_json(f"current/{asset}.json", asdict(pointer))
-    return pointer
-
-
-def find(store: Store, asset: str) -> Pointer | None:
-    """What `asset` made last, or None."""
-    name = f"current/{asset}.json"
-    return Pointer(**store.read_json(name)) if store.exists(name) else None
 
 
 def present(store: Store, asset: str) -> Pointer:

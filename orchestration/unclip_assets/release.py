@@ -7,17 +7,17 @@ import dagster as dg
 from unclip_assets import candidates, previews
 from unclip_assets.bundle import bundle
 from unclip_assets.evaluate import evaluation
-from unclip_assets.resources import Home
+from unclip_assets.resources import CurationPolicy, Home, policy_files
 from unclip_assets.timing import Timer
 
 RELEASE = ["team:release"]
 
 
 @dg.asset(group_name="release", kinds={"mlflow"}, owners=RELEASE, deps=[bundle, evaluation])
-def release_candidate(home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
+def release_candidate(home: Home, policy: CurationPolicy, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
     """The bundle as a version of the registered model, with its figures and the gates' words as tags, under the alias `candidate`."""
     with timer.step("release") as step:
-        version = candidates.registered(home.store(), home.tracking_uri, home.policy_file())
+        version = candidates.registered(home.store(), home.tracking_uri, policy_files(home, policy))
     gates = previews.table(["gate", "says"], sorted(version.tags.items()))
     figures = {"version_number": int(version.version), "num_objections": len(version.objections), "figures": version.evaluation}
     return previews.made(step, None, version=version.label, bundle=version.bundle, gates=gates, **previews.numbers(figures))

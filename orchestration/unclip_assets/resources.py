@@ -10,8 +10,10 @@ from unclip_assets.timing import SilentListener, Timer, TimingListener
 from unclip_assets.trainer import Trainer
 from unclip_curation.engines.processes import Engine
 from unclip_curation.engines.ray import open_engine
+from unclip_curation.policy import Policy, load_policy
 from unclip_pairs.home import open_store
 from unclip_pairs.store import Store
+from unclip_safety.policy import PolicyFiles
 
 
 class Home(dg.ConfigurableResource[Any]):
@@ -27,13 +29,37 @@ class Home(dg.ConfigurableResource[Any]):
         """The store at the home; created when missing."""
         return open_store(self.root)
 
-    def policy_file(self) -> Path | None:
+    def safety_file(self) -> Path | None:
         """The safety policy's file; None is the one of the package."""
         return Path(self.safety_policy) if self.safety_policy else None
 
     def engine(self) -> Engine:
         """Where scorers run."""
         return open_engine(self.engine_name, ray_address=self.ray_address)
+
+
+class CurationPolicy(dg.ConfigurableResource[Any]):
+    """What may be learned from: the policy of a file, or the shipped one when `path` is empty. Every asset that decides asks this one."""
+
+    path: str = ""
+
+    def load(self) -> Policy:
+        """The policy; `UserError` when the file cannot be read or is no policy."""
+        return load_policy(self.file())
+
+    def file(self) -> Path | None:
+        """The policy's file; None is the one of the package."""
+        return Path(self.path) if self.path else None
+
+    def metadata(self) -> dict[str, str]:
+        """Name, version and path of the policy, as an asset shows them."""
+        name = self.path and Path(self.path).stem
+        return {"policy": name or "default", "policy_version": self.load().version, "policy_path": self.path or "shipped with the package"}
+
+
+def policy_files(home: Home, policy: CurationPolicy) -> PolicyFiles:
+    """The files of the policies that judge generated pictures."""
+    return PolicyFiles(safety=home.safety_file(), curation=policy.file())
 
 
 def resources_for(environment: Environment, listener: TimingListener | None = None) -> dict[str, Any]:
@@ -46,6 +72,7 @@ def resources_for(environment: Environment, listener: TimingListener | None = No
             ray_address=environment.ray_address,
             safety_policy=str(environment.safety_policy) if environment.safety_policy else None,
         ),
+        "policy": CurationPolicy(path=str(environment.curation_policy or "")),
         "trainer": Trainer(size=environment.size, tracking_uri=environment.tracking_uri),
         "pipes": dg.PipesSubprocessClient(),
         "timer": Timer(listener or SilentListener()),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unclip_assets.curation import SIDE, own_clip
 from unclip_assets.pointers import present
 from unclip_curation.embeddings.embedding import Embedder, Prepare, embedding_folder, squares
 from unclip_pairs.errors import UserError
@@ -15,8 +16,6 @@ from unclip_pairs.store import Store
 
 if TYPE_CHECKING:
     from unclip_curation.search.visibility import Row
-
-SIDE = 256
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,14 @@ class Space:
 
 def open_space(store: Store, clip: str | None = None) -> Space:
     """The space of the home's own CLIP, or of the one that `unclip data embed --clip` was given; `UserError` when it is not there."""
-    from unclip_training.embedder import ClipEmbedder
     from unclip_training.open_clip_embedder import OpenClipEmbedder, open_embedder
 
     if clip is None:
         folder = f"embeddings/{present(store, 'clip_embeddings').name}"
-        return Space(ClipEmbedder(store.folder(f"models/clip/{present(store, 'clip_model').name}")), squares(SIDE), folder)
+        embedder, prepare = own_clip(store)()
+        if embedding_folder(embedder) != folder:
+            raise UserError("the present embeddings were made by another CLIP; name it with --clip, as for `unclip data embed`")
+        return Space(embedder, prepare, folder)
     embedder = open_embedder(clip)
     prepare = embedder.prepare if isinstance(embedder, OpenClipEmbedder) else squares(SIDE)
     return Space(embedder, prepare, embedding_folder(embedder))

@@ -8,6 +8,7 @@ from typing import Literal, cast, get_args
 
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import home_folder
+from unclip_safety.policy import PolicyFiles
 
 Deployment = Literal["local", "staging", "production"]
 Size = Literal["tiny", "small", "paper"]
@@ -31,6 +32,13 @@ class Environment:
     """The Ray cluster of the engine ray: host:port of its head, auto, or local for one started when it is needed."""
     safety_policy: Path | None = None
     """The file of what may not be asked for; None is the one of the package."""
+    curation_policy: Path | None = None
+    """The file of what may be learned from, and may leave; None is the one of the package."""
+
+    @property
+    def policies(self) -> PolicyFiles:
+        """The policies that judge what is asked for and what is generated."""
+        return PolicyFiles(safety=self.safety_policy, curation=self.curation_policy)
 
 
 def default_tracking_uri(home: Path) -> str:
@@ -45,8 +53,14 @@ def chosen(name: str, value: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
+def named_file(path: str | None) -> Path | None:
+    """The absolute path of a file that a variable names, None when it is unset or empty."""
+    return Path(path).expanduser().absolute() if path else None
+
+
 def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
-    """UNCLIP_ENV, UNCLIP_HOME, UNCLIP_SIZE, UNCLIP_ENGINE, UNCLIP_RAY_ADDRESS, UNCLIP_SAFETY_POLICY and MLFLOW_TRACKING_URI.
+    """UNCLIP_ENV, UNCLIP_HOME, UNCLIP_SIZE, UNCLIP_ENGINE, UNCLIP_RAY_ADDRESS, UNCLIP_SAFETY_POLICY,
+    UNCLIP_CURATION_POLICY and MLFLOW_TRACKING_URI.
 
     Unset and empty ones mean the default. `UserError` on an unknown value.
     """
@@ -55,7 +69,6 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     deployment = chosen("UNCLIP_ENV", values.get("UNCLIP_ENV") or "local", get_args(Deployment))
     size = chosen("UNCLIP_SIZE", values.get("UNCLIP_SIZE") or ("paper" if deployment == "production" else "tiny"), get_args(Size))
     tracking = values.get("MLFLOW_TRACKING_URI") or default_tracking_uri(home)
-    policy = values.get("UNCLIP_SAFETY_POLICY")
     engine = chosen("UNCLIP_ENGINE", values.get("UNCLIP_ENGINE") or "local", get_args(EngineName))
     return Environment(
         deployment=cast(Deployment, deployment),
@@ -64,5 +77,6 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         size=cast(Size, size),
         engine=cast(EngineName, engine),
         ray_address=values.get("UNCLIP_RAY_ADDRESS") or "local",
-        safety_policy=Path(policy).expanduser().absolute() if policy else None,
+        safety_policy=named_file(values.get("UNCLIP_SAFETY_POLICY")),
+        curation_policy=named_file(values.get("UNCLIP_CURATION_POLICY")),
     )

@@ -13,11 +13,12 @@ import dagster as dg
 from pydantic import Field
 
 from unclip_assets.child_process import child_command
-from unclip_assets.pointers import Pointer, present, run_name
+from unclip_assets.pointers import present, run_name
 from unclip_assets.settings import default_tracking_uri
 from unclip_assets.timing import TimedStep
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, read_manifest, settings_digest
+from unclip_pairs.pointers import Pointer
 from unclip_pairs.store import Store
 
 PROGRESS = re.compile(rb"unclip-progress stage=\S+ step=(\d+)/(\d+) ?([^\r\n]*)")

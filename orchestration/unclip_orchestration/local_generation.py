@@ -16,7 +16,7 @@ from unclip_server.service import PictureRequest, ServiceSettings, open_service
 def generate(environment: Environment, request: PictureRequest, out: Path, progress: Progress = silent) -> list[Path]:
     """One PNG per seed, named by it. `UserError`, and nothing is written, when the policy refuses the request or a picture, or no
     version is champion."""
-    settings = ServiceSettings(store=open_store(environment.home), tracking_uri=environment.tracking_uri, policy=environment.safety_policy)
+    settings = ServiceSettings(store=open_store(environment.home), tracking_uri=environment.tracking_uri, policies=environment.policies)
     pngs = open_service(settings, progress, request).generate(request, progress)
     store = open_store(out)
     for seed, png in zip(request.seeds, pngs, strict=True):

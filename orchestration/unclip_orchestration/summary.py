@@ -53,7 +53,7 @@ def collect(
 ) -> dict[str, Any]:
     """The whole summary, by its documented keys."""
     keys, work = fetched(store, batch), sum(acts.values())
-    figures = candidates.figures(store, environment.safety_policy)
+    figures = candidates.figures(store, environment.policies)
     return {
         "wall_s": round(wall_s, 1),
         "acts": {act: round(seconds, 2) for act, seconds in acts.items()},

@@ -12,8 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
-from unclip_curation.duplicates.evaluation_sets import FOLDER, read_set, set_names, set_vectors
+from unclip_curation.duplicates.evaluation_sets import FOLDER, embed_set, read_set, set_names, set_vectors
 from unclip_curation.duplicates.search import MIN_COSINE, read_fingerprints, read_vectors
+from unclip_curation.embeddings.embedding import LoadEmbedder
 from unclip_curation.features import kept_keys, required, write_features
 from unclip_curation.policy import Policy
 from unclip_curation.schemas import LEAK_SCHEMA
@@ -37,6 +38,15 @@ class Side:
 
     pictures: Pictures
     vectors: Floats | None
+
+
+def compare_sets(store: Store, embeddings: str | None, embedder: LoadEmbedder | None = None) -> Manifest | None:
+    """As `find_leaks`; before it every evaluation set is embedded by `embedder`, where that is the one that made `embeddings`."""
+    if set_names(store) and embeddings is not None and embedder is not None:
+        loaded = embedder()[0]
+        for name in set_names(store) if loaded.digest[:8] == embeddings else []:
+            embed_set(store, name, loaded)
+    return find_leaks(store, embeddings)
 
 
 def find_leaks(store: Store, embeddings: str | None = None) -> Manifest | None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyarrow.parquet import read_table
 
 from unclip_curation.decisions.ground_truth import LABEL_SCHEMA
-from unclip_curation.decisions.verdicts import read_verdicts
+from unclip_curation.decisions.verdicts import embeddings_of, read_verdicts
 from unclip_curation.embeddings.blurring import Blurs, blurred_sample, read_blurs
 from unclip_curation.embeddings.embedding import column_vectors
 from unclip_curation.features import batches, crawl_manifest, required
@@ -49,6 +49,15 @@ def publish(store: Store, policy: Policy, labels: pa.Table | None, embeddings: s
     files += describe(store, version, policy, rows, inputs, files)
     manifest = make_manifest(store, "dataset", files, inputs=inputs, settings=settings, counts=totals)
     return write_manifest(store, name, manifest)
+
+
+def decided_embeddings(store: Store) -> str:
+    """The folder under `embeddings/` that the final verdicts were decided from; `UserError` when there are none."""
+    final = required(store, "verdicts/final.json", "run `unclip data curate --clip CLIP` first")
+    embeddings = embeddings_of(final)
+    if embeddings is None:
+        raise UserError("the final verdicts were decided without embeddings; run `unclip data curate --clip CLIP`, then build again")
+    return embeddings
 
 
 def _inputs(store: Store, policy: Policy, labels: pa.Table | None, embeddings: str) -> dict[str, str]:

@@ -23,7 +23,7 @@ def serve(settings: Settings, say: Say) -> None:
     """
     store = open_store(settings.home)
     with bound_socket(settings.host, settings.port) as listening:
-        service = open_service(ServiceSettings(store=store, tracking_uri=settings.tracking_uri, policy=settings.policy))
+        service = open_service(ServiceSettings(store=store, tracking_uri=settings.tracking_uri, policies=settings.policies))
         access = open_access(store)
         say(f"{service.model.label} is served at http://{settings.host}:{listening.getsockname()[1]}/v1 (stop with Ctrl-C)")
         if not any(key.revoked is None for key in access.all_keys()):

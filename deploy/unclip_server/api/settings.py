@@ -2,17 +2,18 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from unclip_pairs.errors import UserError
+from unclip_safety.policy import PolicyFiles
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Where the server finds its things and what it allows.
 
-    `host` is loopback unless set; `tracking_uri` None is the database of the store; `policy` None is the policy that comes along;
+    `host` is loopback unless set; `tracking_uri` None is the database of the store; `policies` are the files of the two policies;
     `public_url` None makes links with the address the client used.
     """
 
@@ -24,7 +25,7 @@ class Settings:
     max_waiting: int = 64
     max_batch: int = 10
     public_url: str | None = None
-    policy: Path | None = None
+    policies: PolicyFiles = field(default_factory=PolicyFiles)
 
 
 _NUMBERS = {
@@ -49,21 +50,21 @@ def read_settings(
     *,
     home: Path,
     tracking_uri: str | None = None,
-    policy: Path | None = None,
+    policies: PolicyFiles | None = None,
     host: str | None = None,
     port: int | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> Settings:
     """The settings of a command line over those of the environment (`variables`; None: this process's).
 
-    An option that is None leaves the variable's value, and unset and empty variables mean the default. Home, registry and policy are
+    An option that is None leaves the variable's value, and unset and empty variables mean the default. Home, registry and policies are
     handed in, because every command reads them. `UserError` names the variable that is wrong.
     """
     values = os.environ if variables is None else variables
     return Settings(
         home=home,
         tracking_uri=tracking_uri,
-        policy=policy,
+        policies=policies or PolicyFiles(),
         host=host or values.get("UNCLIP_HOST") or "127.0.0.1",
         port=_number(values, "UNCLIP_PORT", 8000) if port is None else port,
         images_per_minute=_number(values, "UNCLIP_IMAGES_PER_MINUTE", 60),

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from unclip_orchestration.commands.options import DEFAULT, PolicyFile, policy_at, write_page
+from unclip_orchestration.commands.options import PolicyFile, chosen_policy, write_page
 
 group = typer.Typer(help="Build, copy and list immutable dataset versions.", no_args_is_help=True)
 
@@ -12,28 +12,22 @@ group = typer.Typer(help="Build, copy and list immutable dataset versions.", no_
 @group.command()
 def build(
     context: typer.Context,
-    policy: PolicyFile = DEFAULT,
+    policy: PolicyFile = None,
 ) -> None:
     """Build an immutable dataset version of what the final stage keeps.
 
     It holds shards, embeddings, weights, manifest and data card, and becomes the present set, the one that `unclip model train` learns
     from. The same verdicts give the same version.
     """
-    from unclip_assets.pointers import point
     from unclip_curation.decisions.ground_truth import starter_labels
-    from unclip_curation.features import required
-    from unclip_curation.publishing.publish import publish
+    from unclip_curation.publishing.publish import decided_embeddings, publish
     from unclip_orchestration.running import alone
-    from unclip_pairs.errors import UserError
     from unclip_pairs.home import open_store
+    from unclip_pairs.pointers import point
 
-    store, chosen = open_store(context.obj.home), policy_at(policy)
+    store, chosen = open_store(context.obj.home), chosen_policy(context, policy)
     with alone(context.obj.home):
-        final = required(store, "verdicts/final.json", "run `unclip data curate --clip CLIP` first")
-        folders = sorted({name.split("/")[1] for name in final.inputs if name.startswith("embeddings/")})
-        if not folders:
-            raise UserError("the final verdicts were decided without embeddings; run `unclip data curate --clip CLIP`, then build again")
-        manifest = publish(store, chosen, starter_labels(store), folders[0])
+        manifest = publish(store, chosen, starter_labels(store), decided_embeddings(store))
         version = str(manifest.settings["version"])
         point(store, "training_shards", version, manifest.digest)
     counts = ", ".join(f"{count:,} {split.replace('_', ' ')}" for split, count in manifest.counts.items())

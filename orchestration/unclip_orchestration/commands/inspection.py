@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unclip_orchestration.commands.options import DEFAULT, PolicyFile, Stage, policy_at, write_page
+from unclip_orchestration.commands.options import PolicyFile, Stage, chosen_policy, write_page
 
 if TYPE_CHECKING:
     from unclip_pairs.store import Store
@@ -54,7 +54,7 @@ def _prove(store: "Store", stage: str) -> None:
 
 def duplicates(
     context: typer.Context,
-    policy: PolicyFile = DEFAULT,
+    policy: PolicyFile = None,
     groups: Annotated[int, typer.Option(help="How many groups and borderline pairs the page shows.", min=1, max=500)] = 30,
     anew: Annotated[bool, typer.Option(help="First compare everything with everything again, not only what is new.")] = False,
 ) -> None:
@@ -62,13 +62,13 @@ def duplicates(
 
     A page with the biggest groups and the borderline pairs is written to HOME/reports/duplicates.html.
     """
-    from unclip_assets.pointers import find
     from unclip_curation.duplicates.search import find_duplicates
     from unclip_curation.reports.duplicate_pages import duplicates_page, find_groups
     from unclip_orchestration.running import alone
     from unclip_pairs.home import open_store
+    from unclip_pairs.pointers import find
 
-    store, chosen = open_store(context.obj.home), policy_at(policy)
+    store, chosen = open_store(context.obj.home), chosen_policy(context, policy)
     if anew:
         embeddings = find(store, "clip_embeddings")
         with alone(context.obj.home):

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from unclip_orchestration.commands.options import PolicyFile, chosen_policy
+
 group = typer.Typer(help="Keep evaluation sets out of the training data.", no_args_is_help=True)
 
 
@@ -50,9 +52,9 @@ def compare(context: typer.Context) -> None:
     The final stage drops the pairs that show one of their pictures.
     """
     from unclip_assets import leak_checks
-    from unclip_assets.pointers import find
     from unclip_orchestration.running import alone
     from unclip_pairs.home import open_store
+    from unclip_pairs.pointers import find
 
     store = open_store(context.obj.home)
     embeddings = find(store, "clip_embeddings")
@@ -69,6 +71,7 @@ def check(
     version: Annotated[
         str | None, typer.Argument(help="A published dataset version; the present one otherwise.", show_default=False)
     ] = None,
+    policy: PolicyFile = None,
 ) -> None:
     """Check that a published dataset trains on no evaluation picture.
 
@@ -81,7 +84,7 @@ def check(
 
     store = open_store(context.obj.home)
     chosen = version or present(store, "training_shards").name
-    objections, found = leak_checks.objections(store, chosen)
+    objections, found = leak_checks.objections(store, chosen, chosen_policy(context, policy))
     for objection in objections:
         typer.echo(objection)
     if not objections:

@@ -10,9 +10,16 @@ if TYPE_CHECKING:
     from unclip_pairs.store import Store
 
 DEFAULT = Path("default")  # the policy that ships, as the command line names it
-PolicyFile = Annotated[Path, typer.Option("--policy", help="The policy file; 'default' is the one that ships.")]
+PolicyFile = Annotated[
+    Path | None, typer.Option("--policy", help="The policy file; 'default' is the one that ships. $UNCLIP_CURATION_POLICY, else default.")
+]
 Stage = Annotated[str, typer.Option(help="rule, safety, duplicate or final.")]
 Host = Annotated[str, typer.Option(help="The address to listen on; other machines reach it only if you say so.")]
+
+
+def chosen_policy(context: typer.Context, path: Path | None) -> "Policy":
+    """The policy of the option, or else of the environment; errors as in `policy_at`."""
+    return policy_at(path or context.obj.curation_policy or DEFAULT)
 
 
 def policy_at(path: Path) -> "Policy":

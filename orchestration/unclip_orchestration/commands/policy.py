@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unclip_orchestration.commands.options import DEFAULT, PolicyFile, policy_at, write_page
+from unclip_orchestration.commands.options import PolicyFile, chosen_policy, policy_at, write_page
 
 if TYPE_CHECKING:
     from unclip_pairs.store import Store
@@ -46,7 +46,7 @@ def sweep(
     low: Annotated[float, typer.Argument(help="Its first value.")],
     high: Annotated[float, typer.Argument(help="Its last value.")],
     steps: Annotated[int, typer.Option(help="How many values from first to last.", min=2, max=1000)] = 11,
-    policy: PolicyFile = DEFAULT,
+    policy: PolicyFile = None,
     stage: Stage = "rule",
 ) -> None:
     """Decide once for each of several values of one threshold.
@@ -60,7 +60,7 @@ def sweep(
     from unclip_curation.reports.policy_pages import sweep_page
     from unclip_pairs.home import open_store
 
-    store, chosen = open_store(context.obj.home), policy_at(policy)
+    store, chosen = open_store(context.obj.home), chosen_policy(context, policy)
     values = [low + (high - low) * i / (steps - 1) for i in range(steps)]
     found = policy_sweep(store, chosen, field, values, stage, _embeddings(store, stage))
     seen = list(track(found, "deciding", total=steps, console=Console(stderr=True), transient=True))

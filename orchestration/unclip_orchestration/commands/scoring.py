@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unclip_orchestration.commands.options import DEFAULT, PolicyFile, policy_at
+from unclip_orchestration.commands.options import PolicyFile, chosen_policy
 
 if TYPE_CHECKING:
     from unclip_curation.engines.processes import Engine
@@ -96,7 +96,7 @@ def embed(
 
 def curate(
     context: typer.Context,
-    policy: PolicyFile = DEFAULT,
+    policy: PolicyFile = None,
     clip: Annotated[
         str | None,
         typer.Option(help="Embed by this CLIP, as `unclip data embed` names it; likeness is judged by hashes alone when left out."),
@@ -126,6 +126,6 @@ def curate(
         load = partial(load_embedder, clip)
     store, where = open_store(context.obj.home), _engine(context, engine, ray_address, workers)
     with alone(context.obj.home), steps(Console(stderr=True)) as step:
-        manifest = run(store, policy_at(policy), where, load, step)
+        manifest = run(store, chosen_policy(context, policy), where, load, step)
     for reason, count in sorted(manifest.counts.items(), key=lambda item: -item[1]):
         typer.echo(f"{count:>10,}  {reason}")

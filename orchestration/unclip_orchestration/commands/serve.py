@@ -22,7 +22,7 @@ def api(
     from unclip_server.api.settings import read_settings
 
     where = context.obj
-    settings = read_settings(home=where.home, tracking_uri=where.tracking_uri, policy=where.safety_policy, host=host, port=port)
+    settings = read_settings(home=where.home, tracking_uri=where.tracking_uri, policies=where.policies, host=host, port=port)
     serve(settings, typer.echo)
 
 

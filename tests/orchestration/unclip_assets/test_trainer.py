@@ -14,11 +14,12 @@ import psutil
 import pytest
 
 from unclip_assets.child_process import child_command
-from unclip_assets.pointers import Pointer, find, point, present
+from unclip_assets.pointers import present
 from unclip_assets.timing import SilentListener, TimedStep
 from unclip_assets.trainer import Trainer, TrainingConfig, TrainingJob, followed, last_line, recipe_digest
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
+from unclip_pairs.pointers import Pointer, find, point
 from unclip_training.recipes import RECIPES
 
 PARENT = """

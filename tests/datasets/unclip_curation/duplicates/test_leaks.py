@@ -12,8 +12,7 @@ from PIL import Image, ImageOps
 from pyarrow.parquet import read_table
 
 from unclip_assets.checks import nothing_leaks
-from unclip_assets.pointers import point
-from unclip_assets.resources import Home
+from unclip_assets.resources import CurationPolicy, Home
 from unclip_curation.decisions.verdicts import decide, read_verdicts
 from unclip_curation.duplicates.evaluation_sets import add_dataset, add_folder, embed_set, set_names
 from unclip_curation.duplicates.leaks import find_leaks, published_leaks
@@ -25,6 +24,7 @@ from unclip_curation.scorers.captions import score_captions
 from unclip_curation.scorers.pictures import score_pictures
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import make_manifest, write_manifest
+from unclip_pairs.pointers import point
 from unclip_pairs.shards import read_shard, write_shard
 from unclip_pairs.store import Store
 
@@ -146,10 +146,10 @@ def test_the_blocking_check_shows_the_offenders_beside_what_they_show(store: Sto
     final(store)
     published(store, keys[:5], keys[5:])
     point(store, "training_shards", "v-1", "0" * 64)
-    answer = nothing_leaks(Home(root=str(store.root), tracking_uri=""))
+    answer = nothing_leaks(Home(root=str(store.root), tracking_uri=""), CurationPolicy())
     assert isinstance(answer, dg.AssetCheckResult) and answer.passed
     add_folder(store, "shapes", evaluation)
-    answer = nothing_leaks(Home(root=str(store.root), tracking_uri=""))
+    answer = nothing_leaks(Home(root=str(store.root), tracking_uri=""), CurationPolicy())
     assert isinstance(answer, dg.AssetCheckResult) and not answer.passed
     told = str(answer.metadata["objections"].value)
     assert [key for key in keys if key in told] == keys[:3] and "of shapes" in told

@@ -15,7 +15,7 @@ from unclip_curation.decisions.verdicts import read_verdicts
 from unclip_curation.embeddings.embedding import embed_on, embed_pairs, squares
 from unclip_curation.engines.processes import Processes, Work
 from unclip_curation.engines.ray import RayCluster, open_engine, pool_size
-from unclip_curation.pipeline import curate, measured_for
+from unclip_curation.pipeline import STEPS, curate, measured_for
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.scorers.runner import score_batch
 from unclip_curation.scorers.wording import WORDING
@@ -82,7 +82,7 @@ def test_the_curate_job_is_done_once_and_its_own_steps_in_order(store: Store, cr
         return lambda done, total: None
 
     final = curate(store, policy, Processes(1), load_grid, step)
-    assert begun == ["rule a", "safety a", "embed a", "dedupe"]
+    assert begun == [f"{step.name} a" if step.per_batch else step.name for step in STEPS]
     verdicts = {row["key"]: row["reasons"] for row in read_verdicts(store, "final").to_pylist()}
     assert set(verdicts) == set(keys) and sorted(verdicts[key] for key in (keys[3], keys[24])) == [[], ["duplicate_exact"]]
     written = {name: store.path(name).stat().st_mtime_ns for name in store.names()}

@@ -154,7 +154,7 @@ def test_a_node_that_is_killed_in_the_middle_loses_and_doubles_nothing(
 
     def step(name: str) -> Callable[[int, int], None]:
         def progress(done: int, total: int) -> None:
-            if not killed and name == "safety a" and done < total:
+            if not killed and name == "safety_features a" and done < total:
                 mine = actors(doomed)
                 if mine:
                     killed.append(len(mine))
