@@ -32,6 +32,7 @@ VARIABLES = {
     "UNCLIP_ENGINE": "Where scorers run: `local` (when unset) or `ray`. `--engine` goes before it.",
     "UNCLIP_RAY_ADDRESS": "The Ray cluster: its head (`host:port`), `auto`, or `local` (when unset). `--ray-address` goes before it.",
     "UNCLIP_SAFETY_POLICY": "The file of what may not be asked for; the one that ships when unset.",
+    "UNCLIP_CURATION_POLICY": "The policy file by which pairs are kept and generated pictures judged; the one that ships when unset.",
     "MLFLOW_TRACKING_URI": "Where MLflow keeps runs and models; a database under the home when unset.",
     "UNCLIP_HOST": "The address to listen on; `127.0.0.1` when unset. `--host` goes before it.",
     "UNCLIP_PORT": "The port; 8000 when unset. `--port` goes before it.",
