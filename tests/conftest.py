@@ -4,17 +4,21 @@ import hashlib
 import io
 import itertools
 import json
+import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 if TYPE_CHECKING:
     from unclip_pairs.store import Store
@@ -134,4 +138,87 @@ def searchable(tmp_path: Path) -> Searchable:
     made = Searchable(store, [row["key"] for row in rows], Colours(), embedding_folder(Colours()))
     made.decide("safety", {})
     embed_pairs(store, "a", Colours(), side=64)
+    return made
+
+
+def draw_a_face(skin: Any = (224, 172, 140), hair: Any = (50, 35, 25), width: float = 0.34, gap: float = 0.13, side: int = 256,
+                grain: float = 0, seed: int = 0) -> Image.Image:  # fmt: skip
+    """A drawn head and shoulders of nobody, which the face detector takes for a face; `grain` makes it look photographed."""
+    image, c = Image.new("RGB", (side, side), (150, 160, 175)), side / 2
+    pen, w, h, eye = ImageDraw.Draw(image), side * width, side * 0.44, c - side * 0.06
+    pen.ellipse((c - w * 1.12, c - h * 1.1, c + w * 1.12, c + h * 0.7), fill=hair)
+    pen.ellipse((c - w, c - h * 0.85, c + w, c + h), fill=skin)
+    for x in (c - side * gap, c + side * gap):
+        pen.ellipse((x - side * 0.055, eye - side * 0.03, x + side * 0.055, eye + side * 0.03), fill=(245, 245, 245))
+        pen.ellipse((x - side * 0.027, eye - side * 0.027, x + side * 0.027, eye + side * 0.027), fill=(60, 40, 30))
+        pen.line((x - side * 0.07, eye - side * 0.07, x + side * 0.07, eye - side * 0.075), fill=hair, width=side // 32)
+    nose = [(c, eye + side * 0.02), (c - side * 0.04, eye + side * 0.15), (c + side * 0.04, eye + side * 0.15)]
+    pen.polygon(nose, fill=tuple(int(value * 0.8) for value in skin))
+    pen.ellipse((c - side * 0.11, c + side * 0.17, c + side * 0.11, c + side * 0.23), fill=(170, 60, 60))
+    pen.line((c - side * 0.1, c + side * 0.2, c + side * 0.1, c + side * 0.2), fill=(110, 30, 30), width=2)
+    image = image.filter(ImageFilter.GaussianBlur(1.5))
+    if not grain:
+        return image
+    light = 1.1 - 0.4 * np.arange(side)[None, :, None] / side
+    noise = np.random.default_rng(seed).normal(0, grain, (side, side, 3))
+    return Image.fromarray((np.asarray(image) * light + noise).clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="session")
+def draw_face() -> Callable[..., Image.Image]:
+    """`draw_face(skin, hair, width, gap, side=256, grain=0, seed=0)`."""
+    return draw_a_face
+
+
+def make_record(url: str, body: bytes, headers: Sequence[tuple[str, str]] = (("Content-Type", "text/html"),), **more: Any) -> bytes:
+    """One WARC response record as plain bytes; `length` adds to its true length, `kind` is another record type."""
+    answer = "HTTP/1.1 200 OK\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers) + "\r\n"
+    block = answer.encode("latin-1") + body
+    named = {"WARC-Type": more.get("kind", "response"), "WARC-Target-URI": url, "WARC-Record-ID": f"<urn:x:{url}>"}
+    named |= {"WARC-Date": "2026-11-25T00:00:00Z", "Content-Type": "application/http; msgtype=response"}
+    lines = named | {"Content-Length": len(block) + more.get("length", 0)}
+    return b"WARC/1.0\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode() + b"\r\n" + block + b"\r\n\r\n"
+
+
+@pytest.fixture(scope="session")
+def warc_record() -> Callable[..., bytes]:
+    """`warc_record(url, body, headers, length=0, kind="response")`."""
+    return make_record
+
+
+def free_port() -> int:
+    """A port below those that the system gives to clients, free together with its neighbour."""
+    for port in range(20_000 + os.getpid() % 5_000 * 2, 32_000, 2):
+        with socket.socket() as one, socket.socket() as other:
+            try:
+                one.bind(("127.0.0.1", port))
+                other.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no two neighbouring ports are free")
+
+
+@dataclass(frozen=True)
+class SmokeHome:
+    """A home in which `unclip demo --size smoke` ran to its end, and the port of the web site that it crawled."""
+
+    path: Path
+    port: int
+
+    def again(self) -> list[str]:
+        """The words of the command that ran."""
+        return ["demo", "--size", "smoke", "--port", str(self.port)]
+
+
+@pytest.fixture(scope="session")
+def smoke_home(tmp_path_factory: pytest.TempPathFactory) -> SmokeHome:
+    """The home that UNCLIP_SMOKE_HOME names, where CI told the story already; else one that is made here, once for all tests."""
+    if given := os.environ.get("UNCLIP_SMOKE_HOME"):
+        seeds = json.loads((Path(given) / "sources/starter.json").read_text())["seeds"]
+        return SmokeHome(Path(given), int(urlsplit(seeds[0]).port or 0))
+    made = SmokeHome(tmp_path_factory.mktemp("story") / "home", free_port())
+    command = [sys.executable, "-m", "unclip_orchestration.cli", "--home", str(made.path), *made.again()]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
     return made

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 
 from unclip_pairs.home import open_store
 from unclip_pairs.images import encode_png
@@ -41,29 +41,6 @@ def draw_shape(shape: str, colour: str, seed: int = 0, side: int = 64) -> Image.
     for x, y, size in rng.integers(0, side - 8, (10, 3)) % np.array([side - 8, side - 8, 8]):
         pen.rectangle((x, y, x + size, y + size), fill=tuple(int(value) for value in rng.integers(0, 256, 3)))
     return image
-
-
-def draw_a_face(skin: Any = (224, 172, 140), hair: Any = (50, 35, 25), width: float = 0.34, gap: float = 0.13, side: int = 256,
-                grain: float = 0, seed: int = 0) -> Image.Image:  # fmt: skip
-    """A drawn head and shoulders of nobody, which the face detector takes for a face; `grain` makes it look photographed."""
-    image, c = Image.new("RGB", (side, side), (150, 160, 175)), side / 2
-    pen, w, h, eye = ImageDraw.Draw(image), side * width, side * 0.44, c - side * 0.06
-    pen.ellipse((c - w * 1.12, c - h * 1.1, c + w * 1.12, c + h * 0.7), fill=hair)
-    pen.ellipse((c - w, c - h * 0.85, c + w, c + h), fill=skin)
-    for x in (c - side * gap, c + side * gap):
-        pen.ellipse((x - side * 0.055, eye - side * 0.03, x + side * 0.055, eye + side * 0.03), fill=(245, 245, 245))
-        pen.ellipse((x - side * 0.027, eye - side * 0.027, x + side * 0.027, eye + side * 0.027), fill=(60, 40, 30))
-        pen.line((x - side * 0.07, eye - side * 0.07, x + side * 0.07, eye - side * 0.075), fill=hair, width=side // 32)
-    nose = [(c, eye + side * 0.02), (c - side * 0.04, eye + side * 0.15), (c + side * 0.04, eye + side * 0.15)]
-    pen.polygon(nose, fill=tuple(int(value * 0.8) for value in skin))
-    pen.ellipse((c - side * 0.11, c + side * 0.17, c + side * 0.11, c + side * 0.23), fill=(170, 60, 60))
-    pen.line((c - side * 0.1, c + side * 0.2, c + side * 0.1, c + side * 0.2), fill=(110, 30, 30), width=2)
-    image = image.filter(ImageFilter.GaussianBlur(1.5))
-    if not grain:
-        return image
-    light = 1.1 - 0.4 * np.arange(side)[None, :, None] / side
-    noise = np.random.default_rng(seed).normal(0, grain, (side, side, 3))
-    return Image.fromarray((np.asarray(image) * light + noise).clip(0, 255).astype(np.uint8))
 
 
 Row = dict[str, Any]
@@ -140,25 +117,3 @@ def crawl_into() -> Callable[..., list[str]]:
 def shapes() -> Callable[..., list[Row]]:
     """`shapes(count, per_page=10)` gives rows of drawn shapes with true captions."""
     return shape_rows
-
-
-def make_record(url: str, body: bytes, headers: Sequence[tuple[str, str]] = (("Content-Type", "text/html"),), **more: Any) -> bytes:
-    """One WARC response record as plain bytes; `length` adds to its true length, `kind` is another record type."""
-    answer = "HTTP/1.1 200 OK\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers) + "\r\n"
-    block = answer.encode("latin-1") + body
-    named = {"WARC-Type": more.get("kind", "response"), "WARC-Target-URI": url, "WARC-Record-ID": f"<urn:x:{url}>"}
-    named |= {"WARC-Date": "2026-11-25T00:00:00Z", "Content-Type": "application/http; msgtype=response"}
-    lines = named | {"Content-Length": len(block) + more.get("length", 0)}
-    return b"WARC/1.0\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode() + b"\r\n" + block + b"\r\n\r\n"
-
-
-@pytest.fixture(scope="session")
-def warc_record() -> Callable[..., bytes]:
-    """`warc_record(url, body, headers, length=0, kind="response")`."""
-    return make_record
-
-
-@pytest.fixture(scope="session")
-def draw_face() -> Callable[..., Image.Image]:
-    """`draw_face(skin, hair, width, gap, side=256, grain=0, seed=0)`."""
-    return draw_a_face

@@ -2,12 +2,11 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow.parquet
 import pytest
@@ -16,6 +15,7 @@ from PIL import Image
 from unclip_assets.timing import ASSETS_PER_STEP
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+CLASSES = 15  # of planted defects
 KEYS = {
     *("wall_s", "acts", "peak_rss_mb", "orchestration_overhead", "pictures_fetched", "styles"),
     *("verdicts", "planted", "evaluation", "champion"),
@@ -26,20 +26,12 @@ FIGURES = {
 }
 
 
-def free_port() -> str:
-    """A port below those that the system gives to clients, free together with its neighbour."""
-    for port in range(20_000 + os.getpid() % 5_000 * 2, 32_000, 2):
-        with socket.socket() as one, socket.socket() as other:
-            try:
-                one.bind(("127.0.0.1", port))
-                other.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return str(port)
-    raise AssertionError("no two neighbouring ports are free")
+class SmokeHome(Protocol):
+    """What the fixture `smoke_home` gives."""
 
+    path: Path
 
-PORT = free_port()
+    def again(self) -> list[str]: ...
 
 
 def unclip(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -58,11 +50,8 @@ def manifests(home: Path) -> dict[str, tuple[str, int]]:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("story") / "home"
-    answer = unclip(home, "demo", "--size", "smoke", "--port", PORT)
-    assert answer.returncode == 0, answer.stdout + answer.stderr
-    return home
+def told(smoke_home: SmokeHome) -> Path:
+    return smoke_home.path
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +73,9 @@ def test_opted_out_pictures_are_not_stored_and_what_was_planted_is_found(summary
     planted = summary["planted"]
     assert planted["opted_out"]["recall"] == 1.0
     assert {name for name, row in planted.items() if row["recall"] < 0.95} == set()
+    assert {name for name, row in planted.items() if row["precision"] < 0.95} == set()
+    assert {name for name, row in planted.items() if row["true"] < 1 or row["found"] < 1} == set()
+    assert len(planted) == CLASSES
     assert summary["pictures_fetched"] >= 150
     assert len(summary["styles"]) == 3
 
@@ -93,9 +85,9 @@ def test_the_contact_sheet_is_a_picture(told: Path) -> None:
         assert sheet.width > 500 and sheet.height > 500
 
 
-def test_a_second_telling_does_nothing_again(told: Path) -> None:
+def test_a_second_telling_does_nothing_again(told: Path, smoke_home: SmokeHome) -> None:
     before = manifests(told)
-    answer = unclip(told, "demo", "--size", "smoke", "--port", PORT)
+    answer = unclip(told, *smoke_home.again())
     assert answer.returncode == 0, answer.stderr
     assert manifests(told) == before
 
