@@ -199,6 +199,12 @@ def free_port() -> int:
     raise AssertionError("no two neighbouring ports are free")
 
 
+@pytest.fixture
+def port() -> int:
+    """A port that is free together with its neighbour, as the demo's web site needs it."""
+    return free_port()
+
+
 @dataclass(frozen=True)
 class SmokeHome:
     """A home in which `unclip demo --size smoke` ran to its end, and the port of the web site that it crawled."""

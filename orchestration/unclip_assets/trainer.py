@@ -60,13 +60,10 @@ def recipe_digest(recipe: str) -> str:
 
 
 def conditioning_clip(store: Store, recipe: str) -> Pointer | None:
-    """The present CLIP for a recipe that needs one, else None; None too for an unknown recipe, which the training refuses.
+    """The present CLIP for a recipe that needs one, else None; `UserError` when it is not there, or the recipe is unknown."""
+    from unclip_training.recipes import recipe_named
 
-    `UserError` when the recipe needs a CLIP and none is there.
-    """
-    from unclip_training.recipes import RECIPES
-
-    return present(store, "clip_model") if recipe in RECIPES and RECIPES[recipe]().needs_clip else None
+    return present(store, "clip_model") if recipe_named(recipe).needs_clip else None
 
 
 @dataclass(frozen=True, kw_only=True)

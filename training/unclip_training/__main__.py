@@ -41,10 +41,9 @@ def pipes() -> Iterator[PipesContext | None]:
 def train(options: argparse.Namespace, dagster_run_id: str) -> Manifest:
     """The manifest of the training; `UserError` for an unknown recipe and whatever else a user can put right."""
     from unclip_training.fit import Launch, fit
-    from unclip_training.recipes import RECIPES
+    from unclip_training.recipes import recipe_named
 
-    if options.recipe not in RECIPES:
-        raise UserError(f"recipe {options.recipe!r} is unknown; choose one of {', '.join(RECIPES)}")
+    recipe = recipe_named(options.recipe)
     launch = Launch(
         dataset=options.dataset,
         name=options.run,
@@ -56,7 +55,7 @@ def train(options: argparse.Namespace, dagster_run_id: str) -> Manifest:
         dagster_run_id=dagster_run_id,
         tracking_uri=options.tracking,
     )
-    return fit(open_store(options.store), RECIPES[options.recipe](), launch)
+    return fit(open_store(options.store), recipe, launch)
 
 
 def report(context: PipesContext, manifest: Manifest, options: argparse.Namespace) -> None:

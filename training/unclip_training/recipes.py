@@ -19,6 +19,7 @@ from unclip_models.config import (
     UNetConfig,
 )
 from unclip_models.paper import PAPER_CLIP, PAPER_DECODER, PAPER_PRIOR, PAPER_UPSAMPLER_256, PAPER_UPSAMPLER_1024
+from unclip_pairs.errors import UserError
 from unclip_training.config import AnyRun, ClipRun, DecoderRun, JudgeRun, Pretraining, PriorRun, UpsamplerRun
 from unclip_training.judging.judge import JudgeConfig
 from unclip_training.optim import Optim
@@ -247,3 +248,10 @@ RECIPES: dict[str, Callable[[], AnyRun]] = {
         upsampler_1024_paper,
     )
 }
+
+
+def recipe_named(name: str) -> AnyRun:
+    """The run of the recipe of that name; `UserError` when there is none."""
+    if name not in RECIPES:
+        raise UserError(f"recipe {name!r} is unknown; choose one of {', '.join(RECIPES)}")
+    return RECIPES[name]()

@@ -28,8 +28,8 @@ def train(
     from unclip_pairs.home import open_store
 
     store, stage = open_store(context.obj.home), recipe.rpartition("_")[0]
-    data = dataset or ("safe" if stage == "clip" else present(store, "training_shards").name)
     present_clip = None if clip else conditioning_clip(store, recipe)
+    data = dataset or ("safe" if stage == "clip" else present(store, "training_shards").name)
     command = TrainingCommand(
         recipe=recipe,
         dataset=data,

@@ -70,9 +70,9 @@ def test_an_unknown_size_of_the_demo_is_told_in_one_sentence(tmp_path: Path) -> 
     assert_one_sentence(unclip("demo", "--size", "huge", home=tmp_path), "--size", "'huge'", "full, smoke")
 
 
-def test_a_home_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path, port: int) -> None:
     (tmp_path / "file").write_text("in the way")
-    assert_one_sentence(unclip("demo", "--size", "smoke", home=tmp_path / "file" / "home"), "UNCLIP_HOME", "file")
+    assert_one_sentence(unclip("demo", "--size", "smoke", "--port", str(port), home=tmp_path / "file" / "home"), "UNCLIP_HOME", "file")
 
 
 def test_a_busy_port_is_told_in_one_sentence(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_missing_champion_is_told_in_one_sentence(tmp_path: Path) -> None:
 
 
 def test_an_unknown_recipe_is_told_in_one_sentence(tmp_path: Path) -> None:
-    answer = unclip("model", "train", "prior_enormous", "--dataset", "v-000000000000", "--clip", "none", home=tmp_path)
+    answer = unclip("model", "train", "prior_enormous", home=tmp_path)
     assert_one_sentence(answer, "prior_enormous", "prior_tiny")
 
 
