@@ -1,12 +1,12 @@
-"""Does the crawl store at least as many pictures a second as img2dataset while it is polite, and 1.5 times as many with the pace off?
+"""Does the crawl store at least as many pictures a second as img2dataset while it is polite, and 1.5 times as many without a delay?
 
 Both sides fetch one list from `sites/many_hosts.py`: 600 hosts on loopback, 20 pictures of about 512 pixels each (nine JPEGs to a PNG), in
 random order, on the same two cores, which the web shares with them. Both keep the aspect ratio, 256 pixels on the longest side, write JPEG
 of quality 95 into tars of 1,000 and take the SHA-256 of what came. Times are those of the whole command, start and last manifest included.
 
 Ours obeys robots.txt and tdmrep.json (two more requests to each host), opt-out headers and all bounds in every run. `polite`: the
-default pace, one request a second to a host and at most two at once, so 20 pictures and two files take a host 22 seconds at least;
-`pace off`: delay 0. The peer has no pace and asks for no robots.txt; it runs with processes_count 2 and the best of the thread counts
+default delay, one request a second to a host and at most two at once, so 20 pictures and two files take a host 22 seconds at least;
+`no delay`: 0 seconds. The peer has no delay and asks for no robots.txt; it runs with processes_count 2 and the best of the thread counts
 given (`--threads`), each tried on a third of the list first. It unpacks all and averages areas (its default); ours unpacks a JPEG at the
 half, quarter or eighth of its size that is still large enough and resamples what is left with Lanczos.
 
@@ -36,7 +36,7 @@ sys.path.insert(0, str(SITE.parent))
 import many_hosts  # noqa: E402  # pyright: ignore[reportMissingImports]  # found beside this script
 
 POLITE = ("--delay-s", "1", "--concurrency-per-host", "2")
-PACE_OFF = ("--delay-s", "0", "--concurrency-per-host", "2")
+NO_DELAY = ("--delay-s", "0", "--concurrency-per-host", "2")
 
 
 @dataclass(frozen=True)
@@ -65,15 +65,15 @@ def main() -> None:
             threads = max(rates, key=lambda count: rates[count])
             print(f"img2dataset {installed}: {', '.join(f'{rate:.1f} pictures/s with {n} threads' for n, rate in rates.items())}")
             theirs = peer(folder, "list.parquet", whole, threads)
-            polite, pace_off = (ours(folder, whole, pace) for pace in (POLITE, PACE_OFF))
+            polite, no_delay = (ours(folder, whole, flags) for flags in (POLITE, NO_DELAY))
         finally:
             server.kill()
-    for name, cost in (("img2dataset", theirs), ("ours_polite", polite), ("ours_pace_off", pace_off)):
+    for name, cost in (("img2dataset", theirs), ("ours_polite", polite), ("ours_no_delay", no_delay)):
         print(f"figure fetch_{name} {cost.rate:.1f} pictures/s")
         print(f"figure fetch_{name}_busy {cost.busy_ms:.2f} ms of processor time a picture")
-    print(f"ratio fetch_busy {theirs.busy_ms / pace_off.busy_ms:.2f}")
+    print(f"ratio fetch_busy {theirs.busy_ms / no_delay.busy_ms:.2f}")
     print(f"ratio fetch_polite {polite.rate / theirs.rate:.2f}")
-    print(f"ratio fetch_pace_off {pace_off.rate / theirs.rate:.2f}")
+    print(f"ratio fetch_no_delay {no_delay.rate / theirs.rate:.2f}")
 
 
 def write_list(path: Path, hosts: int, pictures: int) -> int:
@@ -113,13 +113,13 @@ def peer(folder: Path, listed: str, pictures: int, threads: int) -> Cost:
     return cost
 
 
-def ours(folder: Path, pictures: int, pace: tuple[str, ...]) -> Cost:
+def ours(folder: Path, pictures: int, flags: tuple[str, ...]) -> Cost:
     """What the crawl takes to fetch and store them."""
     home = folder / "home"
     shutil.rmtree(home, ignore_errors=True)
     command = [
         *(sys.executable, "-m", "unclip_crawl", "--store", str(home), "--batch", "a", "--contact", "bench@example.org"),
-        *("--list", str(folder / "list.parquet"), "--allow-loopback", "--store-format", "jpeg", *pace),
+        *("--list", str(folder / "list.parquet"), "--allow-loopback", "--store-format", "jpeg", *flags),
     ]
     cost = timed(command, pictures, {})
     statuses = read_table(home / "crawl/a/rows.parquet", columns=["status"])["status"].to_pylist()

@@ -81,8 +81,8 @@ class Searcher:
 def stored_again(store: Store, keys: set[str]) -> int:
     """How many of the keys a second crawl of the same site stores."""
     with PlantedWeb(store, PORT) as web:
-        pace = {"delay_s": 0.0, "concurrency_per_host": 32, "timeout_s": 5.0, "retries": 0}
-        crawl(store, CrawlSettings(batch="again", contact="me@example.org", seeds=tuple(web.seeds), allow_loopback=True, **pace))
+        limits = {"delay_s": 0.0, "concurrency_per_host": 32, "timeout_s": 5.0, "retries": 0}
+        crawl(store, CrawlSettings(batch="again", contact="me@example.org", seeds=tuple(web.seeds), allow_loopback=True, **limits))
     rows = read_table(store.path("crawl/again/rows.parquet"), columns=["key", "status"]).to_pylist()
     stored = {row["key"] for row in rows if row["status"] == "ok"}
     assert stored, "the second crawl stored nothing at all, so it proves nothing"

@@ -1,4 +1,4 @@
-"""Consent: who we say we are, what robots.txt allows, and what a site asks not to be learned from."""
+"""Consent: the User-Agent header, what robots.txt allows, and what a site asks not to be learned from."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Bucket: a place under a prefix of any S3 endpoint, spoken to through boto3, with errors a user can act on.
+"""Bucket: a place under a prefix of any S3 endpoint, reached through boto3, with errors a user can act on.
 
 An address may name endpoint and region, never a secret; the rest is boto3's own chain (`s3_client`). Every object carries its SHA-256 as
 metadata, and bodies are sent with Content-MD5.

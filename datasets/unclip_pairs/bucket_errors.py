@@ -1,4 +1,4 @@
-"""What an S3 endpoint's refusals mean for a user: one sentence each, with what to do. No secret is ever part of it."""
+"""Bucket errors: what an S3 endpoint's refusals mean for a user: one sentence each, with what to do. No secret is ever part of it."""
 
 import contextlib
 from collections.abc import Iterator

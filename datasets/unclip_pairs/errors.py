@@ -1,4 +1,4 @@
-"""One exception that a user sees as a plain sentence."""
+"""Error that a user sees as a plain sentence."""
 
 
 class UserError(ValueError):

@@ -4,7 +4,7 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Hears of long work, now and then."""
+    """Called during long work, now and then."""
 
     def __call__(self, done: int, total: int | None, message: str = "", /) -> None:
         """`done` of `total` units are finished (`total` is None while it is not known yet); `message` is a few words."""

@@ -1,4 +1,4 @@
-"""Words of the house: the columns of a crawled pair, its statuses and the reasons of verdicts."""
+"""Schema: the columns of a crawled pair, its statuses and the reasons of verdicts."""
 
 import hashlib
 from dataclasses import dataclass

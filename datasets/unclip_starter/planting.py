@@ -1,4 +1,4 @@
-"""What is planted: the figures of the starter site, good ones and ones with a known defect, and what should become of each."""
+"""Planting: the figures of the starter site, good ones and ones with a known defect, and what should become of each."""
 
 import itertools
 import json

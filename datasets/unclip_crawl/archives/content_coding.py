@@ -1,4 +1,4 @@
-"""Bodies: what an archived answer holds once its transfer and content encodings are undone, within bounds.
+"""Content coding: what an archived answer holds once its transfer and content encodings are undone, within bounds.
 
 Archives are written by many hands: headers stay when the encoding they name is gone, and bodies are cut. What can be read is read.
 """

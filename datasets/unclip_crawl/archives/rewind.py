@@ -1,4 +1,4 @@
-"""RewindBuffer: plain bytes of an archive, the last of which can be read again, so that reading can go on behind damage."""
+"""Rewind buffer: plain bytes of an archive, the last of which can be read again, so that reading can go on behind damage."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ class RewindBuffer:
             if self.at < offset + len(piece):
                 return piece[self.at - offset : self.at - offset + size]
             offset += len(piece)
-        raise AssertionError("the rewind holds what lies before its end")
+        raise AssertionError("the buffer holds what lies before its end")
 
     def _on(self, size: int) -> bytes:
         data = self.source.read(size)

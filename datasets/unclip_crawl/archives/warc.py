@@ -55,12 +55,12 @@ def _cut(record: Record) -> Record:
     return record if end < 0 else replace(record, payload=record.payload[:end])
 
 
-def _raw_records(rewind: RewindBuffer) -> Iterator[Any]:
-    """fastwarc's records; their `stream_pos` is the rewind's."""
+def _raw_records(buffer: RewindBuffer) -> Iterator[Any]:
+    """fastwarc's records; their `stream_pos` is the buffer's."""
     from fastwarc.warc import ArchiveIterator, WarcRecordType
 
     kinds: Any = WarcRecordType.any_type
-    stream: Any = rewind
+    stream: Any = buffer
     yield from ArchiveIterator(stream, kinds, parse_http=True, stream_detect=False, buffer_size=65536)
 
 
@@ -83,21 +83,21 @@ class Archive:
 
     def records(self) -> Iterator[Record]:
         """The wanted records with their payload, as far as they can be read."""
-        rewind = RewindBuffer(Plain(self.source, self.damage))
+        buffer = RewindBuffer(Plain(self.source, self.damage))
         while True:
-            self._place, self._is_broken = rewind.at, False
-            yield from self._run(rewind)
-            if not self._is_broken or not rewind.seek_record(self._place + 1):
+            self._place, self._is_broken = buffer.at, False
+            yield from self._run(buffer)
+            if not self._is_broken or not buffer.seek_record(self._place + 1):
                 break
         if not self.found and not self.damage:
             self.damage["no_record"] += 1
-        elif not self.damage and not rewind.ends_well():
+        elif not self.damage and not buffer.ends_well():
             self.damage["truncated_end"] += 1
 
-    def _run(self, rewind: RewindBuffer) -> Iterator[Record]:
+    def _run(self, buffer: RewindBuffer) -> Iterator[Record]:
         """Records up to the end or up to damage."""
         held: Record | None = None
-        iterator = _raw_records(rewind)
+        iterator = _raw_records(buffer)
         while True:
             record, is_over = self._next(iterator)
             if held is not None:

@@ -1,4 +1,4 @@
-"""Second look: pictures stored under another hash list, or under none, are held against the one named now.
+"""Recheck: pictures stored under another hash list, or under none, are held against the one named now.
 
 What is known of a stored picture is the sha256 of its original bytes, which its row keeps, and its PDQ hash; its md5 is not.
 """

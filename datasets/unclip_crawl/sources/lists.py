@@ -1,4 +1,4 @@
-"""Sources: lists of addresses and folders of pictures, as streams of pairs."""
+"""Lists of addresses and folders of pictures, as streams of pairs."""
 
 import csv
 import hashlib

@@ -42,9 +42,16 @@ class Politeness:
 
     async def fetch(self, url: str) -> Answer:
         """The answer at the end of at most five redirects; `Refused` when one of the hops may not be asked for."""
+        return await self._followed(url, is_site_file=False)
+
+    async def _followed(self, url: str, is_site_file: bool) -> Answer:
+        """As `fetch`; a host's file about itself is asked for without asking its robots.txt, and only its first 500 KiB are read."""
         for _ in range(MAX_REDIRECTS + 1):
-            await self.check(url)
-            answer = await self.client.ask(url)
+            if is_site_file:
+                self._check_address(url)
+            else:
+                await self.check(url)
+            answer = await self.client.ask(url, is_site_file=is_site_file, most=ROBOTS_BYTES + 1 if is_site_file else None)
             leads_to = answer.leads_to
             if leads_to is None:
                 return answer
@@ -108,17 +115,11 @@ class Politeness:
         return Reservations() if isinstance(answer, Refused) else read_reservations(answer.status, answer.body)
 
     async def _site_file(self, url: str) -> Answer | Refused:
-        """A host's file about itself, its first 500 KiB, behind five redirects at most; `Refused` when it could not be had."""
+        """A host's file about itself; `Refused` when it could not be had."""
         try:
-            for _ in range(MAX_REDIRECTS + 1):
-                self._check_address(url)
-                answer = await self.client.ask(url, is_site_file=True, most=ROBOTS_BYTES + 1)
-                if answer.leads_to is None:
-                    return answer
-                url = answer.leads_to
+            return await self._followed(url, is_site_file=True)
         except Exception as error:  # whatever a request can end with is named by failure_of; unknown errors are raised there
             return Refused(*failure_of(error, url))
-        return Refused("redirect_error", f"more than {MAX_REDIRECTS} redirects")
 
 
 class RedirectsWithoutReferer(RedirectMiddleware):

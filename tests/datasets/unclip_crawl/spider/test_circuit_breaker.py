@@ -1,10 +1,8 @@
 """Tests of the circuit breaker: how long a host is waited for, and when it is left alone."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from unclip_crawl.journal.rows import failed_row, is_transient
-from unclip_crawl.retries import retry_after_s
 from unclip_crawl.settings import CrawlSettings
 from unclip_crawl.spider.circuit_breaker import CircuitBreaker
 from unclip_pairs.schema import make_pair
@@ -22,13 +20,6 @@ class Clock:
 def breaker(**changes: Any) -> tuple[CircuitBreaker, Clock]:
     clock = Clock()
     return CircuitBreaker(CrawlSettings(batch="a", contact="a@example.org", folders=("f",), **changes), clock), clock
-
-
-def test_retry_after_is_read_as_seconds_and_as_a_date() -> None:
-    assert retry_after_s(" 17 ") == 17
-    assert retry_after_s("Mon, 23 Nov 2026 09:00:30 GMT", datetime(2026, 11, 23, 9, 0, 0, tzinfo=UTC)) == 30
-    assert retry_after_s("Mon, 23 Nov 2026 08:00:00 GMT", datetime(2026, 11, 23, 9, 0, 0, tzinfo=UTC)) == 0
-    assert retry_after_s("soon") is None
 
 
 def test_a_host_is_left_alone_for_as_long_as_it_asks() -> None:
