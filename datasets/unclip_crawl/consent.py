@@ -11,6 +11,7 @@ from protego import Protego
 
 from unclip_pairs.errors import UserError
 
+USER_AGENT = "unclip-crawler/0.1"  # unless the operator names a crawler of their own
 TDM = "tdm-reservation"
 DATA_MINING = "data-mining"  # PLUS's property in a picture's XMP
 MARKS = ("noai", "noimageai", "noml", "noindex", "noimageindex", "none", TDM, DATA_MINING)

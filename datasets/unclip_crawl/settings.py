@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from unclip_crawl.addresses import is_loopback, is_shard, why_invalid, why_refused
-from unclip_crawl.consent import MARKS, checked_marks, product_token, user_agent_header
+from unclip_crawl.consent import MARKS, USER_AGENT, checked_marks, product_token, user_agent_header
 from unclip_crawl.pictures.bounds import STORE_FORMATS, Bounds
 from unclip_pairs.errors import UserError
 from unclip_pairs.limits import MAX_BYTES, MAX_PIXELS
@@ -85,7 +85,7 @@ class CrawlSettings:
         ),
     )
     s3_endpoint: str = field(default="", metadata=about("Where S3 is, when it is not Amazon's.", group=WHERE, is_lasting=False))
-    user_agent: str = field(default="unclip-crawler/0.1", metadata=tempo("The crawler's product/version; the contact is added to it."))
+    user_agent: str = field(default=USER_AGENT, metadata=tempo("The crawler's product/version; the contact is added to it."))
     allow_loopback: bool = field(default=False, metadata=about("Let the crawler reach every port of this machine.", group=HOW))
     loopback_hosts: tuple[str, ...] = field(
         default=(),

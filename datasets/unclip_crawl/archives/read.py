@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from unclip_crawl.archives.content_coding import plain_body
 from unclip_crawl.archives.warc import Archive, Record
 from unclip_crawl.archives.wat import read_metadata
-from unclip_crawl.consent import MARKS, opt_out_in_headers, product_token
+from unclip_crawl.consent import MARKS, USER_AGENT, opt_out_in_headers, product_token
 from unclip_crawl.languages import tag_of
 from unclip_crawl.pages.charsets import encoding_of
 from unclip_crawl.pages.html import HeaderSignals, Page, read_pairs
@@ -75,9 +75,7 @@ def _page(record: Record, token: str, marks: Collection[str], damage: Counter[st
     return read_pairs(body, record.url, token, encoding_of(body, record.content_type), marks, signals)
 
 
-def pages_of(
-    source: Source, user_agent: str = "unclip-crawler/0.1", marks: Collection[str] = MARKS, tally: Tally | None = None
-) -> Iterator[Page]:
+def pages_of(source: Source, user_agent: str = USER_AGENT, marks: Collection[str] = MARKS, tally: Tally | None = None) -> Iterator[Page]:
     """The pages of a WARC or WAT file (gzip per record, gzip as a whole, or plain), as far as they can be read; `tally` counts.
 
     Pages that opt out come like the others, with the directive at the page and at each pair. Never raises for what is in the file.

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
 from unclip_crawl.addresses import is_address, is_loopback, is_remote, why_refused
+from unclip_crawl.consent import USER_AGENT
 from unclip_crawl.retries import LONGEST_WAIT_S, MAX_REDIRECTS, REDIRECT_STATUSES, RETRIED_BY_ARCHIVES, retry_after_s
 from unclip_crawl.settings import CrawlSettings
 from unclip_pairs.errors import UserError
@@ -35,7 +36,7 @@ class Unreadable(Exception):
 class Access:
     """How remote sources are asked: who asks, time limit and attempts, and where S3 is (empty: Amazon's)."""
 
-    user_agent: str = "unclip-crawler/0.1"
+    user_agent: str = USER_AGENT
     timeout_s: float = 30.0
     attempts: int = 8
     first_wait_s: float = 1.0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from unclip_crawl.consent import USER_AGENT
 from unclip_crawl.options import Option, options, with_absolute_paths
 
 if TYPE_CHECKING:
@@ -49,9 +50,7 @@ cast(Any, crawl).__signature__ = Signature([context_parameter, *map(_parameter, 
 def extract(
     archive: Annotated[list[str], typer.Argument(help="WARC or WAT files: paths, http(s):// or s3:// addresses.", metavar="FILE...")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The Parquet list to write; it must not be there yet.")],
-    user_agent: Annotated[
-        str, typer.Option(help="Your crawler's product/version: opt-outs addressed to it are obeyed.")
-    ] = "unclip-crawler/0.1",
+    user_agent: Annotated[str, typer.Option(help="Your crawler's product/version: opt-outs addressed to it are obeyed.")] = USER_AGENT,
     s3_endpoint: Annotated[str, typer.Option(help="Where S3 is, when it is not Amazon's.")] = "",
 ) -> None:
     """List the pairs of web archives in a Parquet file; fetch no picture.
