@@ -8,8 +8,9 @@ from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
 from unclip_release.manifest_index import Found, ManifestIndex, manifest_index
+from unclip_release.model_version import ModelVersion
 from unclip_release.provenance import read_provenance
-from unclip_release.registry import ModelVersion, Registry
+from unclip_release.registry import Registry
 
 MISSING = "not in this store"
 _SHOWN_SETTINGS = (

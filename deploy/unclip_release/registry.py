@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
@@ -22,46 +22,16 @@ from unclip_pairs.manifest import Manifest, now
 from unclip_pairs.store import Store
 from unclip_release.bundle import bundle_folder, verify
 from unclip_release.gates import PASSED, GatePolicy, Metrics, numbers, results
+from unclip_release.model_version import MODEL, ModelVersion, model_version, read_versions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 
-MODEL = "unclip"
 EXPERIMENT = "unclip-release"
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
 ALIASES = (CANDIDATE, CHAMPION, PREVIOUS)
 LONGEST_TAG = 4000  # MLflow servers up to 2.x refuse longer values
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelVersion:
-    """One registered bundle. `label` is what a picture carries in its provenance."""
-
-    version: str
-    digest: str
-    bundle: str
-    source: str
-    aliases: tuple[str, ...]
-    tags: dict[str, str]
-    name: str = MODEL
-
-    @property
-    def label(self) -> str:
-        return f"{self.name}/{self.version}"
-
-    @property
-    def evaluation(self) -> dict[str, float]:
-        """The figures it was judged by."""
-        return {name.removeprefix("metric."): float(value) for name, value in self.tags.items() if name.startswith("metric.")}
-
-    @property
-    def objections(self) -> list[str]:
-        """The gates that it did not pass, in sentences."""
-        return [
-            f"{name.removeprefix('gate.')}: {value}"
-            for name, value in sorted(self.tags.items())
-            if name.startswith("gate.") and value != PASSED
-        ]
 
 
 def default_tracking_uri(store: Store) -> str:
@@ -129,6 +99,8 @@ class Registry:
 
     def versions(self) -> list[ModelVersion]:
         """All versions, the newest first."""
+        if (known := read_versions(self.tracking_uri)) is not None:
+            return known
         with self.client() as client:
             return _versions(client)
 
@@ -244,13 +216,17 @@ class Registry:
 
         `UserError` when no version is champion yet, or its bundle is missing or damaged.
         """
+        if (known := read_versions(self.tracking_uri)) is not None:
+            return self._located(next((version for version in known if CHAMPION in version.aliases), None))
         with self.client() as client:
-            version = _by_alias(client, CHAMPION)
-            if version is None:
-                raise UserError(
-                    f"the registry at {self.tracking_uri} has no champion; run `unclip demo`, or `unclip model promote` a candidate, first"
-                )
-            return version, self._local(version)
+            return self._located(_by_alias(client, CHAMPION))
+
+    def _located(self, version: ModelVersion | None) -> tuple[ModelVersion, Path]:
+        if version is None:
+            raise UserError(
+                f"the registry at {self.tracking_uri} has no champion; run `unclip demo`, or `unclip model promote` a candidate, first"
+            )
+        return version, self._local(version)
 
     def _local(self, version: ModelVersion) -> Path:
         """The bundle's folder: in the store, or where the version says, or fetched from the server into the store."""
@@ -305,16 +281,9 @@ def _set_tags(client: "MlflowClient", number: str, tags: Mapping[str, str]) -> N
             client.set_model_version_tag(MODEL, number, name, value)
 
 
-def _from_mlflow(found: Any, aliases: Iterable[str]) -> ModelVersion:
+def _from_mlflow(found: "MlflowVersion", aliases: Iterable[str]) -> ModelVersion:
     tags = {str(name): str(value) for name, value in found.tags.items()}
-    return ModelVersion(
-        version=str(found.version),
-        digest=tags.get("manifest_digest", ""),
-        bundle=tags.get("bundle", ""),
-        source=str(found.source),
-        aliases=tuple(sorted(aliases)),
-        tags=tags,
-    )
+    return model_version(str(found.version), str(found.source), tags, aliases)
 
 
 def _version(client: "MlflowClient", number: str) -> ModelVersion:

@@ -4,6 +4,7 @@ Policy refusal, painting, output check and provenance are decided here once; cal
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -13,8 +14,9 @@ from PIL import Image
 from unclip_pairs.errors import UserError
 from unclip_pairs.progress import Progress, silent
 from unclip_pairs.store import Store
+from unclip_release.model_version import ModelVersion
 from unclip_release.provenance import Provenance, png_bytes
-from unclip_release.registry import ModelVersion, open_registry
+from unclip_release.registry import open_registry
 from unclip_safety.outputs import Check, open_checker
 from unclip_safety.policy import PolicyFiles, Refusal, load_policy
 from unclip_safety.prompts import Refuse, refuser
@@ -154,6 +156,7 @@ def open_service(settings: ServiceSettings, progress: Progress = silent, first: 
     progress(0, None, "opening the champion")
     version, folder = open_registry(settings.store, settings.tracking_uri).champion()
     progress(0, None, f"loading the networks of {version.label}")
-    return ImageService(
-        model=served_model(version), painter=load_painter(folder, progress), refuse=refuse, check=open_checker(settings.policies)
-    )
+    with ThreadPoolExecutor(1) as beside:  # the check's networks are read while torch is imported
+        check = beside.submit(open_checker, settings.policies)
+        painter = load_painter(folder, progress)
+        return ImageService(model=served_model(version), painter=painter, refuse=refuse, check=check.result())

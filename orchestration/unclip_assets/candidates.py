@@ -11,7 +11,8 @@ from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.progress import Progress
 from unclip_pairs.store import Store
-from unclip_release.registry import ModelVersion, open_registry
+from unclip_release.model_version import ModelVersion
+from unclip_release.registry import open_registry
 from unclip_safety.policy import PolicyFiles
 
 SHIPPED = PolicyFiles()

@@ -106,3 +106,22 @@ def steps(console: Console) -> Iterator[Callable[[str], Progress]]:
             return lambda done, total, message="": display.update(task, completed=done, total=total)
 
         yield begin
+
+
+@contextmanager
+def stages(console: Console) -> Iterator[Progress]:
+    """A progress whose messages are stages, one after the other: a bar on a terminal, elsewhere a line when a stage begins."""
+    if not console.is_terminal:
+        seen = set[str]()
+
+        def say(done: int, total: int | None, message: str = "") -> None:
+            if message not in seen:
+                seen.add(message)
+                console.print(f"{message} ...", highlight=False, markup=False)
+
+        yield say
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description:<40}", markup=False), BarColumn(24))
+    with bars.Progress(*columns, console=console, transient=True) as display:
+        task = display.add_task("", total=None)
+        yield lambda done, total, message="": display.update(task, completed=done, total=total, description=message)

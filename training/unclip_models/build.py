@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from unclip_models.clip import Clip
 from unclip_models.compact_decoder import CompactDecoder
 from unclip_models.config import (
     ClipConfig,
@@ -21,7 +22,7 @@ def build(config: NetworkConfig) -> nn.Module:
     """The network of this config, freshly initialised. Under `torch.device("meta")` it costs no memory."""
     match config:
         case ClipConfig():
-            return _clip(config)
+            return Clip(config)
         case PriorConfig():
             return Prior(config)
         case DecoderConfig():
@@ -32,12 +33,6 @@ def build(config: NetworkConfig) -> nn.Module:
             return Upsampler(config)
         case CompactUpsamplerConfig():
             return CompactUpsampler(config)
-
-
-def _clip(config: ClipConfig) -> nn.Module:
-    from unclip_models.clip import Clip  # open_clip takes ten seconds to import, and only CLIP needs it
-
-    return Clip(config)
 
 
 def num_parameters(network: nn.Module) -> int:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
 from unclip_models import checkpoint
+from unclip_models.clip import Clip
 from unclip_models.compact_decoder import CompactDecoder
 from unclip_models.config import ClipConfig, CompactDecoderConfig, CompactUpsamplerConfig
 from unclip_models.decoder import Decoder
@@ -35,9 +35,6 @@ from unclip_training.stages.judge import JudgeStage
 from unclip_training.stages.pixels import to_pixels
 from unclip_training.stages.prior import PriorStage
 from unclip_training.stages.upsampler import UpsamplerStage
-
-if TYPE_CHECKING:  # open_clip takes seconds to import, and some stages do without
-    from unclip_models.clip import Clip
 
 TOKENIZER_CAPTIONS = 1_000_000  # as many captions as a vocabulary required
 STATS_PAIRS = 20_000  # as many embeddings as a mean and a spread need
@@ -93,8 +90,6 @@ def own_tokenizer(site: TrainingSite, vocab: int, context: int) -> Tokenizer:
 
 
 def _clip(site: TrainingSite, run: ClipRun) -> Assembly:
-    from unclip_models.clip import Clip
-
     tokenizer = own_tokenizer(site, run.model.vocab_size, run.model.context)
     stage = ClipStage(run, Clip(run.model))
     data = _data(site, run, RequiredColumns(side=run.side, embeddings=False, captions=True), tokenizer)
@@ -186,10 +181,8 @@ def _saver(stage: PriorStage | DecoderStage | UpsamplerStage, run: PriorRun | De
     return lambda path: checkpoint.save(path, stage.network, run.model, {"diffusion": stage.final_diffusion().to_json()})
 
 
-def conditioning(site: TrainingSite, embed_dim: int, context: int | None) -> "tuple[Clip, Tokenizer]":
+def conditioning(site: TrainingSite, embed_dim: int, context: int | None) -> tuple[Clip, Tokenizer]:
     """The frozen CLIP and its tokenizer; `UserError` when none is named, or when its embeddings or captions are of another size."""
-    from unclip_models.clip import Clip
-
     if site.clip is None:
         raise UserError("this stage is conditioned on CLIP; name its run folder with --clip, such as --clip models/clip/first")
     folder = site.store.folder(site.clip)

@@ -1,9 +1,12 @@
 """Commands that generate pictures: from words, or from another picture."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from unclip_server.service import PictureRequest
 
 OUT = typer.Option("-o", "--out", help="The folder that the pictures are written to.")
 COUNT = typer.Option("-n", help="How many pictures.", min=1, max=10)
@@ -23,12 +26,10 @@ def generate(
 
     The champion paints; prompts and pictures pass the same policy as on the server.
     """
-    from unclip_orchestration import local_generation
     from unclip_server.service import PictureRequest
 
     request = PictureRequest(prompt=prompt, seeds=tuple(range(seed, seed + count)), size=size)
-    for path in local_generation.generate(context.obj, request, out):
-        typer.echo(path)
+    _generate(context, request, out)
 
 
 def variations(
@@ -46,5 +47,16 @@ def variations(
     from unclip_orchestration import local_generation
 
     request = local_generation.variation_request(image, range(seed, seed + count), size)
-    for path in local_generation.generate(context.obj, request, out):
+    _generate(context, request, out)
+
+
+def _generate(context: typer.Context, request: "PictureRequest", out: Path) -> None:
+    from rich.console import Console
+
+    from unclip_orchestration import local_generation
+    from unclip_orchestration.progress import stages
+
+    with stages(Console(stderr=True)) as progress:
+        paths = local_generation.generate(context.obj, request, out, progress)
+    for path in paths:
         typer.echo(path)

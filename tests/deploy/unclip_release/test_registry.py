@@ -1,5 +1,8 @@
 """The registry on its SQLite default: versions, gates, aliases that move, and the bundle behind the champion."""
 
+import sqlite3
+from pathlib import Path
+
 import pytest
 
 from unclip_pairs.errors import UserError
@@ -7,6 +10,7 @@ from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
 from unclip_release.bundle import bundle_folder, write_bundle
 from unclip_release.gates import GatePolicy
+from unclip_release.model_version import read_versions
 from unclip_release.registry import Registry, open_registry
 
 GOOD = {
@@ -130,3 +134,27 @@ def test_without_a_champion_the_remedy_is_told(registry: Registry) -> None:
 def test_a_server_that_is_not_there_is_a_sentence(store: Store) -> None:
     with pytest.raises(UserError, match=r"no MLflow server answers at http://127\.0\.0\.1:9"):
         open_registry(store, "http://127.0.0.1:9").champion()
+
+
+def test_versions_are_read_from_the_database_as_mlflow_gives_them(registry: Registry, bundles: list[Manifest]) -> None:
+    for bundle in bundles:
+        registry.register(bundle, GOOD)
+        registry.promote()
+    with registry.client() as client:
+        theirs = {str(found.version): found for found in (client.get_model_version("unclip", number) for number in ("1", "2", "3"))}
+        mine = read_versions(registry.tracking_uri)
+        assert mine is not None and [version.version for version in mine] == ["3", "2", "1"]
+        for version in mine:
+            found = theirs[version.version]
+            assert (version.source, version.tags, list(version.aliases)) == (found.source, dict(found.tags), sorted(found.aliases))
+        client.delete_model_version("unclip", "1")
+        assert [version.version for version in read_versions(registry.tracking_uri) or []] == ["3", "2"]
+
+
+def test_a_database_that_is_not_known_is_left_to_mlflow(tmp_path: Path) -> None:
+    assert read_versions("http://127.0.0.1:1") is None
+    assert read_versions(f"sqlite:///{tmp_path}/none.db") is None
+    sqlite3.connect(tmp_path / "other.db").close()
+    (tmp_path / "text.db").write_text("no database")
+    assert read_versions(f"sqlite:///{tmp_path}/other.db") is None
+    assert read_versions(f"sqlite:///{tmp_path}/text.db") is None

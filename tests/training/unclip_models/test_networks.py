@@ -82,7 +82,6 @@ def test_clip_gives_unit_embeddings_and_features_that_end_with_the_caption() -> 
     image, text, scale = clip(noise(2, 3, 32, 32), TOKENS)
     assert image.shape == text.shape == (2, 12) and scale > 0
     torch.testing.assert_close(image.norm(dim=1), torch.ones(2))
-    torch.testing.assert_close(text, clip.network.encode_text(TOKENS, normalize=True))
     features = clip.encode_text(TOKENS).features_BSW
     assert features[0, 4:].abs().max() == 0 and features[1, 3:].abs().max() == 0 and features[0, 3].abs().max() > 0
 

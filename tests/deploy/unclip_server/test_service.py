@@ -1,0 +1,89 @@
+"""Tests of the image service: what importing it costs, and what it refuses before it loads anything."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from unclip_pairs.errors import UserError
+from unclip_pairs.store import Store
+from unclip_release.provenance import read_provenance
+from unclip_safety.policy import Refusal, load_policy
+from unclip_safety.prompts import refuser
+from unclip_server.service import ImageService, Painter, PictureRequest, Refused, ServedModel, ServiceSettings, open_service
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+def paint(prompts: Sequence[str], seeds: Sequence[int], size: int, guidance: float | None) -> list[Image.Image]:
+    return [Image.new("RGB", (size, size), RED if "red" in prompt else BLUE) for prompt in prompts]
+
+
+def vary(image: Image.Image, seeds: Sequence[int], size: int) -> list[Image.Image]:
+    return [image.resize((size, size))] * len(seeds)
+
+
+def check(image: Image.Image) -> Refusal | None:
+    """Blue pictures may not leave."""
+    return Refusal("shocking", "no blue") if image.convert("RGB").getpixel((0, 0)) == BLUE else None
+
+
+@pytest.fixture
+def service() -> ImageService:
+    model = ServedModel(label="unclip/1", manifest="ab")
+    return ImageService(model=model, painter=Painter(paint=paint, vary=vary), refuse=refuser(load_policy()), check=check)
+
+
+def test_each_seed_gives_a_png_that_knows_where_it_comes_from(service: ImageService, tmp_path: Path) -> None:
+    heard = list[str]()
+    request = PictureRequest(prompt="a red ball", seeds=(3, 4))
+    pngs = service.generate(request, lambda done, total, message="": heard.append(message))
+    for seed, png in zip((3, 4), pngs, strict=True):
+        (tmp_path / "picture.png").write_bytes(png)
+        assert read_provenance(tmp_path / "picture.png")["seed"] == str(seed)
+    assert heard == ["checking the pictures"]
+
+
+def test_prompts_sources_and_pictures_are_refused_by_the_policy(service: ImageService) -> None:
+    for request in (
+        PictureRequest(prompt="a nude woman", seeds=(1,)),
+        PictureRequest(prompt="a ball", seeds=(1,)),
+        PictureRequest(prompt="a variation", seeds=(1,), source=Image.new("RGB", (8, 8), BLUE)),
+    ):
+        with pytest.raises(Refused):
+            service.generate(request)
+    red = PictureRequest(prompt="a variation", seeds=(1, 2), source=Image.new("RGB", (8, 8), RED))
+    assert len(service.generate(red)) == 2
+
+
+def test_a_size_that_no_stage_paints_is_a_sentence() -> None:
+    with pytest.raises(UserError, match="size is 300; choose one of 256, 512, 1024"):
+        PictureRequest(prompt="a ball", seeds=(1,), size=300)
+
+
+def test_a_refused_prompt_is_answered_before_the_registry_is_opened(store: Store) -> None:
+    with pytest.raises(Refused):
+        open_service(ServiceSettings(store=store), first=PictureRequest(prompt="a nude woman", seeds=(1,)))
+    assert store.names("mlflow/") == []
+
+
+def test_the_generator_is_imported_without_what_only_training_needs() -> None:
+    unwanted = (
+        "open_clip",
+        "torchvision",
+        "timm",
+        "transformers",
+        "wandb",
+        "lightning",
+        "mlflow",
+        "sklearn",
+        "fastapi",
+        "dagster",
+        "scrapy",
+    )
+    script = f"import sys, unclip_generation.pipeline, unclip_server.service; print([m for m in {unwanted!r} if m in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
