@@ -26,7 +26,7 @@ from unclip_curation.decisions.ground_truth import starter_labels
 from unclip_curation.decisions.verdicts import decide
 from unclip_curation.policy import load_policy
 from unclip_curation.publishing.publish import publish
-from unclip_curation.search.retrieval import Asked, search
+from unclip_curation.search.retrieval import SearchQuery, search
 from unclip_curation.search.visibility import Visibility
 from unclip_pairs.home import open_store
 from unclip_pairs.store import Store
@@ -74,7 +74,7 @@ class Searcher:
         table = read_table(self.store.path(f"{folder}/metadata/metadata_0.parquet"), columns=["key"])["key"].to_pylist()
         vectors = np.load(self.store.path(f"{folder}/img_emb/img_emb_0.npy"), allow_pickle=False)
         asked = [vector for key, vector in zip(table, vectors, strict=True) if key in keys]
-        shown = {row["key"] for vector in asked for row in search(self.engine, self.visibility, vector, Asked(count=5))}
+        shown = {row["key"] for vector in asked for row in search(self.engine, self.visibility, vector, SearchQuery(count=5))}
         return len(shown & keys)
 
 

@@ -32,7 +32,7 @@ def fit(category: str, kind: str, embedder: str, vectors: NDArray[np.float32], l
     # one scale for all dimensions: stretching each to the same width would make noise as loud as what matters
     scale = np.array([np.sqrt(((vectors - mean) ** 2).mean()) + 1e-9])
     rows = (vectors.astype(np.float64) - mean) / scale
-    model = _model(kind, _strength(kind, rows, labels, seed)).fit(rows, labels)
+    model = untrained(kind, _strength(kind, rows, labels, seed)).fit(rows, labels)
     arrays = {"mean": mean, "scale": scale, "bias": np.asarray(model.intercept_, np.float64).reshape(1), "platt": np.array([1.0, 0.0])}
     return Probe(category=category, kind=kind, embedder=embedder, arrays=arrays | _learned(kind, model, rows))
 
@@ -43,7 +43,8 @@ def _learned(kind: str, model: Any, rows: Array) -> dict[str, Array]:
     return {"support": model.support_vectors_, "dual": model.dual_coef_[0], "gamma": np.array([1 / (rows.shape[1] * rows.var())])}
 
 
-def _model(kind: str, strength: float) -> Any:
+def untrained(kind: str, strength: float) -> Any:
+    """A classifier of this kind of scikit-learn that has learned nothing yet; `strength` is its inverse penalty."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import SVC
 
@@ -71,7 +72,7 @@ def _out_of_fold(kind: str, strength: float, rows: Array, labels: NDArray[np.boo
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         for inside, outside in folds(labels, seed):
-            values[outside] = _model(kind, strength).fit(rows[inside], labels[inside]).decision_function(rows[outside])
+            values[outside] = untrained(kind, strength).fit(rows[inside], labels[inside]).decision_function(rows[outside])
     return values
 
 

@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from unclip_labels.label_store import SEEDS_RATER, TRAIN, VALUES, LabelBook, check_rater
+from unclip_labels.label_store import SEEDS_RATER, TRAIN, VALUES, LabelStore, check_rater
 from unclip_pairs.errors import UserError
 
 
-def read_seeds(book: LabelBook, category: str, text: str) -> int:
+def read_seeds(book: LabelStore, category: str, text: str) -> int:
     """Takes in lines of the form {"key": "...", "label": "yes"} (with "rater" when one is known) and gives how many pictures are labelled
     by them; what a rater has said already stays. `UserError` names the line that is wrong, and then nothing is taken in."""
     seeds = [_seed(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
@@ -34,7 +34,7 @@ def _seed(number: int, line: str) -> tuple[str, str, str]:
     return key, rater, value
 
 
-def written(book: LabelBook, category: str) -> Iterator[str]:
+def written(book: LabelStore, category: str) -> Iterator[str]:
     """A line of JSON for every label ever given to the category, the withdrawn ones included, in the order they were given."""
     for said in book.all_labels(category):
         yield json.dumps(said, ensure_ascii=False, sort_keys=True)

@@ -119,7 +119,7 @@ def now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-class LabelBook:
+class LabelStore:
     """Categories, items and labels in one database."""
 
     def __init__(self, engine: Engine) -> None:
@@ -271,12 +271,12 @@ def _holds(item: ItemRow, rater: str) -> ColumnElement[bool]:
     return (LabelRow.item_id == item.id) & (LabelRow.rater == rater) & LabelRow.withdrawn.is_(None)
 
 
-def open_labels(store: Store) -> LabelBook:
+def open_labels(store: Store) -> LabelStore:
     """The label book of the store, made when missing, readable by its owner only. `UserError` when it cannot be opened."""
     path = store.local_path(DATABASE)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
-        return LabelBook(create_engine(f"sqlite:///{path}", connect_args={"timeout": 30}))
+        return LabelStore(create_engine(f"sqlite:///{path}", connect_args={"timeout": 30}))
     except (OSError, OperationalError) as error:
         raise UserError(f"the label book {path} cannot be opened ({error}); check the folder's permissions and the disk") from error

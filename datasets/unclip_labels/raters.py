@@ -11,7 +11,7 @@ PAUSE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
-class Pace:
+class RestAdvice:
     """After how many minutes or answers without a pause of five minutes a break is due."""
 
     minutes: float = 25.0
@@ -29,20 +29,20 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Progress:
+class LabellingProgress:
     """How many pictures a rater has answered, and how many wait for an answer of his."""
 
     answered: int
     waiting: int
 
 
-def progress(items: Iterable[Item], rater: str) -> Progress:
+def progress(items: Iterable[Item], rater: str) -> LabellingProgress:
     """Where the rater stands."""
     answered = waiting = 0
     for item in items:
         answered += rater in item.labels
         waiting += item.is_open and rater not in item.labels
-    return Progress(answered, waiting)
+    return LabellingProgress(answered, waiting)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from unclip_curation.scorers.probes import LOGISTIC, Array, Probe
 from unclip_labels.charts import reliability_chart
 from unclip_labels.fitting import MIN_OF_EACH, calibrate, cross_calibrated, fit
-from unclip_labels.label_store import DISPUTED, HELD_OUT, NO, TRAIN, YES, Item, LabelBook
+from unclip_labels.label_store import DISPUTED, HELD_OUT, NO, TRAIN, YES, Item, LabelStore
 from unclip_labels.pool import Pool, is_held_out, read_pool
 from unclip_labels.raters import agreements
 from unclip_labels.sampling import choose, spread
@@ -22,7 +22,7 @@ from unclip_pairs.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask:
+class RoundSettings:
     """How many pictures a round asks about; the share of them (0..1) that goes to the held-out labels, and that two raters look at."""
 
     count: int = 60
@@ -32,13 +32,13 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Round:
+class LabellingRound:
     """What a round asks about: pictures by the reason they were chosen for."""
 
     asked: dict[str, int]
 
 
-def next_round(store: Store, book: LabelBook, category: str, embeddings: str, ask: Ask) -> Round:
+def next_round(store: Store, book: LabelStore, category: str, embeddings: str, ask: RoundSettings) -> LabellingRound:
     """Asks about the pictures that teach most. Without two labels of either answer these are pictures whose captions hold a seed word
     and as many drawn at random; with them, what a probe of the labels so far is unsure of, spread out (`sampling.choose`). The held-out
     part is always drawn at random, so that what it says of the threshold holds for all pairs."""
@@ -52,10 +52,10 @@ def next_round(store: Store, book: LabelBook, category: str, embeddings: str, as
     for_test = round(ask.held_out * ask.count)
     by_reason = _to_learn(book, category, embeddings, pool, zone[TRAIN], ask.count - for_test, seed, ask.kind)
     by_reason |= {"held_out": np.random.default_rng(seed).permutation(zone[HELD_OUT])[:for_test]}
-    return Round({why: _ask(book, category, pool, rows, why, ask) for why, rows in by_reason.items()})
+    return LabellingRound({why: _ask(book, category, pool, rows, why, ask) for why, rows in by_reason.items()})
 
 
-def _ask(book: LabelBook, category: str, pool: Pool, rows: NDArray[np.int64], why: str, ask: Ask) -> int:
+def _ask(book: LabelStore, category: str, pool: Pool, rows: NDArray[np.int64], why: str, ask: RoundSettings) -> int:
     """Puts the pictures into the book in an order that says nothing; gives how many."""
     keys = sorted((pool.keys[row] for row in rows), key=lambda key: settings_digest([category, key]))
     pairs = round(ask.two_raters * len(keys))
@@ -65,7 +65,7 @@ def _ask(book: LabelBook, category: str, pool: Pool, rows: NDArray[np.int64], wh
 
 
 def _to_learn(
-    book: LabelBook, category: str, embeddings: str, pool: Pool, free: NDArray[np.int64], count: int, seed: int, kind: str
+    book: LabelStore, category: str, embeddings: str, pool: Pool, free: NDArray[np.int64], count: int, seed: int, kind: str
 ) -> dict[str, NDArray[np.int64]]:
     rows, labels = _known(pool, book.items(category), TRAIN)
     if min(labels.sum(), (~labels).sum()) < MIN_OF_EACH:
@@ -111,7 +111,7 @@ class Trained:
         return shown | {name: float(self.report[name]) for name in ("expected_calibration_error", "brier", "labels_yes", "labels_no")}
 
     @property
-    def told(self) -> list[str]:
+    def sentences(self) -> list[str]:
         """The result in sentences."""
         found, report = self.threshold, self.report
         return [
@@ -124,7 +124,7 @@ class Trained:
         ]
 
 
-def train(store: Store, book: LabelBook, category: str, embeddings: str, kind: str = LOGISTIC, target: float = 0.99) -> Trained:
+def train(store: Store, book: LabelStore, category: str, embeddings: str, kind: str = LOGISTIC, target: float = 0.99) -> Trained:
     """Writes `probes/<category>/<version>/`: the probe, its report, its reliability plot and, last, its manifest.
 
     `UserError` when there are not enough labels to learn from, or held-out ones to choose a threshold on.
@@ -148,7 +148,7 @@ def _calibrated(probe: Probe, raw: Array, test: NDArray[np.bool_]) -> tuple[Prob
     return calibrate(probe, raw, test), cross_calibrated(probe, raw, test)
 
 
-def _report(book: LabelBook, category: str, probe: Probe, threshold: Threshold, target: float, items: list[Item]) -> dict[str, Any]:
+def _report(book: LabelStore, category: str, probe: Probe, threshold: Threshold, target: float, items: list[Item]) -> dict[str, Any]:
     return {
         "category": category,
         "version": probe.version,
@@ -162,7 +162,7 @@ def _report(book: LabelBook, category: str, probe: Probe, threshold: Threshold, 
 
 
 def _written(
-    store: Store, book: LabelBook, category: str, probe: Probe, report: dict[str, Any], fair: Array, test: NDArray[np.bool_]
+    store: Store, book: LabelStore, category: str, probe: Probe, report: dict[str, Any], fair: Array, test: NDArray[np.bool_]
 ) -> tuple[Manifest, dict[str, Any]]:
     measured = reliability(fair, test)
     report = report | {"expected_calibration_error": measured.expected_error, "brier": measured.brier, "bins": measured.bins}
@@ -177,7 +177,7 @@ def _written(
     return write_manifest(store, f"{probe.folder}/manifest.json", manifest), report
 
 
-def standing(store: Store, book: LabelBook, category: str) -> list[str]:
+def standing(store: Store, book: LabelStore, category: str) -> list[str]:
     """How far a category is, in lines: answers, agreement of raters, and its finished probes, the latest first."""
     specification, items = book.specification(category), book.items(category)
     lines = [f"{specification.title}: {specification.question} (wording {specification.digest})"]

@@ -1,1 +1,1 @@
-"""Safety: what may be asked and what may leave, from one policy; both doors fail closed."""
+"""Safety: what may be asked and what may leave, from one policy; both checks fail closed."""

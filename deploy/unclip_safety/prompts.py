@@ -1,4 +1,4 @@
-"""Prompt door: a text is undisguised, then searched for what the policy does not allow."""
+"""Check of prompts: a text is undisguised, then searched for what the policy does not allow."""
 
 import re
 import unicodedata

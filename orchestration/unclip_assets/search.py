@@ -61,9 +61,9 @@ def found_by(store: Store, query: str, count: int, clip: str | None = None, safe
 
     `UserError` when there is no CLIP or no embedding yet, or the file is no picture.
     """
-    from unclip_curation.search.retrieval import Asked, ExactEngine, search
+    from unclip_curation.search.retrieval import ExactEngine, SearchQuery, search
     from unclip_curation.search.visibility import Visibility
 
     space, path = open_space(store, clip), Path(query)
     vector = space.picture(path.read_bytes()) if path.is_file() else space.words(query)
-    return search(ExactEngine(store, space.folder), Visibility(store, safe), vector, Asked(count=count))
+    return search(ExactEngine(store, space.folder), Visibility(store, safe), vector, SearchQuery(count=count))

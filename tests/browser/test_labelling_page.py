@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw
 
-from unclip_labels.label_store import TRAIN, LabelBook, open_labels
-from unclip_labels.raters import Pace
+from unclip_labels.label_store import TRAIN, LabelStore, open_labels
+from unclip_labels.raters import RestAdvice
 from unclip_labels.specifications import read_specification
 from unclip_pairs.home import open_store
 from unclip_server.labels.labelling import LabelPage, create_label_app
@@ -35,16 +35,16 @@ def drawing(key: str) -> tuple[bytes, str]:
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> LabelBook:
+def book(tmp_path: Path) -> LabelStore:
     found = open_labels(open_store(tmp_path / "home"))
     found.define(read_specification(PAGE))
     found.add_items("weapons", KEYS, TRAIN, "seed", raters=2)
     return found
 
 
-def begin(page: Any, serve: Any, book: LabelBook, rater: str, pace: Pace | None = None) -> None:
+def begin(page: Any, serve: Any, book: LabelStore, rater: str, pace: RestAdvice | None = None) -> None:
     """Opens the page by its link and starts, by keyboard alone."""
-    page.goto(serve(create_label_app(LabelPage(book, drawing, pace or Pace(), "secret"))) + "/?token=secret")
+    page.goto(serve(create_label_app(LabelPage(book, drawing, pace or RestAdvice(), "secret"))) + "/?token=secret")
     page.keyboard.type(rater)
     page.keyboard.press("Enter")
     page.wait_for_selector("#picture")
@@ -60,11 +60,11 @@ def is_blurred(page: Any) -> bool:
     return "blur" in page.evaluate("getComputedStyle(document.querySelector('#picture img')).filter")
 
 
-def said(book: LabelBook) -> list[dict[str, str]]:
+def said(book: LabelStore) -> list[dict[str, str]]:
     return [dict(item.labels) for item in book.items("weapons")]
 
 
-def test_answers_are_given_and_taken_back_by_keyboard(page: Any, serve: Any, shoot: Any, book: LabelBook) -> None:
+def test_answers_are_given_and_taken_back_by_keyboard(page: Any, serve: Any, shoot: Any, book: LabelStore) -> None:
     begin(page, serve, book, "anna")
     for key in ("2", "1", "s"):
         press(page, key)
@@ -80,7 +80,7 @@ def test_answers_are_given_and_taken_back_by_keyboard(page: Any, serve: Any, sho
     assert "3 answered, 3 to go" in page.inner_text("header")
 
 
-def test_a_picture_is_blurred_unless_the_space_bar_is_held(page: Any, serve: Any, shoot: Any, book: LabelBook) -> None:
+def test_a_picture_is_blurred_unless_the_space_bar_is_held(page: Any, serve: Any, shoot: Any, book: LabelStore) -> None:
     begin(page, serve, book, "anna")
     assert is_blurred(page)
     shoot(page, "labelling-blurred")
@@ -95,8 +95,8 @@ def test_a_picture_is_blurred_unless_the_space_bar_is_held(page: Any, serve: Any
     page.keyboard.up(" ")
 
 
-def test_a_break_is_asked_for_and_taken(page: Any, serve: Any, shoot: Any, book: LabelBook) -> None:
-    begin(page, serve, book, "anna", Pace(answers=2))
+def test_a_break_is_asked_for_and_taken(page: Any, serve: Any, shoot: Any, book: LabelStore) -> None:
+    begin(page, serve, book, "anna", RestAdvice(answers=2))
     press(page, "1")
     press(page, "2")
     assert page.get_by_role("heading").inner_text() == "Time for a break"
@@ -105,7 +105,7 @@ def test_a_break_is_asked_for_and_taken(page: Any, serve: Any, shoot: Any, book:
     assert page.query_selector("#picture")
 
 
-def test_two_raters_see_how_well_they_agree(page: Any, serve: Any, shoot: Any, book: LabelBook) -> None:
+def test_two_raters_see_how_well_they_agree(page: Any, serve: Any, shoot: Any, book: LabelStore) -> None:
     for index, key in enumerate(KEYS):
         book.label("weapons", key, "ben", "yes" if index % 2 or index == 4 else "no")
     begin(page, serve, book, "anna")
@@ -120,7 +120,7 @@ def test_two_raters_see_how_well_they_agree(page: Any, serve: Any, shoot: Any, b
     assert KEYS[4] in page.get_attribute("#picture img", "src")
 
 
-def test_the_page_works_by_tab_and_enter_and_says_what_each_part_is(page: Any, serve: Any, shoot: Any, book: LabelBook) -> None:
+def test_the_page_works_by_tab_and_enter_and_says_what_each_part_is(page: Any, serve: Any, shoot: Any, book: LabelStore) -> None:
     begin(page, serve, book, "anna")
     page.get_by_role("button", name="No", exact=False).first.focus()
     press(page, "Enter")
@@ -133,7 +133,7 @@ def test_the_page_works_by_tab_and_enter_and_says_what_each_part_is(page: Any, s
     shoot(page, "labelling-specification")
 
 
-def test_without_the_link_there_is_nothing_to_see(page: Any, serve: Any, book: LabelBook) -> None:
-    address = serve(create_label_app(LabelPage(book, drawing, Pace(minutes=timedelta(hours=1).seconds / 60), "secret")))
+def test_without_the_link_there_is_nothing_to_see(page: Any, serve: Any, book: LabelStore) -> None:
+    address = serve(create_label_app(LabelPage(book, drawing, RestAdvice(minutes=timedelta(hours=1).seconds / 60), "secret")))
     for path in ("/", "/?token=guess", "/rate/weapons", f"/picture/{KEYS[0]}?token=secret"):
         assert page.goto(address + path).status == 403

@@ -44,7 +44,7 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Step:
+class SweepStep:
     """One value of a swept threshold: how many rows stay, and the recall of each planted class (none without a starter corpus)."""
 
     value: float | int
@@ -86,7 +86,7 @@ def frequent_words(store: Store, keys: Sequence[str], top: int = WORDS) -> list[
 
 def policy_sweep(
     store: Store, policy: Policy, field: str, values: Sequence[float], stage: str = "rule", embeddings: str | None = None
-) -> Iterator[Step]:
+) -> Iterator[SweepStep]:
     """Decides once for each value of one threshold; nothing is written. `UserError` when the field is no number of a policy."""
     known = policy.settings.get(field)
     if isinstance(known, bool) or not isinstance(known, int | float):
@@ -96,10 +96,10 @@ def policy_sweep(
     for value in dict.fromkeys(kind(value) for value in values):
         verdicts = decided(store, stage, replace(policy, settings=policy.settings | {field: value}), embeddings)
         recall = {name: float(found["recall"]) for name, found in planted_in(store, verdicts).items()}
-        yield Step(value, verdicts["keep"].combine_chunks().true_count, recall)
+        yield SweepStep(value, verdicts["keep"].combine_chunks().true_count, recall)
 
 
-def telling(steps: Sequence[Step]) -> list[str]:
+def telling(steps: Sequence[SweepStep]) -> list[str]:
     """The planted classes whose recall changes along the sweep."""
     names: dict[str, Any] = dict.fromkeys(name for step in steps for name in step.recall)
     return [name for name in names if len({round(step.recall[name], 6) for step in steps}) > 1]

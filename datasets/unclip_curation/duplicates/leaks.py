@@ -33,7 +33,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Side:
+class EmbeddedPictures:
     """Pictures and their embeddings in one space, None when there are none."""
 
     pictures: Pictures
@@ -86,20 +86,20 @@ def _held_out(store: Store) -> set[str]:
     return set(read_table(store.path("verdicts/held_out.parquet"))["key"].to_pylist())
 
 
-def _rows(store: Store, keys: Sequence[str], embeddings: str | None) -> Side:
+def _rows(store: Store, keys: Sequence[str], embeddings: str | None) -> EmbeddedPictures:
     pictures, files = as_pictures(read_fingerprints(store, keys)), embedding_files(store, embeddings)
-    return Side(pictures, read_vectors(store, files, pictures.keys) if files else None)
+    return EmbeddedPictures(pictures, read_vectors(store, files, pictures.keys) if files else None)
 
 
-def _sets(store: Store, embeddings: str | None) -> dict[str, Side]:
-    found = dict[str, Side]()
+def _sets(store: Store, embeddings: str | None) -> dict[str, EmbeddedPictures]:
+    found = dict[str, EmbeddedPictures]()
     for name in set_names(store):
         pictures = as_pictures(read_set(store, name))
-        found[name] = Side(pictures, set_vectors(store, name, embeddings, pictures.keys))
+        found[name] = EmbeddedPictures(pictures, set_vectors(store, name, embeddings, pictures.keys))
     return found
 
 
-def nearest_pictures(rows: Side, sets: Mapping[str, Side]) -> pa.Table:
+def nearest_pictures(rows: EmbeddedPictures, sets: Mapping[str, EmbeddedPictures]) -> pa.Table:
     """`LEAK_SCHEMA`: the rows with the pictures of the sets that are near them, as they stand or mirrored (rotation 0), and turned."""
     tables = [LEAK_SCHEMA.empty_table()]
     for name, known in sets.items():

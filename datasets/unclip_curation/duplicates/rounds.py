@@ -18,7 +18,7 @@ from unclip_pairs.store import Store
 
 
 @dataclass(frozen=True)
-class Round:
+class SearchRound:
     """One round. `searched` (`SEARCHED_SCHEMA`) names every row that was ever compared; it is complete when the round is finished."""
 
     folder: str
@@ -38,7 +38,7 @@ def folder_of(settings: dict[str, Any]) -> str:
     return f"duplicates/{settings_digest(settings)[:12]}"
 
 
-def last_round(store: Store, settings: dict[str, Any]) -> Round | None:
+def last_round(store: Store, settings: dict[str, Any]) -> SearchRound | None:
     """The last finished round of a search with these settings; None when there is none yet."""
     folder, number = folder_of(settings), 0
     while store.exists(f"{folder}/{number:05d}.json"):
@@ -47,18 +47,18 @@ def last_round(store: Store, settings: dict[str, Any]) -> Round | None:
     if manifest is None:
         return None
     searched = read_table(store.path(f"{folder}/{number - 1:05d}-searched.parquet"))
-    return Round(folder, number - 1, manifest.inputs, [], [], searched)
+    return SearchRound(folder, number - 1, manifest.inputs, [], [], searched)
 
 
-def begin(store: Store, last: Round | None, settings: dict[str, Any], inputs: dict[str, str], kept: set[str]) -> Round:
+def begin(store: Store, last: SearchRound | None, settings: dict[str, Any], inputs: dict[str, str], kept: set[str]) -> SearchRound:
     """The round that has to be carried out now that the safety stage keeps `kept`."""
     if last is None:
-        return Round(folder_of(settings), 0, inputs, [], sorted(kept), SEARCHED_SCHEMA.empty_table())
+        return SearchRound(folder_of(settings), 0, inputs, [], sorted(kept), SEARCHED_SCHEMA.empty_table())
     dropped = _dropped(store)
     indexed = set(last.searched.filter(last.searched["indexed"])["key"].to_pylist())
     known = (indexed & kept) - dropped
     new = kept - known - (dropped & set(last.searched["key"].to_pylist()))
-    return Round(last.folder, last.number + 1, inputs, sorted(known), sorted(new), last.searched)
+    return SearchRound(last.folder, last.number + 1, inputs, sorted(known), sorted(new), last.searched)
 
 
 def _dropped(store: Store) -> set[str]:
@@ -69,7 +69,7 @@ def _dropped(store: Store) -> set[str]:
     return {row["key"] for row in verdicts.to_pylist() if not row["keep"]}
 
 
-def finish(store: Store, now: Round, found: pa.Table | None, similarities: pa.Array | None = None) -> Round:
+def finish(store: Store, now: SearchRound, found: pa.Table | None, similarities: pa.Array | None = None) -> SearchRound:
     """Writes the round, its manifest last; `found` are its candidates, None when there was nothing to compare."""
     searched = _searched(now, similarities)
     files = [f"{now.name}-searched.parquet", f"{now.name}-candidates.parquet"]
@@ -80,7 +80,7 @@ def finish(store: Store, now: Round, found: pa.Table | None, similarities: pa.Ar
     return replace(now, searched=searched)
 
 
-def _searched(now: Round, similarities: pa.Array | None) -> pa.Table:
+def _searched(now: SearchRound, similarities: pa.Array | None) -> pa.Table:
     """Every row that was ever compared: the round in which it was new, and whether it is in the index."""
     before = {row["key"]: row for row in now.searched.to_pylist()}
     index = {*now.known, *now.new}
@@ -90,7 +90,7 @@ def _searched(now: Round, similarities: pa.Array | None) -> pa.Table:
     return pa.Table.from_pylist(table, schema=SEARCHED_SCHEMA)
 
 
-def all_candidates(store: Store, last: Round) -> pa.Table:
+def all_candidates(store: Store, last: SearchRound) -> pa.Table:
     """The candidates of all rounds, each pair once in each rotation that it was found in."""
     names = [f"{last.folder}/{number:05d}-candidates.parquet" for number in range(last.number + 1)]
     tables = [read_table(store.path(name), schema=CANDIDATE_SCHEMA) for name in names]

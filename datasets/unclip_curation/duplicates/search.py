@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
-from unclip_curation.duplicates.rounds import Round, all_candidates, begin, finish, last_round
+from unclip_curation.duplicates.rounds import SearchRound, all_candidates, begin, finish, last_round
 from unclip_curation.embeddings.embedding import column_vectors
 from unclip_curation.features import batches, kept_keys, required, write_features
 from unclip_curation.schemas import SEARCHED_SCHEMA
@@ -58,7 +58,7 @@ def _generation(store: Store) -> int:
     return int(manifest.settings.get("generation", 0)) if manifest else 0
 
 
-def _search(store: Store, embeddings: str | None, seed: int, now: Round) -> Round:
+def _search(store: Store, embeddings: str | None, seed: int, now: SearchRound) -> SearchRound:
     """The round, carried out and written: its new rows are compared with each other and with the known ones."""
     if not now.new:
         return finish(store, now, None)

@@ -62,7 +62,7 @@ def squares(side: int) -> Prepare:
 
 
 @dataclass(frozen=True)
-class Piece:
+class EmbeddingPiece:
     """Pairs of one shard that are embedded together, the file their vectors are stored as, and what is blurred before."""
 
     shard: str
@@ -153,9 +153,9 @@ def _settings(store: Store, wanted: set[str], side: int) -> dict[str, Any]:
     return {"keys": settings_digest(sorted(wanted)), "side": side} | ({"blurred": settings_digest(blurs)} if blurs else {})
 
 
-def _pieces(store: Store, batch: str, embedder: Embedder, wanted: set[str], side: int) -> list[Piece]:
+def _pieces(store: Store, batch: str, embedder: Embedder, wanted: set[str], side: int) -> list[EmbeddingPiece]:
     """All the work of a batch, done or not. A file's name holds a digest of what is in it."""
-    pieces, blurs = list[Piece](), _blurs(store, wanted)
+    pieces, blurs = list[EmbeddingPiece](), _blurs(store, wanted)
     for shard in shard_names(store, f"crawl/{batch}/shard-"):
         rows = read_table(store.path(f"{shard}.parquet"), columns=["key"])["key"].to_pylist()
         keys = [key for key in rows if key in wanted]
@@ -163,7 +163,7 @@ def _pieces(store: Store, batch: str, embedder: Embedder, wanted: set[str], side
             part = tuple(keys[start : start + PIECE_SIZE])
             areas = {key: blurs[key] for key in part if key in blurs}
             digest = settings_digest([embedder.digest, side, part, *([areas] if areas else [])])[:16]
-            pieces.append(Piece(shard, part, f"{embedding_folder(embedder)}/pieces/{batch}-{digest}.parquet", areas))
+            pieces.append(EmbeddingPiece(shard, part, f"{embedding_folder(embedder)}/pieces/{batch}-{digest}.parquet", areas))
     return pieces
 
 
@@ -172,7 +172,7 @@ def _schema(dim: int) -> pa.Schema:
     return pa.schema([("key", pa.string()), ("clip_image", vectors), ("clip_text", vectors), ("similarity", pa.float32()), *_METADATA])
 
 
-def _embed_piece(store: Store, embedder: Embedder, prepare: Prepare, piece: Piece) -> int:
+def _embed_piece(store: Store, embedder: Embedder, prepare: Prepare, piece: EmbeddingPiece) -> int:
     """The number of pairs embedded and stored; what is there already is not made again."""
     if not store.exists(piece.file):
         schema = _schema(embedder.dim)
@@ -182,7 +182,7 @@ def _embed_piece(store: Store, embedder: Embedder, prepare: Prepare, piece: Piec
     return len(piece.keys)
 
 
-def _in_threads(work: Work, pieces: Sequence[Piece], workers: int, progress: Progress) -> None:
+def _in_threads(work: Work, pieces: Sequence[EmbeddingPiece], workers: int, progress: Progress) -> None:
     """Does all pieces; none begins after one has failed."""
     total, done = sum(len(piece.keys) for piece in pieces), 0
     pool = ThreadPoolExecutor(workers)

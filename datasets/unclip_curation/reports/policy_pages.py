@@ -5,7 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from unclip_curation.decisions.policy_diff import Diff, Step, frequent_words, telling
+from unclip_curation.decisions.policy_diff import Diff, SweepStep, frequent_words, telling
 from unclip_curation.decisions.reweighting import mix_report
 from unclip_curation.features import required
 from unclip_curation.samples import data_address, sheet_of
@@ -50,7 +50,7 @@ def mix_page(store: Store) -> str:
     return page("reweighting.html", title="The mix before and after the filter", manifest=manifest, tables=tables, widest=widest)
 
 
-def sweep_page(field: str, present: float, steps: Sequence[Step]) -> str:
+def sweep_page(field: str, present: float, steps: Sequence[SweepStep]) -> str:
     """A sweep as HTML: the share that is kept and the recall of each planted class that changes, against the threshold."""
     classes = telling(steps)
     most = max(1, *(step.kept for step in steps))

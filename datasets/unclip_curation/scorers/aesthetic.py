@@ -24,7 +24,7 @@ PROBE = "probes/aesthetic.safetensors"
 
 
 @dataclass(frozen=True)
-class Probe:
+class AestheticProbe:
     """A direction in the space of the embedder with this digest."""
 
     weight: NDArray[np.float32]
@@ -36,7 +36,7 @@ class Probe:
         return embeddings @ self.weight + np.float32(self.bias)
 
 
-def load_probe(store: Store, name: str = PROBE) -> Probe:
+def load_probe(store: Store, name: str = PROBE) -> AestheticProbe:
     """The probe in the store; `UserError` when it is missing, broken or does not say whose embeddings it judges."""
     if not store.exists(name):
         raise UserError(f"{store.path(name)} does not exist; put a linear probe there (docs/scorers.md says what it holds)")
@@ -50,7 +50,7 @@ def load_probe(store: Store, name: str = PROBE) -> Probe:
         raise UserError(
             f"{store.path(name)} must hold one bias (it has {len(bias)}) and name its embedder's digest in its metadata; save it again"
         )
-    return Probe(weight, float(bias[0]), embedder)
+    return AestheticProbe(weight, float(bias[0]), embedder)
 
 
 def score_aesthetic(store: Store, batch: str) -> Manifest:

@@ -65,7 +65,7 @@ def each(score: Callable[[Sample], Row]) -> Score:
 
 
 @dataclass(frozen=True)
-class Piece:
+class ScoringPiece:
     """Samples of one shard (or of the crawl's rows) that are scored together; `files` are what each scorer's answers are stored as."""
 
     source: str
@@ -111,9 +111,9 @@ def _scored_before(store: Store, batch: str, scorer: Scorer) -> pa.Table:
     return read_table(store.path(f"{name}.parquet"), schema=scorer.schema)
 
 
-def _missing(store: Store, batch: str, scorer: Scorer, before: pa.Table, wanted: set[str] | None) -> list[Piece]:
+def _missing(store: Store, batch: str, scorer: Scorer, before: pa.Table, wanted: set[str] | None) -> list[ScoringPiece]:
     """The missing work. The name of a file holds a digest of its keys, so a leftover of other work is never taken for it."""
-    pieces, done = list[Piece](), set[str](before["key"].to_pylist())
+    pieces, done = list[ScoringPiece](), set[str](before["key"].to_pylist())
     size = PIECE_SIZE if scorer.reads == "picture" else CAPTION_PIECE
     for source in _sources(store, batch, scorer.reads):
         rows = read_table(store.path(f"{source}.parquet"), columns=["key"])["key"].to_pylist()
@@ -121,7 +121,7 @@ def _missing(store: Store, batch: str, scorer: Scorer, before: pa.Table, wanted:
         for start in range(0, len(keys), size):
             part = tuple(keys[start : start + size])
             digest = settings_digest([scorer.settings, part])[:16]
-            pieces.append(Piece(source, part, {scorer.name: f"features/{batch}/pieces/{scorer.name}-{digest}.parquet"}))
+            pieces.append(ScoringPiece(source, part, {scorer.name: f"features/{batch}/pieces/{scorer.name}-{digest}.parquet"}))
     return pieces
 
 
@@ -129,15 +129,15 @@ def _sources(store: Store, batch: str, reads: str) -> list[str]:
     return shard_names(store, f"crawl/{batch}/shard-") if reads == "picture" else [f"crawl/{batch}/rows"]
 
 
-def _united(missing: Iterable[list[Piece]]) -> list[Piece]:
+def _united(missing: Iterable[list[ScoringPiece]]) -> list[ScoringPiece]:
     """Pieces of the same samples become one."""
-    found: dict[tuple[str, tuple[str, ...]], Piece] = {}
+    found: dict[tuple[str, tuple[str, ...]], ScoringPiece] = {}
     for piece in (piece for pieces in missing for piece in pieces):
-        found.setdefault((piece.source, piece.keys), Piece(piece.source, piece.keys, {})).files.update(piece.files)
+        found.setdefault((piece.source, piece.keys), ScoringPiece(piece.source, piece.keys, {})).files.update(piece.files)
     return list(found.values())
 
 
-def _finished(store: Store, batch: str, scorer: Scorer, crawl: Manifest, before: pa.Table, pieces: list[Piece]) -> Manifest:
+def _finished(store: Store, batch: str, scorer: Scorer, crawl: Manifest, before: pa.Table, pieces: list[ScoringPiece]) -> Manifest:
     """The manifest of a scorer whose pieces are all there; it is written anew only when something changed."""
     name, inputs = f"{batch}/{scorer.name}", {"crawl": crawl.digest}
     manifest = read_manifest(store, f"features/{name}.json")
@@ -151,7 +151,7 @@ def _finished(store: Store, batch: str, scorer: Scorer, crawl: Manifest, before:
     return manifest
 
 
-def _run(store: Store, scorers: Sequence[Scorer], pieces: list[Piece], workers: Engine | int, progress: Progress) -> None:
+def _run(store: Store, scorers: Sequence[Scorer], pieces: list[ScoringPiece], workers: Engine | int, progress: Progress) -> None:
     """Scores the pieces on an engine, or in so many processes."""
     total, done = sum(len(piece.keys) for piece in pieces), 0
     if pieces:
@@ -171,7 +171,7 @@ def _load(scorers: Iterable[Scorer]) -> Loaded:
     return {scorer.name: (scorer, scorer.load()) for scorer in scorers}
 
 
-def _score_piece(store: Store, loaded: Loaded, piece: Piece) -> int:
+def _score_piece(store: Store, loaded: Loaded, piece: ScoringPiece) -> int:
     """The number of samples scored and stored. A file that a killed run left behind is not made again."""
     files = {name: file for name, file in piece.files.items() if not store.exists(file)}
     samples = _captions(store, piece) if piece.source.endswith("/rows") else list(read_shard(store, piece.source, set(piece.keys)))
@@ -183,7 +183,7 @@ def _score_piece(store: Store, loaded: Loaded, piece: Piece) -> int:
     return len(samples)
 
 
-def _captions(store: Store, piece: Piece) -> list[Sample]:
+def _captions(store: Store, piece: ScoringPiece) -> list[Sample]:
     """The captions of a piece as samples that hold nothing else; a row without a caption has an empty one.
 
     Rows are sorted by key, so the range lets all but a few row groups unread; what is in memory does not grow with the crawl.

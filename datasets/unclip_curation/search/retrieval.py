@@ -19,7 +19,7 @@ KINDS = {"image": "img_emb", "text": "text_emb"}
 Vector = NDArray[Any]
 
 
-class Engine(Protocol):
+class SearchEngine(Protocol):
     """Something that finds neighbours in the indices of one folder of embeddings, one index for each crawl batch."""
 
     @property
@@ -111,7 +111,7 @@ def indices_of(store: Store, folder: str) -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class SearchQuery:
     """What a search asks for: how many rows, of which indices (None: all), near to pictures or to captions, without copies or with them."""
 
     count: int = 10
@@ -120,7 +120,7 @@ class Asked:
     distinct: bool = False
 
 
-def search(engine: Engine, visibility: Visibility, vector: Vector, asked: Asked) -> list[Row]:
+def search(engine: SearchEngine, visibility: Visibility, vector: Vector, asked: SearchQuery) -> list[Row]:
     """The pairs nearest to a vector that may be shown, best first; each row says its "index".
 
     What may not be shown takes nobody's place: more is asked for until enough is found or an index has no more.

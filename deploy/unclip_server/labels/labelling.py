@@ -14,8 +14,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
-from unclip_labels.label_store import LabelBook, check_rater, now
-from unclip_labels.raters import Pace, agreements, disputed, progress
+from unclip_labels.label_store import LabelStore, check_rater, now
+from unclip_labels.raters import RestAdvice, agreements, disputed, progress
 from unclip_labels.specifications import SECTIONS, sections
 from unclip_pairs.errors import UserError
 from unclip_server.templates import HEADERS, templates
@@ -31,9 +31,9 @@ STATIC = {"labelling.css": "text/css", "labelling.js": "text/javascript"}
 class LabelPage:
     """What the page works with. `token` is in the link that is printed at the start: who does not have it sees nothing."""
 
-    book: LabelBook
+    book: LabelStore
     pictures: Pictures
-    pace: Pace
+    pace: RestAdvice
     token: str
 
 
@@ -145,7 +145,7 @@ def _add_rating(app: FastAPI, page: LabelPage) -> None:
         return _to(f"/rate/{category}")
 
 
-def _shown(book: LabelBook, category: str, rater: str, again: str) -> dict[str, Any]:
+def _shown(book: LabelStore, category: str, rater: str, again: str) -> dict[str, Any]:
     specification, items = book.specification(category), book.items(category)
     shared = [one for one in agreements(items) if rater in one.raters]
     return {

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable
 
 from unclip_labels.label_store import open_labels
-from unclip_labels.raters import Pace
+from unclip_labels.raters import RestAdvice
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 from unclip_server.labels.labelling import LabelPage, create_label_app
@@ -14,7 +14,7 @@ from unclip_server.stored_pictures import StoredPictures
 Say = Callable[[str], None]
 
 
-def serve_labels(store: Store, host: str, port: int, pace: Pace, say: Say) -> None:
+def serve_labels(store: Store, host: str, port: int, pace: RestAdvice, say: Say) -> None:
     """Serves the labelling page until interrupted. `UserError` when no category is defined or the port is busy."""
     import uvicorn
 

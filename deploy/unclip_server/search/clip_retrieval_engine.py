@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from unclip_curation.search.faiss_index import build_index
-from unclip_curation.search.retrieval import Engine, ExactEngine, Vector, check_width, indices_of
+from unclip_curation.search.retrieval import ExactEngine, SearchEngine, Vector, check_width, indices_of
 from unclip_curation.search.visibility import Row
 from unclip_pairs.store import Store
 
@@ -90,6 +90,6 @@ def _collectors_kept() -> Iterator[None]:
         REGISTRY.register(collector)
 
 
-def best_engine(store: Store, folder: str) -> Engine:
+def best_engine(store: Store, folder: str) -> SearchEngine:
     """clip-retrieval's service where it is installed, else exact search of our own."""
     return ClipRetrievalEngine(store, folder) if find_spec("clip_retrieval") else ExactEngine(store, folder)

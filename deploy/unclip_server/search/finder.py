@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import Request
 
-from unclip_curation.search.retrieval import Asked, Engine, Vector, search
+from unclip_curation.search.retrieval import SearchEngine, SearchQuery, Vector, search
 from unclip_curation.search.visibility import Row, Visibility
 from unclip_pairs.errors import UserError
 from unclip_server.stored_pictures import StoredPictures
@@ -21,7 +21,7 @@ class Finder:
     """What the page searches with: an engine, what may be shown, a CLIP's two towers, the store's pictures, and the host it is served
     as."""
 
-    engine: Engine
+    engine: SearchEngine
     visibility: Visibility
     words: Callable[[str], Vector]
     picture: Callable[[bytes], Vector]
@@ -29,7 +29,7 @@ class Finder:
     host: str = "127.0.0.1"
     asked_with: "OrderedDict[str, Vector]" = field(default_factory=OrderedDict)
 
-    def find(self, vector: Vector, asked: Asked) -> list[Row]:
+    def find(self, vector: Vector, asked: SearchQuery) -> list[Row]:
         """The pairs nearest to the vector that may be shown; `UserError` for an index or a modality that is not there."""
         unknown = [name for name in asked.indices or [] if name not in self.engine.indices]
         if unknown:

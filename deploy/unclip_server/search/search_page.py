@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 
-from unclip_curation.search.retrieval import Asked, Vector
+from unclip_curation.search.retrieval import SearchQuery, Vector
 from unclip_pairs.errors import UserError
 from unclip_pairs.limits import MAX_BYTES
 from unclip_server.search.finder import Finder, number, read_body
@@ -70,7 +70,7 @@ def _add_page(app: FastAPI, finder: Finder) -> None:
         """What was asked, and what was found."""
         given = dict(request.query_params)
         vector = _vector(finder, given)
-        asked = Asked(
+        asked = SearchQuery(
             count=number(given.get("n"), "n", COUNT, MOST),
             indices=[given["index"]] if given.get("index") else None,
             modality=given.get("by") or "image",

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from unclip_curation.search.retrieval import Asked, Vector
+from unclip_curation.search.retrieval import SearchQuery, Vector
 from unclip_curation.search.visibility import Row
 from unclip_pairs.errors import UserError
 from unclip_pairs.limits import MAX_BYTES
@@ -57,7 +57,7 @@ async def _question(request: Request) -> Question:
 
 def _neighbours(finder: Finder, question: Question) -> list[Row]:
     count = number(question.get("num_images"), "num_images", 40, MOST_RESULTS)
-    asked = Asked(
+    asked = SearchQuery(
         count=number(question.get("num_result_ids"), "num_result_ids", count, MOST_RESULTS),
         indices=[str(question["indice_name"])] if question.get("indice_name") else None,
         modality=str(question.get("modality") or "image"),

@@ -70,11 +70,11 @@ def next_pictures(
     """
     from unclip_assets.pointers import present
     from unclip_labels.label_store import open_labels
-    from unclip_labels.rounds import Ask, next_round
+    from unclip_labels.rounds import RoundSettings, next_round
     from unclip_pairs.home import open_store
 
     store = open_store(context.obj.home)
-    ask = Ask(count=count, held_out=held_out, two_raters=two_raters, kind=kind)
+    ask = RoundSettings(count=count, held_out=held_out, two_raters=two_raters, kind=kind)
     found = next_round(store, open_labels(store), category, present(store, "clip_embeddings").name, ask)
     typer.echo(", ".join(f"{number} {why.replace('_', ' ')}" for why, number in found.asked.items()) + "; `unclip serve labels` shows them")
 
@@ -103,7 +103,7 @@ def train_probe(
     made = train(store, open_labels(store), category, embeddings, kind, recall)
     number = register_probe(open_registry(store, context.obj.tracking_uri), made.probe.folder, made.manifest, made.figures)
     score_probes(store, embeddings)
-    typer.echo("\n".join(made.told))
+    typer.echo("\n".join(made.sentences))
     typer.echo(f"registered as models:/{made.probe.category}_probe/{number}; its plot is {store.path(made.probe.folder)}/reliability.png")
     typer.echo(f"in a policy: probes: {{{category}: {{probe: '{made.probe.version}', threshold: {made.threshold.value:.6g}}}}}")
 

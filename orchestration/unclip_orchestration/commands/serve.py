@@ -58,8 +58,8 @@ def labels(
 
     The link that is printed is the key to it.
     """
-    from unclip_labels.raters import Pace
+    from unclip_labels.raters import RestAdvice
     from unclip_pairs.home import open_store
     from unclip_server.labels.serve import serve_labels
 
-    serve_labels(open_store(context.obj.home), host, port, Pace(break_minutes, break_answers), typer.echo)
+    serve_labels(open_store(context.obj.home), host, port, RestAdvice(break_minutes, break_answers), typer.echo)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from unclip_labels.import_export import read_seeds, written
-from unclip_labels.label_store import DISPUTED, HELD_OUT, TRAIN, LabelBook, open_labels
-from unclip_labels.raters import Pace, agreements, cohen_kappa, disputed, progress
+from unclip_labels.label_store import DISPUTED, HELD_OUT, TRAIN, LabelStore, open_labels
+from unclip_labels.raters import RestAdvice, agreements, cohen_kappa, disputed, progress
 from unclip_labels.specifications import parse, read_specification
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
@@ -17,7 +17,7 @@ PAGES = Path(__file__).parents[3] / "docs/specifications"
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> LabelBook:
+def book(tmp_path: Path) -> LabelStore:
     found = open_labels(open_store(tmp_path))
     found.define(read_specification(PAGES / "weapons.md"))
     return found
@@ -37,7 +37,7 @@ def test_a_specification_without_a_section_is_refused() -> None:
         parse("../weapons", "")
 
 
-def test_a_new_wording_holds_and_earlier_labels_keep_theirs(book: LabelBook) -> None:
+def test_a_new_wording_holds_and_earlier_labels_keep_theirs(book: LabelStore) -> None:
     book.add_items("weapons", ["a"], TRAIN, "seed")
     book.label("weapons", "a", "anna", "yes")
     before = book.specification("weapons")
@@ -48,7 +48,7 @@ def test_a_new_wording_holds_and_earlier_labels_keep_theirs(book: LabelBook) -> 
     assert wordings[0] != wordings[1]
 
 
-def test_what_is_taken_back_stays_in_the_history(book: LabelBook) -> None:
+def test_what_is_taken_back_stays_in_the_history(book: LabelStore) -> None:
     book.add_items("weapons", ["a", "b"], TRAIN, "seed")
     book.label("weapons", "a", "anna", "yes")
     book.label("weapons", "b", "anna", "yes")
@@ -59,7 +59,7 @@ def test_what_is_taken_back_stays_in_the_history(book: LabelBook) -> None:
     assert book.undo("weapons", "ben") is None
 
 
-def test_a_rater_is_asked_until_enough_have_looked_and_agree(book: LabelBook) -> None:
+def test_a_rater_is_asked_until_enough_have_looked_and_agree(book: LabelStore) -> None:
     book.add_items("weapons", ["a", "b"], TRAIN, "seed", raters=2)
     book.label("weapons", "a", "anna", "yes")
     assert [item.key for rater in ("anna", "ben") if (item := book.next_item("weapons", rater))] == ["b", "a"]
@@ -72,13 +72,13 @@ def test_a_rater_is_asked_until_enough_have_looked_and_agree(book: LabelBook) ->
     assert progress(book.items("weapons"), "anna").answered == 1
 
 
-def test_the_same_picture_is_asked_about_once(book: LabelBook) -> None:
+def test_the_same_picture_is_asked_about_once(book: LabelStore) -> None:
     assert book.add_items("weapons", ["a", "b", "a"], TRAIN, "seed") == 2
     assert book.add_items("weapons", ["b", "c"], HELD_OUT, "random") == 1
     assert [(item.key, item.part, item.round) for item in book.items("weapons")] == [("a", TRAIN, 1), ("b", TRAIN, 1), ("c", HELD_OUT, 2)]
 
 
-def test_what_is_unknown_is_refused_in_a_sentence(book: LabelBook) -> None:
+def test_what_is_unknown_is_refused_in_a_sentence(book: LabelStore) -> None:
     book.add_items("weapons", ["a"], TRAIN, "seed")
     for call, words in (
         (lambda: book.label("weapons", "a", "anna", "perhaps"), "'perhaps'"),
@@ -90,7 +90,7 @@ def test_what_is_unknown_is_refused_in_a_sentence(book: LabelBook) -> None:
             call()
 
 
-def test_seeds_come_in_once_and_everything_goes_out(book: LabelBook) -> None:
+def test_seeds_come_in_once_and_everything_goes_out(book: LabelStore) -> None:
     seeds = '{"key": "a", "label": "yes"}\n\n{"key": "b", "label": "no", "rater": "anna"}\n'
     assert read_seeds(book, "weapons", seeds) == 2
     assert read_seeds(book, "weapons", seeds) == 0
@@ -113,7 +113,7 @@ def test_kappa_is_cohens() -> None:
     assert cohen_kappa([]) is None
 
 
-def test_who_was_not_sure_is_not_compared(book: LabelBook) -> None:
+def test_who_was_not_sure_is_not_compared(book: LabelStore) -> None:
     book.add_items("weapons", ["a", "b", "c"], TRAIN, "seed", raters=2)
     for key, anna, ben in (("a", "yes", "yes"), ("b", "no", "no"), ("c", "unsure", "no")):
         book.label("weapons", key, "anna", anna)
@@ -122,7 +122,7 @@ def test_who_was_not_sure_is_not_compared(book: LabelBook) -> None:
 
 
 def test_a_break_is_due_after_work_without_a_pause() -> None:
-    start, pace = datetime(2026, 1, 1), Pace(minutes=25, answers=120)
+    start, pace = datetime(2026, 1, 1), RestAdvice(minutes=25, answers=120)
     steady = [start + timedelta(seconds=20 * i) for i in range(80)]
     assert pace.is_break_due(steady, steady[-1])
     assert not pace.is_break_due(steady[:70], steady[69])

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from unclip_curation.scorers.probes import KINDS, read_probe
 from unclip_labels.charts import curves_chart, reliability_chart
-from unclip_labels.fitting import _model, calibrate, cross_calibrated, fit
+from unclip_labels.fitting import calibrate, cross_calibrated, fit, untrained
 from unclip_labels.sampling import choose, spread
 from unclip_labels.thresholds import choose_threshold, clopper_pearson, order_interval, reliability
 from unclip_pairs.errors import UserError
@@ -24,7 +24,7 @@ def test_a_probe_answers_as_scikit_learn_does(kind: str) -> None:
     vectors, labels = clouds(300)
     probe = fit("weapons", kind, "0" * 8, vectors, labels)
     rows = (vectors.astype(np.float64) - probe.arrays["mean"]) / probe.arrays["scale"]
-    models = [_model(kind, strength).fit(rows, labels) for strength in (0.001, 0.01, 0.1, 1.0, 10.0)]
+    models = [untrained(kind, strength).fit(rows, labels) for strength in (0.001, 0.01, 0.1, 1.0, 10.0)]
     fresh = clouds(50, seed=1)[0]
     scaled = (fresh.astype(np.float64) - probe.arrays["mean"]) / probe.arrays["scale"]
     assert any(np.allclose(probe.raw(fresh), model.decision_function(scaled), atol=1e-9) for model in models)

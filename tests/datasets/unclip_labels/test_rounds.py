@@ -12,9 +12,9 @@ from unclip_curation.decisions.verdicts import decided
 from unclip_curation.policy import load_policy
 from unclip_curation.scorers.probes import load_probe, score_probes
 from unclip_curation.tables import PER_BATCH, PER_STORE
-from unclip_labels.label_store import HELD_OUT, TRAIN, LabelBook, open_labels
+from unclip_labels.label_store import HELD_OUT, TRAIN, LabelStore, open_labels
 from unclip_labels.pool import is_held_out, read_pool
-from unclip_labels.rounds import Ask, next_round, standing, train
+from unclip_labels.rounds import RoundSettings, next_round, standing, train
 from unclip_labels.specifications import read_specification
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
@@ -55,21 +55,21 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def book(store: Store) -> LabelBook:
+def book(store: Store) -> LabelStore:
     found = open_labels(store)
     found.define(read_specification(PAGE))
     return found
 
 
-def answer_all(book: LabelBook) -> None:
+def answer_all(book: LabelStore) -> None:
     """Two raters who always know say what they see."""
     for rater in ("anna", "ben"):
         while item := book.next_item("weapons", rater):
             book.label("weapons", item.key, rater, "yes" if is_weapon(item.key) else "no")
 
 
-def test_the_first_round_asks_for_seeds_and_some_by_chance(store: Store, book: LabelBook) -> None:
-    asked = next_round(store, book, "weapons", EMBEDDINGS, Ask(count=40, held_out=0.25, two_raters=0.2)).asked
+def test_the_first_round_asks_for_seeds_and_some_by_chance(store: Store, book: LabelStore) -> None:
+    asked = next_round(store, book, "weapons", EMBEDDINGS, RoundSettings(count=40, held_out=0.25, two_raters=0.2)).asked
     assert asked == {"seed": 15, "random": 15, "held_out": 10}
     items = book.items("weapons")
     assert all(is_weapon(item.key) for item in items if item.why == "seed")
@@ -78,18 +78,18 @@ def test_the_first_round_asks_for_seeds_and_some_by_chance(store: Store, book: L
     assert sum(item.raters == 2 for item in items) == 8
 
 
-def test_later_rounds_ask_about_what_the_probe_is_unsure_of_and_never_twice(store: Store, book: LabelBook) -> None:
-    next_round(store, book, "weapons", EMBEDDINGS, Ask(count=40))
+def test_later_rounds_ask_about_what_the_probe_is_unsure_of_and_never_twice(store: Store, book: LabelStore) -> None:
+    next_round(store, book, "weapons", EMBEDDINGS, RoundSettings(count=40))
     answer_all(book)
-    asked = next_round(store, book, "weapons", EMBEDDINGS, Ask(count=40)).asked
+    asked = next_round(store, book, "weapons", EMBEDDINGS, RoundSettings(count=40)).asked
     assert asked == {"uncertain": 28, "held_out": 12}
     assert len({item.key for item in book.items("weapons")}) == 80
 
 
 @pytest.mark.parametrize("kind", ["logistic", "rbf"])
-def test_a_trained_probe_is_whole_and_says_what_it_is_worth(store: Store, book: LabelBook, kind: str) -> None:
+def test_a_trained_probe_is_whole_and_says_what_it_is_worth(store: Store, book: LabelStore, kind: str) -> None:
     for _ in range(3):
-        next_round(store, book, "weapons", EMBEDDINGS, Ask(count=60))
+        next_round(store, book, "weapons", EMBEDDINGS, RoundSettings(count=60))
         answer_all(book)
     made = train(store, book, "weapons", EMBEDDINGS, kind, target=0.99)
     assert load_probe(store, "weapons", made.probe.version).version == made.probe.version
@@ -103,8 +103,8 @@ def test_a_trained_probe_is_whole_and_says_what_it_is_worth(store: Store, book: 
     assert made.probe.version in told and "anna and ben: same answer" in told
 
 
-def test_without_held_out_labels_no_threshold_is_chosen(store: Store, book: LabelBook) -> None:
-    next_round(store, book, "weapons", EMBEDDINGS, Ask(count=40, held_out=0))
+def test_without_held_out_labels_no_threshold_is_chosen(store: Store, book: LabelStore) -> None:
+    next_round(store, book, "weapons", EMBEDDINGS, RoundSettings(count=40, held_out=0))
     answer_all(book)
     with pytest.raises(UserError, match="held-out"):
         train(store, book, "weapons", EMBEDDINGS)
@@ -118,8 +118,8 @@ def bare_policy(folder: Path, probes: str) -> Path:
     return path
 
 
-def test_a_policy_names_a_probe_and_its_threshold_decides(store: Store, book: LabelBook, tmp_path: Path) -> None:
-    next_round(store, book, "weapons", EMBEDDINGS, Ask(count=120, held_out=0.4))
+def test_a_policy_names_a_probe_and_its_threshold_decides(store: Store, book: LabelStore, tmp_path: Path) -> None:
+    next_round(store, book, "weapons", EMBEDDINGS, RoundSettings(count=120, held_out=0.4))
     answer_all(book)
     made = train(store, book, "weapons", EMBEDDINGS, target=0.95)
     named = f"{{weapons: {{probe: '{made.probe.version}', threshold: {made.threshold.value!r}}}}}"
@@ -144,8 +144,8 @@ def test_a_probe_that_is_named_wrongly_is_refused(tmp_path: Path) -> None:
             load_policy(bare_policy(tmp_path, probes))
 
 
-def test_new_pictures_are_scored_and_old_scores_stay(store: Store, book: LabelBook) -> None:
-    next_round(store, book, "weapons", EMBEDDINGS, Ask(count=120, held_out=0.4))
+def test_new_pictures_are_scored_and_old_scores_stay(store: Store, book: LabelStore) -> None:
+    next_round(store, book, "weapons", EMBEDDINGS, RoundSettings(count=120, held_out=0.4))
     answer_all(book)
     train(store, book, "weapons", EMBEDDINGS)
     first = score_probes(store, EMBEDDINGS)

@@ -46,8 +46,8 @@ DISGUISED = [
     "\uff4e\uff55\uff44\uff45",
     "p.o.r.n",
     "p0rn",
+    *["s e x", "k\u0456ll people", "sh1t", "nu-de", "boooobs", "k.i.l.l.i.n.g", "po\u00adrn", "𝓷𝓾𝓭𝓮", "NUDES", "p_o_r_n"],
 ]
-DISGUISED += ["s e x", "k\u0456ll people", "sh1t", "nu-de", "boooobs", "k.i.l.l.i.n.g", "po\u00adrn", "𝓷𝓾𝓭𝓮", "NUDES", "p_o_r_n"]
 
 
 @pytest.fixture(scope="module")

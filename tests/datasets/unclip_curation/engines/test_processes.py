@@ -20,6 +20,7 @@ from unclip_curation.policy import Policy, load_policy
 from unclip_curation.scorers.runner import score_batch
 from unclip_curation.scorers.wording import WORDING
 from unclip_pairs.errors import UserError
+from unclip_pairs.progress import Progress, silent
 from unclip_pairs.store import Store
 
 
@@ -77,11 +78,11 @@ def test_the_curate_job_is_done_once_and_its_own_steps_in_order(store: Store, cr
     policy = load_policy()
     begun: list[str] = []
 
-    def step(name: str) -> Callable[[int, int], None]:
+    def watch(name: str) -> Progress:
         begun.append(name)
-        return lambda done, total: None
+        return silent
 
-    final = curate(store, policy, Processes(1), load_grid, step)
+    final = curate(store, policy, Processes(1), load_grid, watch)
     assert begun == [f"{step.name} a" if step.per_batch else step.name for step in STEPS]
     verdicts = {row["key"]: row["reasons"] for row in read_verdicts(store, "final").to_pylist()}
     assert set(verdicts) == set(keys) and sorted(verdicts[key] for key in (keys[3], keys[24])) == [[], ["duplicate_exact"]]
@@ -111,7 +112,7 @@ def test_embedding_goes_on_where_it_was_stopped_and_gives_the_same_bytes(
     whole = embed_pairs(store, "a", Grid(), keys, prepare=squares(64))
     store.path("embeddings/99999999/a.json").unlink()
 
-    def stop(done: int, total: int) -> None:
+    def stop(done: int, total: int | None, message: str = "") -> None:
         if done >= 4:
             raise KeyboardInterrupt
 
@@ -119,8 +120,8 @@ def test_embedding_goes_on_where_it_was_stopped_and_gives_the_same_bytes(
         embed_pairs(store, "a", Grid(), keys, prepare=squares(64), progress=stop)
     left = len(store.names("embeddings/99999999/pieces/"))
     assert left >= 1
-    seen: list[int] = []
-    again = embed_on(Processes(1), store, "a", load_grid, keys, progress=lambda done, total: seen.append(total))
+    seen: list[int | None] = []
+    again = embed_on(Processes(1), store, "a", load_grid, keys, progress=lambda done, total, message="": seen.append(total))
     assert set(seen) <= {10 - 4 * left, 2} and again.digest == whole.digest
     assert store.names("embeddings/99999999/pieces/") == []
 

@@ -19,6 +19,7 @@ from unclip_curation.policy import load_policy
 from unclip_curation.scorers import runner
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
+from unclip_pairs.progress import Progress
 from unclip_pairs.store import Store
 
 pytestmark = [
@@ -152,9 +153,9 @@ def test_a_node_that_is_killed_in_the_middle_loses_and_doubles_nothing(
 ) -> None:
     store, doomed, killed = crawled(), cluster.worker_nodes.copy().pop(), list[int]()
 
-    def step(name: str) -> Callable[[int, int], None]:
-        def progress(done: int, total: int) -> None:
-            if not killed and name == "safety_features a" and done < total:
+    def watch(name: str) -> Progress:
+        def progress(done: int, total: int | None, message: str = "") -> None:
+            if not killed and name == "safety_features a" and total is not None and done < total:
                 mine = actors(doomed)
                 if mine:
                     killed.append(len(mine))
@@ -162,7 +163,7 @@ def test_a_node_that_is_killed_in_the_middle_loses_and_doubles_nothing(
 
         return progress
 
-    curate(store, load_policy(), RayCluster(address=cluster.address, deadline_s=200), load_grid, step)
+    curate(store, load_policy(), RayCluster(address=cluster.address, deadline_s=200), load_grid, watch)
     assert killed, "no actor ran on the node before the work was done"
     found = contents(store)
     assert sorted(found) == sorted(local)

@@ -33,7 +33,7 @@ from unclip_curation.scorers.caption_agreement import score_agreement
 from unclip_curation.scorers.captions import score_captions
 from unclip_curation.scorers.explicit import score_safety
 from unclip_curation.scorers.pictures import score_pictures
-from unclip_curation.search.retrieval import Asked, ExactEngine, search
+from unclip_curation.search.retrieval import ExactEngine, SearchQuery, search
 from unclip_curation.search.visibility import Visibility
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
@@ -188,7 +188,7 @@ def test_what_is_taken_down_leaves_search_at_once_and_the_next_version(curated: 
     assert taken.keys == set(keys[:3]) and {request.requested_by for request in taken.requests} == {"", "somebody"}
     base = np.load(store.path(f"embeddings/{FOLDER}/a/img_emb/img_emb_0.npy"), allow_pickle=False)
     engine, visibility = ExactEngine(store, f"embeddings/{FOLDER}"), Visibility(store)
-    shown = {row["key"] for vector in base for row in search(engine, visibility, vector, Asked())}
+    shown = {row["key"] for vector in base for row in search(engine, visibility, vector, SearchQuery())}
     assert shown == set(keys[3:10])
     version = publish(store, policy, None, FOLDER).settings["version"]
     assert version != old and still_published(store, version, taken) == []

@@ -50,8 +50,8 @@ def test_a_wider_choice_of_keys_scores_only_what_is_new(store: Store, crawl_batc
     keys = crawl_batch(shapes(6))
     score_batch(store, "a", SAFETY, set(keys[:2]), workers=1)
     before = store.path("features/a/safety.parquet").stat().st_mtime_ns
-    seen: list[tuple[int, int]] = []
-    manifest = score_batch(store, "a", SAFETY, set(keys[:5]), workers=1, progress=lambda done, of: seen.append((done, of)))
+    seen: list[tuple[int, int | None]] = []
+    manifest = score_batch(store, "a", SAFETY, set(keys[:5]), workers=1, progress=lambda done, of, message="": seen.append((done, of)))
     assert seen == [(3, 3)] and manifest.counts == {"rows": 5}
     after = store.path("features/a/safety.parquet").stat().st_mtime_ns
     assert after > before
@@ -66,15 +66,15 @@ def test_pieces_that_a_killed_run_left_are_taken_up(
     crawl_batch(shapes(20))
     monkeypatch.setattr("unclip_curation.scorers.runner.PIECE_SIZE", 8)
 
-    def stop(done: int, total: int) -> None:
+    def stop(done: int, total: int | None, message: str = "") -> None:
         if done >= 16:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         score_batch(store, "a", PICTURE, workers=1, progress=stop)
     assert len(store.names("features/a/pieces/")) == 2 and not store.exists("features/a/picture.json")
-    seen: list[int] = []
-    score_batch(store, "a", PICTURE, workers=1, progress=lambda done, total: seen.append(total))
+    seen: list[int | None] = []
+    score_batch(store, "a", PICTURE, workers=1, progress=lambda done, total, message="": seen.append(total))
     assert seen == [4] and store.names("features/a/pieces/") == []
     assert read_table(store.path("features/a/picture.parquet")).num_rows == 20
 

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 
 from unclip_curation.decisions.takedown_effects import meant_by
-from unclip_curation.search.retrieval import Asked, ExactEngine, search
+from unclip_curation.search.retrieval import ExactEngine, SearchQuery, search
 from unclip_curation.search.visibility import Visibility
 from unclip_pairs.errors import UserError
 from unclip_pairs.takedowns import Takedown, record
 
 
-def keys(searchable: Any, visibility: Visibility, asked: Asked, words: str = "red") -> list[str]:
+def keys(searchable: Any, visibility: Visibility, asked: SearchQuery, words: str = "red") -> list[str]:
     engine = ExactEngine(searchable.store, searchable.folder)
     return [row["key"] for row in search(engine, visibility, searchable.words(words), asked)]
 
 
 def test_words_find_pictures_of_their_colour_and_a_picture_finds_itself(searchable: Any) -> None:
     engine, visibility = ExactEngine(searchable.store, searchable.folder), Visibility(searchable.store)
-    found = search(engine, visibility, searchable.words("something red"), Asked(count=6))
+    found = search(engine, visibility, searchable.words("something red"), SearchQuery(count=6))
     assert [row["caption"].split()[1] for row in found] == ["red"] * 6
     assert {"key", "url", "caption", "similarity", "id", "index"} <= set(found[0]) and found[0]["index"] == "a"
     assert [row["similarity"] for row in found] == sorted((row["similarity"] for row in found), reverse=True)
@@ -32,7 +32,7 @@ def test_words_find_pictures_of_their_colour_and_a_picture_finds_itself(searchab
 
 
 def test_what_was_taken_down_takes_nobodys_place(searchable: Any) -> None:
-    visibility, asked = Visibility(searchable.store), Asked(count=5)
+    visibility, asked = Visibility(searchable.store), SearchQuery(count=5)
     first = keys(searchable, visibility, asked)
     for key in first[:4]:
         record(searchable.store, meant_by(searchable.store, "key", key))
@@ -43,7 +43,7 @@ def test_what_was_taken_down_takes_nobodys_place(searchable: Any) -> None:
 
 
 def test_what_the_safety_stage_or_a_probe_refuses_is_hidden_unless_all_is_asked_for(searchable: Any) -> None:
-    visibility, asked = Visibility(searchable.store), Asked(count=24)
+    visibility, asked = Visibility(searchable.store), SearchQuery(count=24)
     first = keys(searchable, visibility, asked)
     assert len(first) == 24
     searchable.decide("safety", {first[0]: "explicit"})
@@ -55,15 +55,15 @@ def test_what_the_safety_stage_or_a_probe_refuses_is_hidden_unless_all_is_asked_
 
 def test_copies_are_left_out_when_that_is_asked_for(searchable: Any) -> None:
     visibility = Visibility(searchable.store)
-    first = keys(searchable, visibility, Asked(count=24, distinct=True))
+    first = keys(searchable, visibility, SearchQuery(count=24, distinct=True))
     searchable.decide("duplicate", {first[0]: "duplicate_exact"})
-    assert keys(searchable, visibility, Asked(count=24, distinct=True)) == first[1:]
-    assert keys(searchable, visibility, Asked(count=24)) == first
+    assert keys(searchable, visibility, SearchQuery(count=24, distinct=True)) == first[1:]
+    assert keys(searchable, visibility, SearchQuery(count=24)) == first
 
 
 def test_without_safety_verdicts_a_safe_search_says_what_is_missing(searchable: Any) -> None:
     searchable.store.path("verdicts/safety.json").unlink()
     with pytest.raises(UserError, match="--unsafe"):
-        keys(searchable, Visibility(searchable.store), Asked())
+        keys(searchable, Visibility(searchable.store), SearchQuery())
     with pytest.raises(UserError, match="embed the pairs first"):
         _ = ExactEngine(searchable.store, "embeddings/deadbeef").indices
