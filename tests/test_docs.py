@@ -13,6 +13,7 @@ from unclip_curation.scorers.registry import SCORERS
 from unclip_orchestration.cli_reference import leaves, root
 from unclip_orchestration.definitions import defs
 from unclip_pairs.schema import CRAWL_SCHEMA, REASONS, STATUSES
+from unclip_release.gates import GatePolicy, results
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,6 +56,12 @@ def test_every_asset_job_schedule_and_sensor_is_documented() -> None:
     names += [sensor.name for sensor in house.sensors or []]
     assert len(names) > 20
     assert missing(names, page("orchestration/README.md")) == []
+
+
+def test_every_gate_is_documented() -> None:
+    names = list(results({}, None, GatePolicy()))
+    assert len(names) >= 6
+    assert missing(names, page("deploy/README.md")) == []
 
 
 def named_commands(text: str) -> list[str]:
