@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
-from protego import Protego
-
 from unclip_pairs.errors import UserError
+
+if TYPE_CHECKING:
+    from protego import Protego
 
 USER_AGENT = "unclip-crawler/0.1"  # unless the operator names a crawler of their own
 TDM = "tdm-reservation"
@@ -117,7 +118,7 @@ class RobotsRules:
     """One host's robots.txt as RFC 9309 reads it: 4xx allows all, 5xx forbids all."""
 
     refusal: str | None
-    rules: Protego | None
+    rules: "Protego | None"
     token: str
 
     def why_denied(self, url: str) -> str | None:
@@ -143,6 +144,8 @@ def _whole_lines(body: bytes) -> str:
 def read_robots(status: int, body: bytes, token: str) -> RobotsRules:
     """The rules in an answer to /robots.txt; redirects must have been followed."""
     if 200 <= status < 300:
+        from protego import Protego  # the options of `unclip data crawl` are read where it may not be installed
+
         return RobotsRules(None, Protego.parse(_whole_lines(body)), token)
     if 400 <= status < 500 and status != 429:
         return RobotsRules(None, None, token)
