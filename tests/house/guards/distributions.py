@@ -55,7 +55,8 @@ def distributions_of() -> dict[str, set[str]]:
 def libraries(texts: Iterable[str]) -> set[str]:
     """The libraries that texts import, neither Python's own nor the project's."""
     found = {one.library for text in texts for one in imports(text) if one.library}
-    return {name for name in found if name not in sys.stdlib_module_names and not name.startswith("unclip_")}
+    own = sys.stdlib_module_names | {"_typeshed"}  # the type checker's own, never there when the program runs
+    return {name for name in found if name not in own and not name.startswith("unclip_")}
 
 
 def undeclared(texts: Iterable[str], allowed: set[str]) -> list[str]:
