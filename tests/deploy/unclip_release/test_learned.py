@@ -1,5 +1,7 @@
 """The walk forward: who learned from a pair."""
 
+from collections.abc import Callable
+
 import pyarrow as pa
 
 from unclip_pairs.manifest import Manifest
@@ -9,8 +11,10 @@ from unclip_release.bundle import write_bundle
 from unclip_release.learned import learned_from
 from unclip_release.registry import open_registry
 
+Train = Callable[..., dict[str, str]]
 
-def test_everything_that_learned_from_a_pair_is_named(registered_store: Store, train) -> None:
+
+def test_everything_that_learned_from_a_pair_is_named(registered_store: Store, train: Train) -> None:
     rows = pa.table({"key": ["k1", "k2"]})
     write_shard(registered_store, "datasets/v-000000000001/train-00000", [], rows)
     bundle: Manifest = write_bundle(registered_store, train(registered_store), policy_version="p1")

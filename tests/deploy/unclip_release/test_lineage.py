@@ -1,5 +1,6 @@
 """The walk back, from a painted picture to the page it was crawled from."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from unclip_release.lineage import full_text, trace
 from unclip_release.provenance import Provenance, png_bytes, read_provenance
 from unclip_release.registry import open_registry
 
+Train = Callable[..., dict[str, str]]
+
 GOOD = {
     "concept_hit_rate": 0.40,
     "style_hit_rate": 0.90,
@@ -25,7 +28,7 @@ GOOD = {
 
 
 @pytest.fixture
-def bundle(registered_store: Store, train) -> Manifest:
+def bundle(registered_store: Store, train: Train) -> Manifest:
     return write_bundle(registered_store, train(registered_store), policy_version="p1")
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,8 @@ from unclip_pairs.store import Store
 from unclip_release.bundle import verify, write_bundle
 from unclip_release.registry import default_tracking_uri, open_registry
 from unclip_server.sockets import bound_socket
+
+Train = Callable[..., dict[str, str]]
 
 pytestmark = pytest.mark.slow
 
@@ -83,7 +85,7 @@ def by_alias(server: str, alias: str) -> str | None:
             return None
 
 
-def test_aliases_move_in_the_rest_api(server: str, registered_store: Store, train) -> None:
+def test_aliases_move_in_the_rest_api(server: str, registered_store: Store, train: Train) -> None:
     registry = open_registry(registered_store)
     assert by_alias(server, "champion") is None
     registry.register(write_bundle(registered_store, train(registered_store, "first")), GOOD)
@@ -101,7 +103,7 @@ def test_aliases_move_in_the_rest_api(server: str, registered_store: Store, trai
     assert (by_alias(server, "champion"), by_alias(server, "candidate")) == ("1", "3")
 
 
-def test_a_bundle_travels_through_the_server_to_another_machine(server: str, registered_store: Store, train, tmp_path: Path) -> None:
+def test_a_bundle_travels_through_the_server_to_another_machine(server: str, registered_store: Store, train: Train, tmp_path: Path) -> None:
     here = open_registry(registered_store, server)
     sheet = tmp_path / "sheet.png"
     sheet.write_bytes(b"a picture")

@@ -22,5 +22,5 @@ def test_a_probe_becomes_a_version_once(registered_store: Store) -> None:
     with registry.client() as client:
         found = client.get_model_version("weapons_probe", "2")
         assert found.tags["probe"] == "bb"
-        assert client.get_run(found.run_id).data.metrics == {"held_out_recall": 0.99}
+        assert client.get_run(str(found.run_id)).data.metrics == {"held_out_recall": 0.99}
     assert registry.versions() == []

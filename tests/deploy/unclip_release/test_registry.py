@@ -1,6 +1,7 @@
 """The registry on its SQLite default: versions, gates, aliases that move, and the bundle behind the champion."""
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from unclip_release.bundle import bundle_folder, write_bundle
 from unclip_release.gates import GatePolicy
 from unclip_release.model_version import read_versions
 from unclip_release.registry import Registry, open_registry
+
+Train = Callable[..., dict[str, str]]
 
 GOOD = {
     "concept_hit_rate": 0.40,
@@ -29,7 +32,7 @@ def registry(registered_store: Store) -> Registry:
 
 
 @pytest.fixture
-def bundles(registered_store: Store, train) -> list[Manifest]:
+def bundles(registered_store: Store, train: Train) -> list[Manifest]:
     return [write_bundle(registered_store, train(registered_store, run), policy_version="p1") for run in ("first", "second", "third")]
 
 
@@ -116,7 +119,7 @@ def test_the_champion_is_a_checked_folder(registry: Registry, bundles: list[Mani
         registry.champion()
 
 
-def test_the_store_may_move_with_its_bundles(registry: Registry, bundles: list[Manifest], tmp_path) -> None:
+def test_the_store_may_move_with_its_bundles(registry: Registry, bundles: list[Manifest], tmp_path: Path) -> None:
     registry.register(bundles[0], GOOD)
     registry.promote()
     registry.store.root.rename(tmp_path / "moved")

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 from fastapi import Request
@@ -56,7 +57,7 @@ def endpoint(store: Store, brush: Brush) -> Iterator[ImageEndpoint]:
     access.close()
 
 
-async def ask(endpoint: ImageEndpoint, seed: int, gone: asyncio.Event | None = None) -> dict:
+async def ask(endpoint: ImageEndpoint, seed: int, gone: asyncio.Event | None = None) -> dict[str, Any]:
     """One request; its client goes away when `gone` is set."""
     body = json.dumps({"prompt": "a red ball", "size": "256x256", "response_format": "b64_json", "seed": seed}).encode()
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]

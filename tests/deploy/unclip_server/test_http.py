@@ -10,6 +10,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openai
@@ -101,7 +103,7 @@ def get(url: str) -> bytes:
 
 def ask(
     served: Served, body: object, path: str = "/v1/images/generations", method: str = "POST", key: str | None = None
-) -> tuple[int, dict, dict]:
+) -> tuple[int, dict[str, str], dict[str, Any]]:
     """Status, headers and body of a raw request, for what the client would not send."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     headers = {"content-type": "application/json", "authorization": f"Bearer {key or served.key}"}
@@ -150,7 +152,7 @@ def test_an_old_link_has_expired(served: Served) -> None:
         assert json.loads(error.read())["error"]["code"] == "expired_url"
 
 
-def test_the_same_seed_gives_the_same_bytes_and_provenance(client: openai.OpenAI, tmp_path) -> None:
+def test_the_same_seed_gives_the_same_bytes_and_provenance(client: openai.OpenAI, tmp_path: Path) -> None:
     def painted(n: int, seed: int) -> list[str]:
         extra = {"seed": seed, "guidance": 2.5}
         answer = client.images.generate(prompt="a red ball", n=n, size="256x256", response_format="b64_json", extra_body=extra)
