@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -70,19 +69,19 @@ def word_digest(word: str) -> str:
     return hashlib.sha256(word.encode()).hexdigest()[:16]
 
 
-def _words(path: Path, where: str, value: Any) -> tuple[str, ...]:
+def _words(path: Path, where: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
         raise UserError(f"{path}: {where} must be a list of phrases; quote entries that YAML reads as numbers or booleans")
     return tuple(value)
 
 
-def _pairs(path: Path, where: str, value: Any) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
+def _pairs(path: Path, where: str, value: object) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
     if not isinstance(value, list) or not all(isinstance(item, dict) and set(item) == {"any", "with"} for item in value):
         raise UserError(f"{path}: {where} must be a list of entries with exactly the two keys 'any' and 'with'")
     return tuple((_words(path, f"{where}.any", item["any"]), _words(path, f"{where}.with", item["with"])) for item in value)
 
 
-def _rule(path: Path, name: str, value: Any) -> Rule:
+def _rule(path: Path, name: str, value: object) -> Rule:
     if not isinstance(value, dict) or not isinstance(value.get("title"), str):
         raise UserError(f"{path}: the category {name!r} needs a 'title'")
     if unknown := set(value) - {"title", "phrases", "together", "digests"}:
@@ -97,7 +96,7 @@ def _rule(path: Path, name: str, value: Any) -> Rule:
     )
 
 
-def _fields(path: Path, data: bytes) -> dict[str, Any]:
+def _fields(path: Path, data: bytes) -> dict[str, object]:
     try:
         fields = yaml.safe_load(data)
     except yaml.YAMLError as error:

@@ -46,6 +46,7 @@ ASSETS = (
     "clip_embeddings",
     "duplicate_verdicts",
 )
+PUBLISHED = ("training_shards", "data_card")
 MADE = ("features", "verdicts", "embeddings", "evaluation_sets", "duplicates")
 POINTERS = {"current/clip_embeddings.json", "current/safety_verdicts.json"}
 MINE = "extends: default\nmin_side: 70\n"
@@ -64,6 +65,7 @@ def homes(tmp_path: Path, crawl_into: Callable[..., list[str]], shapes: Any, dra
     first = open_store(tmp_path / "home")
     crawl_into(first, rows)
     truth = {"url_path": "/5.png", "concept": "c", "concept_label": "a concept", "style": "s", "attributes": "", "split": "held_out"}
+    truth |= {"planted": "", "duplicate_of": ""}
     write_parquet(first, TRUTH, pa.Table.from_pylist([truth]))
     add_folder(first, "exam", exam)
     write_clip(first)
@@ -94,15 +96,15 @@ def environment_of(store: Store, policy: Path | None = None) -> Environment:
     )
 
 
-def materialized(store: Store, policy: Path | None = None) -> list[dg.ExecuteInProcessResult]:
+def materialized(store: Store, policy: Path | None = None, published: bool = False) -> list[dg.ExecuteInProcessResult]:
     """The assets from the features of pictures to the final verdicts; CLIP, which is trained between the two halves, is left as it is."""
     with dg.DagsterInstance.ephemeral() as instance:
         instance.add_dynamic_partitions(CRAWL_BATCHES, ["a"])
         job = build(resources_for(environment_of(store, policy))).resolve_job_def("curate")
-        halves = (ASSETS[:7], ASSETS[7:])
+        parts = (ASSETS[:7], ASSETS[7:]) + ((PUBLISHED,) if published else ())
         return [
-            job.execute_in_process(instance=instance, partition_key="a", asset_selection=[dg.AssetKey(name) for name in half])
-            for half in halves
+            job.execute_in_process(instance=instance, partition_key="a", asset_selection=[dg.AssetKey(name) for name in part])
+            for part in parts
         ]
 
 
@@ -164,6 +166,17 @@ def test_the_policy_of_the_deployment_decides_in_every_asset(homes: Callable[[],
     versions = {row["policy_version"] for row in read_verdicts(by_assets, "final").to_pylist()}
     assert versions == {policy.version} != {load_policy().version}
     assert sum("too_small_side" in row["reasons"] for row in read_verdicts(by_assets, "final").to_pylist()) == 1
+
+
+def test_the_published_set_and_its_checks_are_of_the_deployments_policy(homes: Callable[[], Store], tmp_path: Path) -> None:
+    path, store = tmp_path / "mine.yaml", homes()
+    path.write_text(MINE)
+    results = materialized(store, path, published=True)
+    for asset in PUBLISHED:
+        assert shown(results, asset).items() >= {"policy": "mine", "policy_version": load_policy(path).version}.items()
+    checks = {one.check_name: one for one in results[-1].get_asset_check_evaluations()}
+    assert checks["nothing_explicit"].passed and checks["nothing_leaks"].passed
+    assert checks["nothing_explicit"].metadata["policy"].value == "mine"
 
 
 def test_a_policy_that_is_not_there_is_the_users_mistake(tmp_path: Path) -> None:
