@@ -16,6 +16,7 @@ GUARDS = (
     libraries.heavy_in_light_rooms,
     environment.read_outside_settings,
     unpickling.unpickles,
+    shape.crowded_folders,
     shape.long_files,
     shape.long_functions,
     shape.code_in_inits,

@@ -4,11 +4,11 @@ from typing import Any
 
 import dagster as dg
 
-from unclip_assets import previews
 from unclip_assets.clip import RESEARCH, clip_model
 from unclip_assets.pointers import present
+from unclip_assets.reporting import previews
+from unclip_assets.reporting.timing import Timer
 from unclip_assets.resources import Home
-from unclip_assets.timing import Timer
 from unclip_assets.train import decoder_model, prior_model, upsampler_256_model, upsampler_1024_model
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.pointers import point

@@ -4,8 +4,8 @@ from typing import Any
 
 import dagster as dg
 
-from unclip_assets import previews
 from unclip_assets.pointers import present
+from unclip_assets.reporting import previews
 from unclip_curation.policy import load_policy
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import read_manifest

@@ -6,13 +6,14 @@ from typing import Any
 
 import dagster as dg
 
-from unclip_assets import candidates, leak_checks, previews
+from unclip_assets import candidates, leak_checks
 from unclip_assets.clip import clip_model
 from unclip_assets.crawl import raw_shards
 from unclip_assets.curate import rule_verdicts, safety_verdicts
 from unclip_assets.pointers import present
 from unclip_assets.publish import duplicate_verdicts, training_shards
 from unclip_assets.release import release_candidate
+from unclip_assets.reporting import previews
 from unclip_assets.resources import CurationPolicy, Home
 from unclip_assets.train import decoder_model, judge_model, prior_model, upsampler_256_model, upsampler_1024_model
 from unclip_curation.decisions import checks

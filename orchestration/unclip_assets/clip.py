@@ -4,14 +4,14 @@ from typing import Any
 
 import dagster as dg
 
-from unclip_assets import previews
 from unclip_assets.curate import DATA, safety_verdicts
 from unclip_assets.curation import curation_of
 from unclip_assets.partitions import crawl_batches
 from unclip_assets.pointers import present
+from unclip_assets.reporting import previews
+from unclip_assets.reporting.timing import Timer
 from unclip_assets.resources import CurationPolicy, Home
-from unclip_assets.timing import Timer
-from unclip_assets.trainer import Trainer, TrainingConfig
+from unclip_assets.trainings.trainer import Trainer, TrainingConfig
 from unclip_curation.pipeline import run_step
 from unclip_curation.search import faiss_index
 from unclip_pairs.pointers import point

@@ -5,10 +5,11 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, create_model
 
-from unclip_assets import crawl_sources, previews
+from unclip_assets import crawl_sources
 from unclip_assets.partitions import crawl_batches
+from unclip_assets.reporting import previews
+from unclip_assets.reporting.timing import Timer
 from unclip_assets.resources import Home
-from unclip_assets.timing import Timer
 from unclip_crawl.crawl import crawl
 from unclip_crawl.options import options
 from unclip_crawl.settings import PLACES

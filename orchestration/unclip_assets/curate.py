@@ -7,12 +7,12 @@ from typing import Any
 
 import dagster as dg
 
-from unclip_assets import previews
 from unclip_assets.crawl import raw_shards
 from unclip_assets.curation import curation_of
 from unclip_assets.partitions import crawl_batches
+from unclip_assets.reporting import previews
+from unclip_assets.reporting.timing import TimedStep, Timer
 from unclip_assets.resources import CurationPolicy, Home
-from unclip_assets.timing import TimedStep, Timer
 from unclip_curation.decisions import verdicts
 from unclip_curation.pipeline import run_step
 

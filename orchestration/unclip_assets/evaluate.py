@@ -5,11 +5,12 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from unclip_assets import candidates, previews
+from unclip_assets import candidates
 from unclip_assets.bundle import bundle
 from unclip_assets.clip import RESEARCH
+from unclip_assets.reporting import previews
+from unclip_assets.reporting.timing import Timer
 from unclip_assets.resources import CurationPolicy, Home, policy_files
-from unclip_assets.timing import Timer
 from unclip_assets.train import judge_model
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from unclip_assets import previews
 from unclip_assets.curation import own_clip
 from unclip_assets.pointers import present
+from unclip_assets.reporting import previews
 from unclip_curation.decisions import checks
 from unclip_curation.duplicates import leaks
 from unclip_curation.policy import Policy

@@ -4,13 +4,13 @@ from typing import Any
 
 import dagster as dg
 
-from unclip_assets import previews
 from unclip_assets.clip import clip_embeddings
 from unclip_assets.curate import DATA, WHEN_ALL_IS_WELL
 from unclip_assets.curation import EMBEDDED, curation_of
 from unclip_assets.pointers import present
+from unclip_assets.reporting import previews
+from unclip_assets.reporting.timing import Timer
 from unclip_assets.resources import CurationPolicy, Home
-from unclip_assets.timing import Timer
 from unclip_curation.decisions import ground_truth, verdicts
 from unclip_curation.pipeline import run_steps
 from unclip_curation.publishing import publish

@@ -4,11 +4,12 @@ from typing import Any
 
 import dagster as dg
 
-from unclip_assets import candidates, previews
+from unclip_assets import candidates
 from unclip_assets.bundle import bundle
 from unclip_assets.evaluate import evaluation
+from unclip_assets.reporting import previews
+from unclip_assets.reporting.timing import Timer
 from unclip_assets.resources import CurationPolicy, Home, policy_files
-from unclip_assets.timing import Timer
 
 RELEASE = ["team:release"]
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import dagster as dg
 
+from unclip_assets.reporting.timing import SilentListener, Timer, TimingListener
 from unclip_assets.settings import Environment
-from unclip_assets.timing import SilentListener, Timer, TimingListener
-from unclip_assets.trainer import Trainer
+from unclip_assets.trainings.trainer import Trainer
 from unclip_curation.engines.processes import Engine
 from unclip_curation.engines.ray import open_engine
 from unclip_curation.policy import Policy, load_policy

@@ -4,13 +4,13 @@ from typing import Any
 
 import dagster as dg
 
-from unclip_assets import previews
 from unclip_assets.clip import RESEARCH, clip_model
 from unclip_assets.pointers import present
 from unclip_assets.publish import training_shards
+from unclip_assets.reporting import previews
+from unclip_assets.reporting.timing import Timer
 from unclip_assets.resources import Home
-from unclip_assets.timing import Timer
-from unclip_assets.trainer import Trainer, TrainingConfig
+from unclip_assets.trainings.trainer import Trainer, TrainingConfig
 from unclip_pairs.pointers import point
 
 KINDS = {"pytorch", "lightning", "mlflow"}

@@ -9,7 +9,7 @@ from rich import progress as bars
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn
 
-from unclip_assets.timing import ASSETS_PER_STEP
+from unclip_assets.reporting.timing import ASSETS_PER_STEP
 from unclip_pairs.progress import Progress
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import dagster as dg
 
 from unclip_assets.partitions import CRAWL_BATCHES
+from unclip_assets.reporting.timing import TimingListener
 from unclip_assets.resources import resources_for
 from unclip_assets.settings import Environment
-from unclip_assets.timing import TimingListener
 from unclip_orchestration.definitions import build
 from unclip_orchestration.user_errors import user_error
 from unclip_pairs.errors import UserError

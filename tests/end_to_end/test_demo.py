@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from unclip_assets.timing import ASSETS_PER_STEP
+from unclip_assets.reporting.timing import ASSETS_PER_STEP
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 CLASSES = 15  # of planted defects

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from unclip_assets.timing import ASSETS_PER_STEP
+from unclip_assets.reporting.timing import ASSETS_PER_STEP
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
 TRAINED = 0.0  # killed as soon as the first step is told of

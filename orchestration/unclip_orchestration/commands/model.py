@@ -24,7 +24,7 @@ def train(
     It goes on from its last checkpoint when it was stopped.
     """
     from unclip_assets.pointers import present
-    from unclip_assets.trainer import TrainingCommand, conditioning_clip
+    from unclip_assets.trainings.trainer import TrainingCommand, conditioning_clip
     from unclip_pairs.home import open_store
 
     store, stage = open_store(context.obj.home), recipe.rpartition("_")[0]
@@ -55,7 +55,7 @@ def evaluate(
     from rich.console import Console
 
     from unclip_assets import candidates
-    from unclip_assets.previews import flat
+    from unclip_assets.reporting.previews import flat
     from unclip_orchestration.progress import lines
     from unclip_orchestration.running import alone
     from unclip_pairs.home import open_store

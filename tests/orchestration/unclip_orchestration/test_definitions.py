@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from unclip_assets.checks import ALL as CHECKS
-from unclip_assets.timing import ASSETS_PER_STEP
+from unclip_assets.reporting.timing import ASSETS_PER_STEP
 from unclip_orchestration.definitions import MODULES, defs
 
 ROOT = Path(__file__).parents[3]

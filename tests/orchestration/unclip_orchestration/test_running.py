@@ -11,7 +11,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from unclip_assets.timing import ASSETS_PER_STEP, Timer
+from unclip_assets.reporting.timing import ASSETS_PER_STEP, Timer
 from unclip_orchestration.demo import one_story
 from unclip_orchestration.memory import gauged
 from unclip_orchestration.progress import PlainLines, lines

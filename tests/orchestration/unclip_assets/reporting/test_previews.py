@@ -4,8 +4,9 @@ from typing import Any
 
 import dagster as dg
 
-from unclip_assets import checks, previews
-from unclip_assets.timing import SilentListener, TimedStep
+from unclip_assets import checks
+from unclip_assets.reporting import previews
+from unclip_assets.reporting.timing import SilentListener, TimedStep
 from unclip_pairs.manifest import Manifest
 
 FIGURES = {"concept_hit_rate": 0.6, "num_prompts": 12, "nearest_train": {"mean": 0.9, "q50": 0.25}}

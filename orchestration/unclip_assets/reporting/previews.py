@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 from PIL import Image
 
-from unclip_assets.timing import TimedStep
+from unclip_assets.reporting.timing import TimedStep
 from unclip_pairs.images import contact_sheet, decode
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.shards import read_shard

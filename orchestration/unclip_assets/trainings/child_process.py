@@ -1,6 +1,6 @@
 """Child process: a command that ends when its parent ends, even when the parent is killed, with its output in a log file.
 
-python -m unclip_assets.child_process PARENT_PID LOG COMMAND [ARGUMENT ...]
+python -m unclip_assets.trainings.child_process PARENT_PID LOG COMMAND [ARGUMENT ...]
 """
 
 import ctypes
@@ -16,7 +16,7 @@ PR_SET_PDEATHSIG = 1
 
 def child_command(log: Path, command: list[str]) -> list[str]:
     """The command line that runs `command` as a child of this process, with its output at the end of `log`."""
-    return [sys.executable, "-m", "unclip_assets.child_process", str(os.getpid()), str(log), *command]
+    return [sys.executable, "-m", "unclip_assets.trainings.child_process", str(os.getpid()), str(log), *command]
 
 
 def end_with(parent: int) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 import psutil
 import pytest
 
-from unclip_assets.child_process import child_command
 from unclip_assets.pointers import present
-from unclip_assets.timing import SilentListener, TimedStep
-from unclip_assets.trainer import Trainer, TrainingConfig, TrainingJob, followed, last_line, recipe_digest
+from unclip_assets.reporting.timing import SilentListener, TimedStep
+from unclip_assets.trainings.child_process import child_command
+from unclip_assets.trainings.trainer import Trainer, TrainingConfig, TrainingJob, followed, last_line, recipe_digest
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
 from unclip_pairs.pointers import Pointer, find, point
@@ -26,7 +26,7 @@ PARENT = """
 import subprocess, sys, time
 from pathlib import Path
 from typing import Any
-from unclip_assets.child_process import child_command
+from unclip_assets.trainings.child_process import child_command
 words = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
 child = subprocess.Popen(child_command(Path(sys.argv[1]), [sys.executable, "-c", words]))
 time.sleep(60)

@@ -12,10 +12,10 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from unclip_assets.child_process import child_command
 from unclip_assets.pointers import present, run_name
+from unclip_assets.reporting.timing import TimedStep
 from unclip_assets.settings import default_tracking_uri
-from unclip_assets.timing import TimedStep
+from unclip_assets.trainings.child_process import child_command
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, read_manifest, settings_digest
 from unclip_pairs.pointers import Pointer
