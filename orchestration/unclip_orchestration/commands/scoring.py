@@ -43,8 +43,9 @@ def score(
     from unclip_pairs.home import open_store
 
     if every:
+        width = max(map(len, registry.SCORERS))
         for scorer in registry.SCORERS.values():
-            typer.echo(f"{scorer.name:<12} version {scorer.version}  {scorer.cost:<18} {scorer.about}")
+            typer.echo(f"{scorer.name:<{width}} version {scorer.version}  {scorer.cost:<18} {scorer.about}")
         return
     if not names:
         raise UserError(f"no scorer is named; give one or more of {', '.join(registry.SCORERS)}")
