@@ -36,11 +36,11 @@ SEEDS_RATER = "seeds"
 MAX_RATER = 64
 
 
-class Table(DeclarativeBase):
+class LabelTable(DeclarativeBase):
     """The tables of the label book."""
 
 
-class SpecificationRow(Table):
+class SpecificationRow(LabelTable):
     """One wording of a category's page; the latest one holds."""
 
     __tablename__ = "specifications"
@@ -51,7 +51,7 @@ class SpecificationRow(Table):
     at: Mapped[datetime] = mapped_column(DateTime)
 
 
-class ItemRow(Table):
+class ItemRow(LabelTable):
     """A picture that raters are asked about: in which part and round, why, and how many raters should look."""
 
     __tablename__ = "items"
@@ -67,7 +67,7 @@ class ItemRow(Table):
     at: Mapped[datetime] = mapped_column(DateTime)
 
 
-class LabelRow(Table):
+class LabelRow(LabelTable):
     """What a rater said, by which wording of the page; `withdrawn` is when it was taken back or replaced."""
 
     __tablename__ = "labels"
@@ -81,7 +81,7 @@ class LabelRow(Table):
     withdrawn: Mapped[datetime | None] = mapped_column(DateTime)
 
 
-class BreakRow(Table):
+class BreakRow(LabelTable):
     """When a rater rested."""
 
     __tablename__ = "breaks"
@@ -124,7 +124,7 @@ class LabelStore:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        Table.metadata.create_all(engine)
+        LabelTable.metadata.create_all(engine)
 
     def close(self) -> None:
         """Gives the connections back."""

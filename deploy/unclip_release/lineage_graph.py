@@ -12,8 +12,8 @@ _LETTERS = 22  # of a name that is cut to fit its box
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step of the graph; `inputs` are the digests of the steps that it was made from, as far as they are known."""
+class GraphNode:
+    """One step of the lineage; `inputs` are the digests of the steps that it was made from, as far as they are known."""
 
     digest: str
     kind: str
@@ -22,9 +22,9 @@ class Step:
     inputs: tuple[str, ...]
 
 
-def graph_steps(lineage: Lineage) -> dict[str, Step]:
+def graph_steps(lineage: Lineage) -> dict[str, GraphNode]:
     """The steps that the walk reaches, by digest, the bundle's first."""
-    steps = dict[str, Step]()
+    steps = dict[str, GraphNode]()
     waiting = [lineage.digest]
     while waiting:
         found = lineage.index.find(waiting.pop(0))
@@ -36,7 +36,7 @@ def graph_steps(lineage: Lineage) -> dict[str, Step]:
             if inner is not None and inner.manifest is not None and not inner.is_copy:
                 inputs.append(inner.manifest.digest)
         details = f"{found.name}\n{manifest.digest}\nmade {manifest.created}"
-        steps[manifest.digest] = Step(manifest.digest, manifest.kind, _short(found.name), details, tuple(dict.fromkeys(inputs)))
+        steps[manifest.digest] = GraphNode(manifest.digest, manifest.kind, _short(found.name), details, tuple(dict.fromkeys(inputs)))
         waiting += inputs
     return steps
 
@@ -60,7 +60,7 @@ def _short(name: str) -> str:
     return folder.partition("/")[2] or folder if file == "manifest" else name.removesuffix(".json").partition("/")[2]
 
 
-def _rows(steps: Mapping[str, Step]) -> dict[str, int]:
+def _rows(steps: Mapping[str, GraphNode]) -> dict[str, int]:
     """How many steps lie before each, at most: a step stands below everything that it was made from."""
     rows = dict[str, int]()
 
@@ -74,7 +74,7 @@ def _rows(steps: Mapping[str, Step]) -> dict[str, int]:
     return rows
 
 
-def _places(steps: Mapping[str, Step]) -> dict[str, tuple[int, int]]:
+def _places(steps: Mapping[str, GraphNode]) -> dict[str, tuple[int, int]]:
     """The upper left corner of each step's box; within a row in the order of what they were made from, so that few edges cross."""
     rows, places = _rows(steps), dict[str, tuple[int, int]]()
     for number in range(max(rows.values(), default=-1) + 1):
@@ -93,7 +93,7 @@ def _edge(source: tuple[int, int], target: tuple[int, int]) -> str:
     return f'<path class="edge" d="M{x} {y}C{x} {y + bend} {to_x} {to_y - bend} {to_x} {to_y}"/>'
 
 
-def _box(step: Step, place: tuple[int, int]) -> str:
+def _box(step: GraphNode, place: tuple[int, int]) -> str:
     x, y = place
     name = step.name if len(step.name) <= _LETTERS else f"{step.name[: _LETTERS - 1]}…"
     rectangle = f'<rect x="{x}" y="{y}" width="{BOX}" height="{_HEIGHT}" rx="5"/>'

@@ -24,7 +24,7 @@ from unclip_safety.prompts import Refuse, refuser
 SIZES = (256, 512, 1024)
 
 
-class Refused(UserError):
+class PolicyRefused(UserError):
     """The policy refuses a prompt or a picture. The message is the policy's; the category is for the audit log only."""
 
     def __init__(self, refusal: Refusal) -> None:
@@ -34,7 +34,7 @@ class Refused(UserError):
 
 def _passed(refusal: Refusal | None) -> None:
     if refusal is not None:
-        raise Refused(refusal)
+        raise PolicyRefused(refusal)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,19 +85,19 @@ class ImageService:
     check: Check
 
     def admit(self, request: PictureRequest) -> None:
-        """`Refused` when the policy does not allow the prompt, or the picture that is to be varied."""
+        """`PolicyRefused` when the policy does not allow the prompt, or the picture that is to be varied."""
         _passed(self.refuse(request.prompt))
         if request.source is not None:
             _passed(self.check(request.source))
 
     def finish(self, request: PictureRequest, images: Sequence[Image.Image]) -> list[bytes]:
-        """The PNG bytes of painted pictures, with their provenance; `Refused` when a single one may not leave."""
+        """The PNG bytes of painted pictures, with their provenance; `PolicyRefused` when a single one may not leave."""
         for image in images:
             _passed(self.check(image))
         return [png_bytes(image, self._provenance(request, seed)) for image, seed in zip(images, request.seeds, strict=True)]
 
     def generate(self, request: PictureRequest, progress: Progress = silent) -> list[bytes]:
-        """One PNG for each seed; `Refused` when the policy does not allow the request or a picture."""
+        """One PNG for each seed; `PolicyRefused` when the policy does not allow the request or a picture."""
         self.admit(request)
         if request.source is not None:
             images = self.painter.vary(request.source, request.seeds, request.size)

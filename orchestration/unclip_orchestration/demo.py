@@ -1,4 +1,4 @@
-"""Demo: the whole story on one machine, from a web of its own to a champion that paints."""
+"""Demo: the whole pipeline on one machine, from a web of its own to a champion that paints."""
 
 import socket
 import time
@@ -28,8 +28,8 @@ CONTACT = "https://localhost/unclip-demo"
 
 
 @dataclass(frozen=True)
-class Story:
-    """How long the story is told."""
+class DemoSize:
+    """How large the demo is: the corpus, the trainings, and what is painted for the figures."""
 
     starter: str
     steps: int | None
@@ -37,15 +37,15 @@ class Story:
     num_held_out: int
 
     def config(self, seeds: list[str]) -> dict[str, dict[str, Any]]:
-        """What the assets of the job `everything` are told."""
+        """The configuration of the assets of the job `everything`."""
         places = {"contact": CONTACT, "seeds": seeds} | OWN_SITE
         trainings: dict[str, dict[str, Any]] = {name: {"steps": self.steps} for name in TRAINED}
         return trainings | {"page_sources": places, "evaluation": {"num_prompts": self.num_prompts, "num_held_out": self.num_held_out}}
 
 
-STORIES: Mapping[str, Story] = {
-    "full": Story(starter="full", steps=None, num_prompts=200, num_held_out=100),
-    "smoke": Story(starter="smoke", steps=6, num_prompts=12, num_held_out=6),
+SIZES: Mapping[str, DemoSize] = {
+    "full": DemoSize(starter="full", steps=None, num_prompts=200, num_held_out=100),
+    "smoke": DemoSize(starter="smoke", steps=6, num_prompts=12, num_held_out=6),
 }
 
 
@@ -68,30 +68,30 @@ def one_story(store: Store, name: str, value: str) -> None:
     store.write_json(STORY, known)
 
 
-def tell(environment: Environment, story: Story, port: int, listener: Lines) -> None:
+def run_jobs(environment: Environment, size: DemoSize, port: int, listener: Lines) -> None:
     """Runs the two jobs: the starter corpus is built, then served and crawled and learned from."""
     with instance_at(environment.home) as instance:
         bury(instance)
         store = open_store(environment.home)
-        one_story(store, "size", story.starter)
-        run_job(instance, environment, "starter", config={"starter_site": {"size": story.starter}}, listener=listener)
+        one_story(store, "size", size.starter)
+        run_job(instance, environment, "starter", config={"starter_site": {"size": size.starter}}, listener=listener)
         corpus = read_manifest(store, "starter/manifest.json")
         one_story(store, "starter corpus", corpus.digest[:12] if corpus else "")
         with PlantedWeb(store, port) as web:
-            run_job(instance, environment, "everything", config=story.config(web.seeds), batch=BATCH, listener=listener)
+            run_job(instance, environment, "everything", config=size.config(web.seeds), batch=BATCH, listener=listener)
 
 
 def run(environment: Environment, size: str, port: int, console: Console) -> Path:
-    """Tells the story, whatever of it is not told yet; gives the path of summary.json."""
+    """Runs what of the demo is not done yet; gives the path of summary.json."""
     began = time.monotonic()
-    if size not in STORIES:
-        raise UserError(f"--size is {size!r}; choose one of {', '.join(STORIES)}")
+    if size not in SIZES:
+        raise UserError(f"--size is {size!r}; choose one of {', '.join(SIZES)}")
     check_ports(port)
     with alone(environment.home), gauged() as gauge:
         with lines(Console(stderr=True)) as listener:
-            tell(environment, STORIES[size], port, listener)
+            run_jobs(environment, SIZES[size], port, listener)
         store, wall = open_store(environment.home), time.monotonic() - began
-        told = summary.collect(environment, store, BATCH, wall_s=wall, acts=listener.tally.seconds, peak_rss_mb=gauge.peak_mb)
-        path = summary.write(store, told)
-    summary.show(console, store, told)
+        figures = summary.collect(environment, store, BATCH, wall_s=wall, step_seconds=listener.times.seconds, peak_rss_mb=gauge.peak_mb)
+        path = summary.write(store, figures)
+    summary.show(console, store, figures)
     return path

@@ -14,7 +14,7 @@ from unclip_pairs.progress import Progress
 
 
 @dataclass
-class Tally:
+class StepTimes:
     """How many parts of each step are over, and the seconds they took."""
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -31,12 +31,12 @@ class Tally:
 class PlainLines:
     """A line when a step is over: for logs and pipes."""
 
-    tally: Tally = field(default_factory=Tally)
+    times: StepTimes = field(default_factory=StepTimes)
     last: dict[str, str] = field(default_factory=dict)
 
     def began(self, step: str) -> None:
         """Says what is at work, for a step that may take long."""
-        if step not in self.tally.over:
+        if step not in self.times.over:
             self.say(f"{step:>15}  ...")
 
     def moved(self, step: str, done: int, total: int | None, message: str) -> None:
@@ -45,8 +45,8 @@ class PlainLines:
 
     def ended(self, step: str, seconds: float) -> None:
         """One line per step."""
-        if self.tally.add(step, seconds):
-            self.say(f"{step:>15}  {self.tally.seconds[step]:8.1f} s  {self.last.get(step, '')}".rstrip())
+        if self.times.add(step, seconds):
+            self.say(f"{step:>15}  {self.times.seconds[step]:8.1f} s  {self.last.get(step, '')}".rstrip())
 
     def say(self, line: str) -> None:
         """Straight to standard error, at once."""
@@ -59,7 +59,7 @@ class LiveLines:
     """A line with a bar per step: for people."""
 
     display: bars.Progress
-    tally: Tally = field(default_factory=Tally)
+    times: StepTimes = field(default_factory=StepTimes)
     tasks: dict[str, TaskID] = field(default_factory=dict)
 
     def began(self, step: str) -> None:
@@ -73,8 +73,8 @@ class LiveLines:
 
     def ended(self, step: str, seconds: float) -> None:
         """The seconds; the bar is full with the last part."""
-        over = self.tally.add(step, seconds)
-        took = f"{self.tally.seconds[step]:.1f} s"
+        over = self.times.add(step, seconds)
+        took = f"{self.times.seconds[step]:.1f} s"
         self.display.update(self.tasks[step], took=took)
         if over:
             self.display.update(self.tasks[step], total=1, completed=1)

@@ -49,14 +49,14 @@ def champion(store: Store, tracking_uri: str) -> dict[str, str]:
 
 
 def collect(
-    environment: Environment, store: Store, batch: str, *, wall_s: float, acts: Mapping[str, float], peak_rss_mb: float
+    environment: Environment, store: Store, batch: str, *, wall_s: float, step_seconds: Mapping[str, float], peak_rss_mb: float
 ) -> dict[str, Any]:
     """The whole summary, by its documented keys."""
-    keys, work = fetched(store, batch), sum(acts.values())
+    keys, work = fetched(store, batch), sum(step_seconds.values())
     figures = candidates.figures(store, environment.policies)
     return {
         "wall_s": round(wall_s, 1),
-        "acts": {act: round(seconds, 2) for act, seconds in acts.items()},
+        "acts": {step: round(seconds, 2) for step, seconds in step_seconds.items()},
         "peak_rss_mb": peak_rss_mb,
         "orchestration_overhead": round((wall_s - work) / work, 4) if work else 0.0,
         "pictures_fetched": len(keys),

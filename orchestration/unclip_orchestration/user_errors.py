@@ -1,4 +1,4 @@
-"""Line between a user's mistake, which is told in one sentence, and ours, which shows its traceback."""
+"""Line between a user's mistake, which is reported in one sentence, and ours, which shows its traceback."""
 
 import errno
 import traceback
@@ -69,8 +69,8 @@ def about_an_extra(error: BaseException) -> str | None:
 
 def mistake(error: BaseException) -> str | None:
     """The one sentence a user should read, or None when the error is ours."""
-    told = user_error(error)
-    if told is not None:
-        return str(told)
+    found = user_error(error)
+    if found is not None:
+        return str(found)
     sentences = (sentence for cause in causes(error) for sentence in (about_the_disk(cause), about_an_extra(cause)))
     return next((sentence for sentence in sentences if sentence is not None), None)

@@ -25,7 +25,7 @@ class LayerNorm(nn.LayerNorm):
         return normed.to(input.dtype)
 
 
-class Block(nn.Module):
+class ClipBlock(nn.Module):
     """Attention, then a perceptron, each with its layer norm before it and its input added after it."""
 
     def __init__(self, tower: TowerConfig, heads: int) -> None:
@@ -49,7 +49,7 @@ class Transformer(nn.Module):
 
     def __init__(self, tower: TowerConfig, heads: int) -> None:
         super().__init__()
-        self.resblocks = nn.ModuleList([Block(tower, heads) for _ in range(tower.depth)])
+        self.resblocks = nn.ModuleList([ClipBlock(tower, heads) for _ in range(tower.depth)])
 
     def forward(self, x_BSW: Tensor, attn_mask: Tensor | None = None) -> Tensor:
         for block in self.resblocks:
@@ -58,7 +58,7 @@ class Transformer(nn.Module):
 
     def init_weights(self) -> None:
         """The initial weights of GPT-2, as CLIP's text tower has them."""
-        blocks = [block for block in self.resblocks if isinstance(block, Block)]
+        blocks = [block for block in self.resblocks if isinstance(block, ClipBlock)]
         width, depth = blocks[0].ln_1.normalized_shape[0], len(blocks)
         for block in blocks:
             nn.init.normal_(block.attn.in_proj_weight, std=width**-0.5)

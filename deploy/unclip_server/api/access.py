@@ -21,11 +21,11 @@ KEY_PREFIX = "sk-unclip-"
 _NAME = re.compile(r"[\w.@-]{1,64}")
 
 
-class Table(DeclarativeBase):
+class AccessTable(DeclarativeBase):
     """The tables of the access database."""
 
 
-class KeyRow(Table):
+class KeyRow(AccessTable):
     """A key: its name, and the sha256 by which it is known again. 256 random bits need no salt and no slow hash."""
 
     __tablename__ = "keys"
@@ -36,7 +36,7 @@ class KeyRow(Table):
     revoked: Mapped[datetime | None] = mapped_column(DateTime)
 
 
-class SecretRow(Table):
+class SecretRow(AccessTable):
     """A random secret of this server, such as the one that signs links."""
 
     __tablename__ = "secrets"
@@ -44,7 +44,7 @@ class SecretRow(Table):
     value: Mapped[bytes] = mapped_column(LargeBinary)
 
 
-class RequestRow(Table):
+class RequestRow(AccessTable):
     """One request in the audit log: who, what (as a digest), painted by which model, how it ended."""
 
     __tablename__ = "requests"
@@ -95,12 +95,12 @@ def _key(row: KeyRow) -> Key:
     return Key(row.name, row.hint, row.created, row.revoked)
 
 
-class Access:
+class AccessDatabase:
     """Keys, secrets and the audit log in one database."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        Table.metadata.create_all(engine)
+        AccessTable.metadata.create_all(engine)
 
     def create(self, name: str) -> str:
         """A new key, shown this once: only its hash is stored. `UserError` when the name is taken or not plain."""
@@ -170,12 +170,12 @@ class Access:
             return list(session.scalars(select(RequestRow).where(RequestRow.key_name == key_name).order_by(RequestRow.at.desc())))
 
 
-def open_access(store: Store) -> Access:
+def open_access(store: Store) -> AccessDatabase:
     """The access database of the store, made when missing, readable by its owner only. `UserError` when it cannot be opened."""
     path: Path = store.local_path(DATABASE)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
-        return Access(create_engine(f"sqlite:///{path}", connect_args={"timeout": 30}))
+        return AccessDatabase(create_engine(f"sqlite:///{path}", connect_args={"timeout": 30}))
     except (OSError, OperationalError) as error:
         raise UserError(f"the access database {path} cannot be opened ({error}); check the folder's permissions and the disk") from error

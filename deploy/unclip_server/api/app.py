@@ -14,7 +14,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from unclip_server.api.access import Access, Key
+from unclip_server.api.access import AccessDatabase, Key
 from unclip_server.api.images import Dependencies, ImageEndpoint, model_names
 from unclip_server.api.messages import ApiError, schema
 from unclip_server.service import ServedModel
@@ -84,7 +84,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 class Authentication:
     """A FastAPI dependency: the key of the request, or `ApiError` 401."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: AccessDatabase) -> None:
         self.access = access
 
     async def __call__(self, request: Request) -> Key:

@@ -11,13 +11,13 @@ from fastapi import Request
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
 
-from unclip_server.api.access import Access, AuditEntry, Key
+from unclip_server.api.access import AccessDatabase, AuditEntry, Key
 from unclip_server.api.batching import Batcher, Job, QueueFull
 from unclip_server.api.limits import RateLimiter
 from unclip_server.api.messages import ApiError, ImageRequest, image_request, json_fields
 from unclip_server.api.results import Results
 from unclip_server.api.settings import Settings
-from unclip_server.service import ImageService, PictureRequest, Refused, ServedModel
+from unclip_server.service import ImageService, PictureRequest, PolicyRefused, ServedModel
 
 MAX_BODY = 64 * 1024
 DRAWN_SEEDS = 2**31
@@ -35,12 +35,12 @@ class Dependencies:
     """All that the app is built from."""
 
     service: ImageService
-    access: Access
+    access: AccessDatabase
     results: Results
     settings: Settings
 
 
-def rejected(refused: Refused) -> ApiError:
+def rejected(refused: PolicyRefused) -> ApiError:
     """The answer to what the policy refuses; the category is left out, as it would only teach how to get around it."""
     return ApiError(400, str(refused), code="content_policy_violation")
 
@@ -91,7 +91,7 @@ class ImageEndpoint:
             await run_in_threadpool(self.service.admit, pictures)
             images = await self._painted(request, Job((asked.prompt,) * asked.n, seeds, asked.size, asked.guidance))
             pngs = await run_in_threadpool(self.service.finish, pictures, images)
-        except Refused as refused:
+        except PolicyRefused as refused:
             raise rejected(refused) from refused
         data = await run_in_threadpool(self._data, asked, pngs, self.public_url or str(request.base_url))
         request.state.headers |= {"x-unclip-model": self.service.model.label, "x-unclip-seeds": ",".join(map(str, seeds))}

@@ -63,7 +63,7 @@ def evaluate(
     store = open_store(context.obj.home)
     with alone(context.obj.home), lines(Console(stderr=True)) as listener:
         listener.began("evaluate")
-        figures = candidates.evaluated(store, prompts, held_out, lambda *told: listener.moved("evaluate", *told), context.obj.policies)
+        figures = candidates.evaluated(store, prompts, held_out, lambda *moved: listener.moved("evaluate", *moved), context.obj.policies)
     for name, value in flat(figures):
         typer.echo(f"{name:<40} {value:.4g}" if isinstance(value, float) else f"{name:<40} {value}")
 

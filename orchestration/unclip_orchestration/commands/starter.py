@@ -15,13 +15,13 @@ def build(
     """Build the starter corpus: five emoji designs, rendered and captioned, as a web site with planted defects."""
     from rich.console import Console
 
-    from unclip_orchestration.demo import STORIES
+    from unclip_orchestration.demo import SIZES
     from unclip_orchestration.progress import lines
     from unclip_orchestration.running import alone, instance_at, run_job
     from unclip_pairs.errors import UserError
 
-    if size not in STORIES:
-        raise UserError(f"--size is {size!r}; choose one of {', '.join(STORIES)}")
+    if size not in SIZES:
+        raise UserError(f"--size is {size!r}; choose one of {', '.join(SIZES)}")
     with alone(context.obj.home), instance_at(context.obj.home) as instance, lines(Console(stderr=True)) as listener:
         run_job(instance, context.obj, "starter", config={"starter_site": {"size": size}}, listener=listener)
 

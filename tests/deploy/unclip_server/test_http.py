@@ -24,7 +24,7 @@ from unclip_pairs.store import Store
 from unclip_release.provenance import read_provenance
 from unclip_safety.policy import Refusal, load_policy
 from unclip_safety.prompts import refuser
-from unclip_server.api.access import Access, open_access
+from unclip_server.api.access import AccessDatabase, open_access
 from unclip_server.api.app import create_app
 from unclip_server.api.images import Dependencies
 from unclip_server.api.results import Results
@@ -63,7 +63,7 @@ def check(image: Image.Image) -> Refusal | None:
 class Served:
     url: str
     key: str
-    access: Access
+    access: AccessDatabase
     store: Store
 
 

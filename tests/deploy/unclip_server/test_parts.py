@@ -14,7 +14,7 @@ from PIL import Image
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 from unclip_release.provenance import Provenance, png_bytes
-from unclip_server.api.access import Access, open_access
+from unclip_server.api.access import AccessDatabase, open_access
 from unclip_server.api.batching import Batcher, Job, QueueFull
 from unclip_server.api.limits import RateLimiter
 from unclip_server.api.serve import serve
@@ -137,13 +137,13 @@ def test_the_pace_is_a_sliding_minute_for_each_key() -> None:
 
 
 @pytest.fixture
-def access(store: Store) -> Iterator[Access]:
+def access(store: Store) -> Iterator[AccessDatabase]:
     found = open_access(store)
     yield found
     found.close()
 
 
-def test_a_key_is_told_once_and_only_its_hash_is_stored(access: Access, store: Store) -> None:
+def test_a_key_is_told_once_and_only_its_hash_is_stored(access: AccessDatabase, store: Store) -> None:
     key = access.create("anna")
     assert key.startswith("sk-unclip-")
     found = access.verify(key)
@@ -156,7 +156,7 @@ def test_a_key_is_told_once_and_only_its_hash_is_stored(access: Access, store: S
     assert store.path("access/access.db").stat().st_mode & 0o077 == 0
 
 
-def test_a_revoked_key_opens_nothing_and_its_name_stays_taken(access: Access) -> None:
+def test_a_revoked_key_opens_nothing_and_its_name_stays_taken(access: AccessDatabase) -> None:
     key = access.create("anna")
     assert access.revoke("anna").revoked is not None
     assert access.verify(key) is None
@@ -166,17 +166,17 @@ def test_a_revoked_key_opens_nothing_and_its_name_stays_taken(access: Access) ->
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x" * 65, "../x", "é;"])
-def test_a_key_needs_a_plain_name(access: Access, name: str) -> None:
+def test_a_key_needs_a_plain_name(access: AccessDatabase, name: str) -> None:
     with pytest.raises(UserError, match="the key name"):
         access.create(name)
 
 
-def test_a_key_that_is_not_there_cannot_be_revoked(access: Access) -> None:
+def test_a_key_that_is_not_there_cannot_be_revoked(access: AccessDatabase) -> None:
     with pytest.raises(UserError, match="no key named 'bob'"):
         access.revoke("bob")
 
 
-def test_a_secret_is_made_once(access: Access, store: Store) -> None:
+def test_a_secret_is_made_once(access: AccessDatabase, store: Store) -> None:
     again = open_access(store)
     assert access.secret("links") == again.secret("links") != access.secret("other")
     again.close()

@@ -13,7 +13,7 @@ from unclip_pairs.store import Store
 from unclip_release.provenance import read_provenance
 from unclip_safety.policy import Refusal, load_policy
 from unclip_safety.prompts import refuser
-from unclip_server.service import ImageService, Painter, PictureRequest, Refused, ServedModel, ServiceSettings, open_service
+from unclip_server.service import ImageService, Painter, PictureRequest, PolicyRefused, ServedModel, ServiceSettings, open_service
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -53,7 +53,7 @@ def test_prompts_sources_and_pictures_are_refused_by_the_policy(service: ImageSe
         PictureRequest(prompt="a ball", seeds=(1,)),
         PictureRequest(prompt="a variation", seeds=(1,), source=Image.new("RGB", (8, 8), BLUE)),
     ):
-        with pytest.raises(Refused):
+        with pytest.raises(PolicyRefused):
             service.generate(request)
     red = PictureRequest(prompt="a variation", seeds=(1, 2), source=Image.new("RGB", (8, 8), RED))
     assert len(service.generate(red)) == 2
@@ -65,7 +65,7 @@ def test_a_size_that_no_stage_paints_is_a_sentence() -> None:
 
 
 def test_a_refused_prompt_is_answered_before_the_registry_is_opened(store: Store) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(PolicyRefused):
         open_service(ServiceSettings(store=store), first=PictureRequest(prompt="a nude woman", seeds=(1,)))
     assert store.names("mlflow/") == []
 

@@ -102,7 +102,7 @@ def test_an_act_is_told_once_when_its_last_share_is_over(capsys: pytest.CaptureF
     said = capsys.readouterr().err.splitlines()
     assert [line.split()[0] for line in said] == ["decide", "decide"]
     assert said[-1].endswith("3/10 rows")
-    assert listener.tally.seconds["decide"] >= 0
+    assert listener.times.seconds["decide"] >= 0
 
 
 def test_live_lines_tell_the_same_story() -> None:
