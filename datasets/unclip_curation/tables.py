@@ -185,10 +185,17 @@ def add_policy(connection: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     thresholds = {name: value for name, value in policy.settings.items() if name not in ("probes", "face_rules")}
     rules = pa.array([policy.settings["face_rules"]], FACE_RULES)
     named = [{"category": name, **probe} for name, probe in policy.settings["probes"].items()]
-    connection.register("policy_row", pa.Table.from_pylist([thresholds]).append_column("face_rules", rules))
+    connection.register("policy_row", _typed(pa.Table.from_pylist([thresholds])).append_column("face_rules", rules))
     connection.register("probe_rows", pa.Table.from_pylist(named, schema=NAMED_PROBES))
     connection.execute("CREATE TABLE policy AS SELECT * FROM policy_row; CREATE TABLE probes AS SELECT * FROM probe_rows")
     try:
         connection.execute(policy.sql)
     except duckdb.Error as error:
         raise UserError(f"the policy's SQL does not run ({' '.join(str(error).split())}); put it right") from error
+
+
+def _typed(settings: pa.Table) -> pa.Table:
+    """The settings with empty lists as lists of text; DuckDB 1 stores them as lists of integers, which compare with no text."""
+    texts = pa.list_(pa.string())
+    fields = [field.with_type(texts) if field.type == pa.list_(pa.null()) else field for field in settings.schema]
+    return settings.cast(pa.schema(fields))

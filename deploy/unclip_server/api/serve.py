@@ -36,5 +36,5 @@ def serve(settings: Settings, say: Say) -> None:
 def _run(dependencies: Dependencies, listening: socket.socket) -> None:
     import uvicorn
 
-    config = uvicorn.Config(create_app(dependencies), log_level="warning", access_log=False, server_header=False)
+    config = uvicorn.Config(create_app(dependencies), log_level="warning", access_log=False, server_header=False, ws="none")
     uvicorn.Server(config).run(sockets=[listening])

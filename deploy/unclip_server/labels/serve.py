@@ -24,6 +24,6 @@ def serve_labels(store: Store, host: str, port: int, pace: RestAdvice, say: Say)
     page = LabelPage(book, StoredPictures(store), pace, secrets.token_urlsafe(24))
     with bound_socket(host, port) as listening:
         say(f"label pictures at http://{host}:{listening.getsockname()[1]}/?token={page.token} (stop with Ctrl-C)")
-        config = uvicorn.Config(create_label_app(page), log_level="warning", access_log=False, server_header=False)
+        config = uvicorn.Config(create_label_app(page), log_level="warning", access_log=False, server_header=False, ws="none")
         uvicorn.Server(config).run(sockets=[listening])
     book.close()

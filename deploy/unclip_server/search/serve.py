@@ -25,5 +25,5 @@ def serve_search(store: Store, folder: str, towers: Towers, safe: bool, address:
     with bound_socket(*address) as listening:
         finder = Finder(best_engine(store, folder), visibility, *towers, StoredPictures(store), address[0])
         say(f"search pictures at http://{address[0]}:{listening.getsockname()[1]}/ ({finder.engine.about}; stop with Ctrl-C)")
-        config = uvicorn.Config(create_search_app(finder), log_level="warning", access_log=False, server_header=False)
+        config = uvicorn.Config(create_search_app(finder), log_level="warning", access_log=False, server_header=False, ws="none")
         uvicorn.Server(config).run(sockets=[listening])

@@ -79,10 +79,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         settings=Settings(home=store.root, images_per_minute=1000),
     )
     with bound_socket("127.0.0.1", 0) as listening:
-        server = uvicorn.Server(uvicorn.Config(create_app(dependencies), log_level="critical"))
+        server = uvicorn.Server(uvicorn.Config(create_app(dependencies), log_level="critical", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         while not server.started:
+            assert thread.is_alive(), "the server stopped before it was ready"
             time.sleep(0.01)
         yield Served(f"http://127.0.0.1:{listening.getsockname()[1]}", access.create("tester"), access, store)
         server.should_exit = True

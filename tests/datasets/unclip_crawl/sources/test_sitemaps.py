@@ -50,9 +50,12 @@ def test_a_sitemap_that_is_none_or_too_large_says_so(body: bytes, flaw: str) -> 
 def jpeg(xmp: str = "") -> bytes:
     buffer, exif = io.BytesIO(), Image.Exif()
     exif[0x8298] = "(c) somebody"
-    block = f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{xmp}</x:xmpmeta>'.encode() if xmp else b""
-    Image.new("RGB", (32, 32)).save(buffer, "JPEG", exif=exif, xmp=block)
-    return buffer.getvalue()
+    Image.new("RGB", (32, 32)).save(buffer, "JPEG", exif=exif)
+    data = buffer.getvalue()
+    if not xmp:
+        return data
+    block = b"http://ns.adobe.com/xap/1.0/\0" + f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{xmp}</x:xmpmeta>'.encode()
+    return data[:2] + b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block + data[2:]  # Pillow writes XMP from 11 on only
 
 
 def test_the_rights_in_a_picture_are_read_and_its_reservation_obeyed() -> None:
