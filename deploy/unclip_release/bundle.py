@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, file_digest, make_manifest, read_manifest, settings_digest, write_manifest
@@ -91,7 +90,7 @@ def _dataset_manifest(store: Store, digest: str) -> tuple[str, Manifest] | None:
     return None
 
 
-def _describe(identity: str, stages: Mapping[str, str], manifests: Mapping[str, Manifest], origin: Mapping[str, str]) -> dict[str, Any]:
+def _describe(identity: str, stages: Mapping[str, str], manifests: Mapping[str, Manifest], origin: Mapping[str, str]) -> dict[str, object]:
     """The content of bundle.json: what the generator reads, then what people read."""
     return {
         "format": FORMAT,

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+
+from unclip_pairs.json_value import JsonObject
 
 HIGHER_IS_BETTER = ("concept_hit_rate", "style_hit_rate", "clip_score_judge")
 LOWER_IS_BETTER = ("frechet_mnv2",)
@@ -11,7 +12,7 @@ COPIED = "nearest_train.share_above_0.97"
 REQUIRED = (*HIGHER_IS_BETTER, *LOWER_IS_BETTER, COPIED, "explicit_pictures")
 PASSED = "passed"
 
-Metrics = Mapping[str, Any]
+Metrics = JsonObject
 
 
 @dataclass(frozen=True, kw_only=True)

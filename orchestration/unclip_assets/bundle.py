@@ -1,7 +1,5 @@
 """Bundle asset: every stage that painting needs, with tokenizer, configs and manifests, in one folder."""
 
-from typing import Any
-
 import dagster as dg
 
 from unclip_assets.clip import RESEARCH, clip_model
@@ -31,7 +29,7 @@ def policy_of(store: Store) -> str:
     owners=RESEARCH,
     deps=[clip_model, prior_model, decoder_model, upsampler_256_model, upsampler_1024_model],
 )
-def bundle(home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
+def bundle(home: Home, timer: dg.ResourceParam[Timer]) -> previews.Materialized:
     """The five networks as one generator, named by the digests of everything in it."""
     store = home.store()
     with timer.step("bundle") as step:

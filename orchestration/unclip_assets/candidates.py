@@ -1,13 +1,12 @@
 """Candidates: the present bundle's evaluation, found or made, and what the registry and its gates say to it."""
 
-from typing import Any
-
 import dagster as dg
 
 from unclip_assets.pointers import present
 from unclip_assets.reporting import previews
 from unclip_curation.policy import load_policy
 from unclip_pairs.errors import UserError
+from unclip_pairs.json_value import JsonObject
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.progress import Progress
 from unclip_pairs.store import Store
@@ -23,7 +22,7 @@ def folder(store: Store) -> str:
     return f"evaluation/{present(store, 'bundle').name}"
 
 
-def evaluated(store: Store, num_prompts: int, num_held_out: int, progress: Progress, policies: PolicyFiles = SHIPPED) -> dict[str, Any]:
+def evaluated(store: Store, num_prompts: int, num_held_out: int, progress: Progress, policies: PolicyFiles = SHIPPED) -> JsonObject:
     """The present bundle's figures, painted and measured when they are not there yet, and how many of its pictures may not leave."""
     from unclip_evaluation.evaluate import EvaluationPlan, evaluate
 
@@ -58,7 +57,7 @@ def count_explicit(store: Store, policies: PolicyFiles) -> int:
     return count_refused(check, [Image.fromarray(pixels) for pixels in painted])
 
 
-def figures(store: Store, policies: PolicyFiles = SHIPPED) -> dict[str, Any]:
+def figures(store: Store, policies: PolicyFiles = SHIPPED) -> JsonObject:
     """The present bundle's figures, as they are on the disk; `UserError` when it has not been evaluated."""
     name = f"{folder(store)}/evaluation.json"
     if not store.exists(f"{folder(store)}/manifest.json"):

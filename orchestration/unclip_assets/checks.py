@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import dagster as dg
 
@@ -18,6 +17,7 @@ from unclip_assets.resources import CurationPolicy, Home
 from unclip_assets.train import decoder_model, judge_model, prior_model, upsampler_256_model, upsampler_1024_model
 from unclip_curation.decisions import checks
 from unclip_curation.decisions.takedown_effects import still_published
+from unclip_pairs.json_value import JsonValue
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.store import Store
 from unclip_pairs.takedowns import read_takedowns
@@ -33,7 +33,7 @@ MODELS = {
 }
 
 
-def shown(objections: list[str]) -> dict[str, Any]:
+def shown(objections: list[str]) -> dict[str, previews.Shown | str]:
     """Metadata of a check: how many objections there are, and the first of them."""
     return {"objections": "; ".join(objections[:20]) or "none", **previews.numbers({"num_objections": len(objections)})}
 
@@ -57,7 +57,7 @@ def nothing_fetched(store: Store, _: str) -> list[str]:
     return [f"{name.split('/')[1]} holds no picture" for name, manifest in batches.items() if manifest and not manifest.counts.get("ok")]
 
 
-def numbers(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
+def numbers(value: JsonValue, path: str = "") -> Iterator[tuple[str, float]]:
     """Every number inside nested lists and mappings, with the path that leads to it."""
     if isinstance(value, Mapping):
         for name, inner in value.items():

@@ -1,7 +1,5 @@
 """CLIP assets: the network that puts pictures and captions into one space, and what it makes of the safe set."""
 
-from typing import Any
-
 import dagster as dg
 
 from unclip_assets.curate import DATA, safety_verdicts
@@ -27,7 +25,7 @@ def clip_model(
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
     timer: dg.ResourceParam[Timer],
-) -> dg.MaterializeResult[Any]:
+) -> previews.Materialized:
     """CLIP, trained on the broad, safe set: the space in which the prior and the decoder speak."""
     store = home.store()
     with timer.step("clip") as step:
@@ -40,7 +38,7 @@ def clip_model(
 @dg.asset(group_name="embed", kinds={"pytorch", "parquet"}, owners=DATA, partitions_def=crawl_batches, deps=[clip_model])
 def clip_embeddings(
     context: dg.AssetExecutionContext, home: Home, policy: CurationPolicy, timer: dg.ResourceParam[Timer]
-) -> dg.MaterializeResult[Any]:
+) -> previews.Materialized:
     """CLIP's embedding of every safe picture and caption, and how well the two agree."""
     with timer.step("embed") as step:
         manifest = run_step("clip_embeddings", curation_of(home, policy, embedded=True), context.partition_key, step.progress)
@@ -48,7 +46,7 @@ def clip_embeddings(
 
 
 @dg.asset(group_name="embed", kinds={"faiss"}, owners=DATA, partitions_def=crawl_batches, deps=[clip_embeddings])
-def search_index(context: dg.AssetExecutionContext, home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
+def search_index(context: dg.AssetExecutionContext, home: Home, timer: dg.ResourceParam[Timer]) -> previews.Materialized:
     """The batch made searchable: faiss indices beside embeddings and metadata, in clip-retrieval's layout."""
     store, batch = home.store(), context.partition_key
     with timer.step("embed") as step:

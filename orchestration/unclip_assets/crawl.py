@@ -26,7 +26,7 @@ class StarterConfig(dg.Config):
 
 
 def _config_fields() -> dict[str, Any]:
-    """A field of the config for every setting but the batch, which is the partition; None is not given."""
+    """A field of the config for every setting but the batch, which is the partition; None is not given. pydantic takes any value here."""
     known = [option for option in options() if option.name != "batch"]
     return {
         option.name: ((list[str] if option.is_several else option.kind) | None, Field(default=None, description=option.help))
@@ -42,7 +42,7 @@ class SourcesConfig(_Settings):
 
 
 @dg.asset(group_name="crawl", kinds={"npm"}, owners=OWNERS)
-def starter_site(config: StarterConfig, home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
+def starter_site(config: StarterConfig, home: Home, timer: dg.ResourceParam[Timer]) -> previews.Materialized:
     """The starter corpus: openly licensed emoji in five styles, captioned and laid out as a small web site with planted defects."""
     with timer.step("starter") as step:
         manifest = build_starter(home.store(), SIZES[config.size], step.progress)
@@ -50,7 +50,7 @@ def starter_site(config: StarterConfig, home: Home, timer: dg.ResourceParam[Time
 
 
 @dg.asset(group_name="crawl", kinds={"json"}, owners=OWNERS, partitions_def=crawl_batches, deps=[starter_site])
-def page_sources(context: dg.AssetExecutionContext, config: SourcesConfig, home: Home) -> dg.MaterializeResult[Any]:
+def page_sources(context: dg.AssetExecutionContext, config: SourcesConfig, home: Home) -> previews.Materialized:
     """Where a crawl batch comes from: seed sites, sitemaps, lists, archives, shards, folders; and who stands for the crawl."""
     store, batch = home.store(), context.partition_key
     settings = crawl_sources.save(store, batch, config.model_dump())
@@ -60,7 +60,7 @@ def page_sources(context: dg.AssetExecutionContext, config: SourcesConfig, home:
 
 
 @dg.asset(group_name="crawl", kinds={"scrapy", "webdataset"}, owners=OWNERS, partitions_def=crawl_batches, deps=[page_sources])
-def raw_shards(context: dg.AssetExecutionContext, home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
+def raw_shards(context: dg.AssetExecutionContext, home: Home, timer: dg.ResourceParam[Timer]) -> previews.Materialized:
     """Every picture that could be fetched, in WebDataset shards; every address that could not, as a row with its status."""
     store, batch = home.store(), context.partition_key
     with timer.step("crawl") as step:

@@ -1,7 +1,6 @@
 """Crawl sources: the settings that a crawl batch is fetched by, kept as one small JSON per batch."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from unclip_crawl.options import settings_given
 from unclip_crawl.settings import CrawlSettings, settings_from_json
@@ -13,7 +12,7 @@ def _name(batch: str) -> str:
     return f"sources/{batch}.json"
 
 
-def save(store: Store, batch: str, given: Mapping[str, Any]) -> CrawlSettings:
+def save(store: Store, batch: str, given: Mapping[str, object]) -> CrawlSettings:
     """The batch's settings from now on: those given when they name a place, else those kept, changed by those given. Written only when
     they differ from what is kept; `UserError` when nothing is given nor kept."""
     kept = load(store, batch) if store.exists(_name(batch)) else None

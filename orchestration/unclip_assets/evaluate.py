@@ -1,6 +1,6 @@
 """Evaluation assets: what the bundle can do, and whether it repeats what it has seen."""
 
-from typing import Any
+from collections.abc import Mapping
 
 import dagster as dg
 from pydantic import Field
@@ -22,7 +22,7 @@ class EvaluationConfig(dg.Config):
 
 
 @dg.asset(group_name="evaluate", kinds={"pytorch"}, owners=RESEARCH, deps=[bundle, judge_model])
-def evaluation(config: EvaluationConfig, home: Home, policy: CurationPolicy, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
+def evaluation(config: EvaluationConfig, home: Home, policy: CurationPolicy, timer: dg.ResourceParam[Timer]) -> previews.Materialized:
     """The bundle's figures: concept and style hit rates, CLIP score by the judge, Fréchet distance, nearest training pictures."""
     store = home.store()
     with timer.step("evaluate") as step:
@@ -31,9 +31,10 @@ def evaluation(config: EvaluationConfig, home: Home, policy: CurationPolicy, tim
 
 
 @dg.asset(group_name="evaluate", kinds={"numpy"}, owners=RESEARCH, deps=[evaluation])
-def regurgitation_report(home: Home, policy: CurationPolicy) -> dg.MaterializeResult[Any]:
+def regurgitation_report(home: Home, policy: CurationPolicy) -> previews.Materialized:
     """How near the painted pictures are to their nearest training pictures, with the closest pairs to look at."""
     store = home.store()
     shown = {name: value for name, value in candidates.pictures(store).items() if name.startswith("closest")}
     nearest = candidates.figures(store, policy_files(home, policy))["nearest_train"]
+    assert isinstance(nearest, Mapping), "an evaluation gives mean and quantiles of the nearest training picture"
     return dg.MaterializeResult(metadata={**previews.measured("nearest_train", nearest, "nearest_train."), **shown})

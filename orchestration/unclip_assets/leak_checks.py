@@ -1,7 +1,8 @@
 """Evaluation sets as the assets see them: embedded by the present CLIP, compared with the rows, shown when they leak."""
 
 from collections.abc import Sequence
-from typing import Any
+
+import dagster as dg
 
 from unclip_assets.curation import own_clip
 from unclip_assets.pointers import present
@@ -10,6 +11,7 @@ from unclip_curation.decisions import checks
 from unclip_curation.duplicates import leaks
 from unclip_curation.policy import Policy
 from unclip_curation.reports.leak_pages import leak_sheet, sentence
+from unclip_curation.scorers.runner import Row
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.pointers import find
 from unclip_pairs.store import Store
@@ -20,22 +22,22 @@ def compare(store: Store, embeddings: str | None) -> Manifest | None:
     return leaks.compare_sets(store, embeddings, own_clip(store) if find(store, "clip_model") else None)
 
 
-def objections(store: Store, version: str, policy: Policy) -> tuple[list[str], list[dict[str, Any]]]:
+def objections(store: Store, version: str, policy: Policy) -> tuple[list[str], list[Row]]:
     """Why a published set may not be trained on, and the leaks themselves (`LEAK_SCHEMA`)."""
     embeddings = find(store, "clip_embeddings")
     found = leaks.published_leaks(store, version, policy, embeddings.name if embeddings else None)
     return checks.nothing_leaks(store, version) + [sentence(leak) for leak in nearest(found)], found
 
 
-def nearest(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def nearest(found: Sequence[Row]) -> list[Row]:
     """The first, nearest leak of each pair."""
-    first: dict[str, dict[str, Any]] = {}
+    first: dict[str, Row] = {}
     for leak in found:
         first.setdefault(leak["key"], leak)
     return list(first.values())
 
 
-def shown(store: Store, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def shown(store: Store, found: Sequence[Row]) -> dict[str, dg.MarkdownMetadataValue]:
     """Metadata of a check: a table of the leaks, and the pictures, each training picture beside the one that it shows."""
     if not found:
         return {}

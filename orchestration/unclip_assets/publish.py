@@ -1,7 +1,5 @@
 """Second half of curation: duplicates, and the immutable set that is trained on."""
 
-from typing import Any
-
 import dagster as dg
 
 from unclip_assets.clip import clip_embeddings
@@ -20,7 +18,7 @@ from unclip_pairs.shards import shard_names
 
 
 @dg.asset(group_name="duplicates", kinds={"duckdb", "faiss"}, owners=DATA, deps=[clip_embeddings])
-def duplicate_verdicts(home: Home, policy: CurationPolicy, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
+def duplicate_verdicts(home: Home, policy: CurationPolicy, timer: dg.ResourceParam[Timer]) -> previews.Materialized:
     """Which pictures say the same thing, exactly, to the eye or to CLIP, and which show an evaluation picture; one of each cluster is kept.
 
     These are the steps of the pipeline after `clip_embeddings`, up to the final verdicts.
@@ -32,7 +30,7 @@ def duplicate_verdicts(home: Home, policy: CurationPolicy, timer: dg.ResourcePar
 
 
 @dg.asset(group_name="publish", kinds={"webdataset"}, owners=DATA, deps=[duplicate_verdicts])
-def training_shards(home: Home, policy: CurationPolicy, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
+def training_shards(home: Home, policy: CurationPolicy, timer: dg.ResourceParam[Timer]) -> previews.Materialized:
     """The published set: immutable shards of pictures, captions and embeddings, named by what they were made from."""
     store = home.store()
     with timer.step("publish") as step:
@@ -45,7 +43,7 @@ def training_shards(home: Home, policy: CurationPolicy, timer: dg.ResourceParam[
 
 
 @dg.asset(group_name="publish", kinds={"markdown"}, owners=DATA, deps=[training_shards], automation_condition=WHEN_ALL_IS_WELL)
-def data_card(home: Home, policy: CurationPolicy) -> dg.MaterializeResult[Any]:
+def data_card(home: Home, policy: CurationPolicy) -> previews.Materialized:
     """What is in the published set, where it came from, under which licences, and what was left out and why."""
     store = home.store()
     folder = f"datasets/{present(store, 'training_shards').name}"

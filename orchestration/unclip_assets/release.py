@@ -1,7 +1,5 @@
 """Release assets: the candidate in the registry, and the champion that is served."""
 
-from typing import Any
-
 import dagster as dg
 
 from unclip_assets import candidates
@@ -15,7 +13,7 @@ RELEASE = ["team:release"]
 
 
 @dg.asset(group_name="release", kinds={"mlflow"}, owners=RELEASE, deps=[bundle, evaluation])
-def release_candidate(home: Home, policy: CurationPolicy, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
+def release_candidate(home: Home, policy: CurationPolicy, timer: dg.ResourceParam[Timer]) -> previews.Materialized:
     """The bundle as a version of the registered model, with its figures and the gates' words as tags, under the alias `candidate`."""
     with timer.step("release") as step:
         version = candidates.registered(home.store(), home.tracking_uri, policy_files(home, policy))
@@ -25,7 +23,7 @@ def release_candidate(home: Home, policy: CurationPolicy, timer: dg.ResourcePara
 
 
 @dg.asset(group_name="release", kinds={"mlflow"}, owners=RELEASE, deps=[release_candidate])
-def champion(home: Home, timer: dg.ResourceParam[Timer]) -> dg.MaterializeResult[Any]:
+def champion(home: Home, timer: dg.ResourceParam[Timer]) -> previews.Materialized:
     """The version that is served. It moves when every gate lets the candidate through; the one before stays at hand as `previous`."""
     with timer.step("release") as step:
         version = candidates.promoted(home.store(), home.tracking_uri)

@@ -1,7 +1,6 @@
 """Resources: one dict per deployment, built from the environment that was read once."""
 
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
@@ -16,7 +15,7 @@ from unclip_pairs.store import Store
 from unclip_safety.policy import PolicyFiles
 
 
-class Home(dg.ConfigurableResource[Any]):
+class Home(dg.ConfigurableResource["Home"]):
     """Where everything lies, and where MLflow keeps its runs and models."""
 
     root: str
@@ -38,7 +37,7 @@ class Home(dg.ConfigurableResource[Any]):
         return open_engine(self.engine_name, ray_address=self.ray_address)
 
 
-class CurationPolicy(dg.ConfigurableResource[Any]):
+class CurationPolicy(dg.ConfigurableResource["CurationPolicy"]):
     """What may be learned from: the policy of a file, or the shipped one when `path` is empty. Every asset that decides asks this one."""
 
     path: str = ""
@@ -62,7 +61,7 @@ def policy_files(home: Home, policy: CurationPolicy) -> PolicyFiles:
     return PolicyFiles(safety=home.safety_file(), curation=policy.file())
 
 
-def resources_for(environment: Environment, listener: TimingListener | None = None) -> dict[str, Any]:
+def resources_for(environment: Environment, listener: TimingListener | None = None) -> dict[str, object]:
     """What the assets ask for, by name. The deployments differ in the environment only; assets never know which one they run in."""
     return {
         "home": Home(

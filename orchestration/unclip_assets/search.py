@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unclip_assets.curation import SIDE, own_clip
 from unclip_assets.pointers import present
@@ -26,11 +27,11 @@ class Space:
     prepare: Prepare
     folder: str
 
-    def words(self, text: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def words(self, text: str) -> NDArray[np.float32]:
         """float32 [dim] of words."""
         return self.embedder.captions([text])[0]
 
-    def picture(self, data: bytes) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def picture(self, data: bytes) -> NDArray[np.float32]:
         """float32 [dim] of an encoded picture; `UserError` when it is too large or none."""
         if len(data) > MAX_BYTES:
             raise UserError(f"the picture has more than {MAX_BYTES} bytes; give a smaller one")

@@ -1,7 +1,5 @@
 """Training assets: the prior, the decoder, two upsamplers, and the judge that is none of them."""
 
-from typing import Any
-
 import dagster as dg
 
 from unclip_assets.clip import RESEARCH, clip_model
@@ -24,7 +22,7 @@ def trained(
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
     timer: Timer,
-) -> dg.MaterializeResult[Any]:
+) -> previews.Materialized:
     """One stage, trained on the published set."""
     store = home.store()
     with timer.step(stage) as step:
@@ -42,7 +40,7 @@ def prior_model(
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
     timer: dg.ResourceParam[Timer],
-) -> dg.MaterializeResult[Any]:
+) -> previews.Materialized:
     """The diffusion prior: from a caption to the CLIP embedding of a picture that fits it."""
     return trained(context, "prior", config, home, trainer, pipes, timer)
 
@@ -55,7 +53,7 @@ def decoder_model(
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
     timer: dg.ResourceParam[Timer],
-) -> dg.MaterializeResult[Any]:
+) -> previews.Materialized:
     """The decoder: from a CLIP embedding to a small picture."""
     return trained(context, "decoder", config, home, trainer, pipes, timer)
 
@@ -68,7 +66,7 @@ def upsampler_256_model(
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
     timer: dg.ResourceParam[Timer],
-) -> dg.MaterializeResult[Any]:
+) -> previews.Materialized:
     """The first upsampler: from the decoder's picture to one of the middle size (256 in the paper)."""
     return trained(context, "upsampler_256", config, home, trainer, pipes, timer)
 
@@ -81,7 +79,7 @@ def upsampler_1024_model(
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
     timer: dg.ResourceParam[Timer],
-) -> dg.MaterializeResult[Any]:
+) -> previews.Materialized:
     """The second upsampler: from the middle size to the largest (1024 in the paper)."""
     return trained(context, "upsampler_1024", config, home, trainer, pipes, timer)
 
@@ -94,6 +92,6 @@ def judge_model(
     trainer: Trainer,
     pipes: dg.PipesSubprocessClient,
     timer: dg.ResourceParam[Timer],
-) -> dg.MaterializeResult[Any]:
+) -> previews.Materialized:
     """The judge: scores how well a picture fits a caption, and shares no weight with the CLIP that the pipeline is trained with."""
     return trained(context, "judge", config, home, trainer, pipes, timer)

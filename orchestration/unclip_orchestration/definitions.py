@@ -1,7 +1,6 @@
 """What Dagster loads. The modules are named, so that a reader finds every asset from here."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import dagster as dg
 
@@ -13,7 +12,7 @@ from unclip_orchestration import jobs, schedules, sensors
 MODULES = [crawl, curate, clip, publish, train, bundle, evaluate, release]
 
 
-def build(resources: Mapping[str, Any]) -> dg.Definitions:
+def build(resources: Mapping[str, object]) -> dg.Definitions:
     """Every asset, check, job, schedule and sensor, with these resources."""
     return dg.Definitions(
         assets=dg.load_assets_from_modules(MODULES),

@@ -5,7 +5,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -36,10 +35,10 @@ class DemoSize:
     num_prompts: int
     num_held_out: int
 
-    def config(self, seeds: list[str]) -> dict[str, dict[str, Any]]:
+    def config(self, seeds: list[str]) -> dict[str, dict[str, object]]:
         """The configuration of the assets of the job `everything`."""
         places = {"contact": CONTACT, "seeds": seeds} | OWN_SITE
-        trainings: dict[str, dict[str, Any]] = {name: {"steps": self.steps} for name in TRAINED}
+        trainings: dict[str, dict[str, object]] = {name: {"steps": self.steps} for name in TRAINED}
         return trainings | {"page_sources": places, "evaluation": {"num_prompts": self.num_prompts, "num_held_out": self.num_held_out}}
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
@@ -67,7 +66,7 @@ def run_job(
     environment: Environment,
     job: str,
     *,
-    config: Mapping[str, Any] | None = None,
+    config: Mapping[str, Mapping[str, object]] | None = None,
     batch: str | None = None,
     listener: TimingListener | None = None,
 ) -> dg.ExecuteInProcessResult:

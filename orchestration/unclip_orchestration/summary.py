@@ -4,7 +4,7 @@ import shutil
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import pyarrow.parquet
 from rich.console import Console, Group
@@ -14,6 +14,7 @@ from rich.table import Table
 from unclip_assets import candidates
 from unclip_assets.settings import Environment
 from unclip_curation.decisions import ground_truth, verdicts
+from unclip_pairs.json_value import JsonValue
 from unclip_pairs.store import Store
 
 EVALUATION = (
@@ -25,6 +26,21 @@ EVALUATION = (
     "frechet_mnv2",
     "nearest_train",
 )
+
+
+class Summary(TypedDict):
+    """summary.json. Shares are 0..1, seconds and megabytes as their names say; `planted` is as in `planted_report`."""
+
+    wall_s: float
+    acts: dict[str, float]
+    peak_rss_mb: float
+    orchestration_overhead: float
+    pictures_fetched: int
+    styles: dict[str, int]
+    verdicts: dict[str, int | float]
+    planted: dict[str, dict[str, float | int]]
+    evaluation: dict[str, JsonValue]
+    champion: dict[str, str]
 
 
 def fetched(store: Store, batch: str) -> set[str]:
@@ -50,7 +66,7 @@ def champion(store: Store, tracking_uri: str) -> dict[str, str]:
 
 def collect(
     environment: Environment, store: Store, batch: str, *, wall_s: float, step_seconds: Mapping[str, float], peak_rss_mb: float
-) -> dict[str, Any]:
+) -> Summary:
     """The whole summary, by its documented keys."""
     keys, work = fetched(store, batch), sum(step_seconds.values())
     figures = candidates.figures(store, environment.policies)
@@ -68,7 +84,7 @@ def collect(
     }
 
 
-def write(store: Store, summary: Mapping[str, Any]) -> Path:
+def write(store: Store, summary: Summary) -> Path:
     """`demo/summary.json`, and beside it the evaluation's contact sheet."""
     store.write_json("demo/summary.json", summary)
     with store.writing("demo/contact_sheet.png") as part:
@@ -76,7 +92,7 @@ def write(store: Store, summary: Mapping[str, Any]) -> Path:
     return store.path("demo/summary.json")
 
 
-def planted_table(planted: Mapping[str, Mapping[str, Any]]) -> Table:
+def planted_table(planted: Mapping[str, Mapping[str, float | int]]) -> Table:
     """What was planted and what was found, per class."""
     table = Table("planted", "true", "found", "recall", "precision", box=None, pad_edge=False)
     for name, row in planted.items():
@@ -84,12 +100,12 @@ def planted_table(planted: Mapping[str, Mapping[str, Any]]) -> Table:
     return table
 
 
-def shown(value: Any) -> str:
+def shown(value: JsonValue) -> str:
     """A figure as people read it."""
     return f"{value['mean']:.3f}" if isinstance(value, Mapping) else f"{value:.3f}"
 
 
-def figures_table(summary: Mapping[str, Any]) -> Table:
+def figures_table(summary: Summary) -> Table:
     """The figures people look at first."""
     table = Table("figure", "value", box=None, pad_edge=False)
     table.add_row("pictures fetched", f"{summary['pictures_fetched']} in {len(summary['styles'])} styles")
@@ -100,7 +116,7 @@ def figures_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
-def show(console: Console, store: Store, summary: Mapping[str, Any]) -> None:
+def show(console: Console, store: Store, summary: Summary) -> None:
     """The closing panel, with what to try next."""
     version = summary["champion"]
     title = f"{version['name']} version {version['version']} is champion" if version else "no champion yet"

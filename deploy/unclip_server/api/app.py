@@ -5,7 +5,6 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator
-from typing import Any
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
@@ -99,7 +98,7 @@ class Authentication:
         return key
 
 
-def _card(model: ServedModel, name: str) -> dict[str, Any]:
+def _card(model: ServedModel, name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": model.created, "owned_by": "unclip"}
 
 
@@ -128,7 +127,7 @@ def _add_images(app: FastAPI, endpoint: ImageEndpoint, authentication: Authentic
     body = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema()}}}}
 
     @app.post("/v1/images/generations", openapi_extra=body)
-    async def generations(request: Request, key: Key = Depends(authentication)) -> dict[str, Any]:
+    async def generations(request: Request, key: Key = Depends(authentication)) -> dict[str, object]:
         """Pictures for a prompt."""
         return await endpoint.generate(request, key)
 
@@ -141,12 +140,12 @@ def _add_images(app: FastAPI, endpoint: ImageEndpoint, authentication: Authentic
 
 def _add_models(app: FastAPI, model: ServedModel, authentication: Authentication) -> None:
     @app.get("/v1/models")
-    async def models(key: Key = Depends(authentication)) -> dict[str, Any]:
+    async def models(key: Key = Depends(authentication)) -> dict[str, object]:
         """The one model that is served, under each of its names."""
         return {"object": "list", "data": [_card(model, name) for name in model_names(model)]}
 
     @app.get("/v1/models/{name:path}")
-    async def one_model(name: str, key: Key = Depends(authentication)) -> dict[str, Any]:
+    async def one_model(name: str, key: Key = Depends(authentication)) -> dict[str, object]:
         """One name of the model that is served."""
         if name not in model_names(model):
             raise ApiError(404, f"The model '{name}' does not exist", param="model", code="model_not_found")
@@ -155,7 +154,7 @@ def _add_models(app: FastAPI, model: ServedModel, authentication: Authentication
 
 def _add_health(app: FastAPI, endpoint: ImageEndpoint) -> None:
     @app.get("/healthz")
-    async def healthz() -> dict[str, Any]:
+    async def healthz() -> dict[str, object]:
         """Whether the server works, and on what."""
         model, batcher = endpoint.service.model, endpoint.batcher
         return {

@@ -5,7 +5,6 @@ import base64
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import Request
 from PIL import Image
@@ -70,7 +69,7 @@ class ImageEndpoint:
         self.batcher = Batcher(self.service.painter.paint, dependencies.settings.max_waiting, dependencies.settings.max_batch)
         self.limiter = RateLimiter(dependencies.settings.images_per_minute)
 
-    async def generate(self, request: Request, key: Key) -> dict[str, Any]:
+    async def generate(self, request: Request, key: Key) -> dict[str, object]:
         """The answer to POST /v1/images/generations; `ApiError` for everything else than 200."""
         asked = image_request(json_fields(await bounded_body(request)))
         self._check_model(asked)
@@ -84,7 +83,7 @@ class ImageEndpoint:
         await self._record(request, key, asked, first, "ok")
         return answer
 
-    async def _answer(self, request: Request, asked: ImageRequest, first: int) -> dict[str, Any]:
+    async def _answer(self, request: Request, asked: ImageRequest, first: int) -> dict[str, object]:
         seeds = tuple(range(first, first + asked.n))
         pictures = PictureRequest(prompt=asked.prompt, seeds=seeds, size=asked.size, guidance=asked.guidance)
         try:

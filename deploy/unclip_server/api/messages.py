@@ -4,7 +4,8 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from unclip_pairs.json_value import JsonValue
 
 MAX_PROMPT = 1000
 MAX_PICTURES = 10
@@ -38,7 +39,7 @@ class ApiError(Exception):
         self.message, self.headers = message, dict(headers or {})
 
     @property
-    def body(self) -> dict[str, Any]:
+    def body(self) -> dict[str, dict[str, str | None]]:
         return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
 
 
@@ -61,21 +62,21 @@ def invalid(message: str) -> ApiError:
     return ApiError(400, message)
 
 
-def _text(fields: Mapping[str, Any], name: str) -> str | None:
+def _text(fields: Mapping[str, object], name: str) -> str | None:
     value = fields.get(name)
     if value is not None and not isinstance(value, str):
         raise invalid(f"{value!r} is not of type 'string' - '{name}'")
     return value
 
 
-def _choice(fields: Mapping[str, Any], name: str, choices: list[str], default: str) -> str:
+def _choice(fields: Mapping[str, object], name: str, choices: list[str], default: str) -> str:
     value = _text(fields, name)
     if value is not None and value not in choices:
         raise invalid(f"{value!r} is not one of {choices} - '{name}'")
     return default if value is None else value
 
 
-def _integer(fields: Mapping[str, Any], name: str, least: int, most: int) -> int | None:
+def _integer(fields: Mapping[str, object], name: str, least: int, most: int) -> int | None:
     value = fields.get(name)
     if value is None:
         return None
@@ -88,7 +89,7 @@ def _integer(fields: Mapping[str, Any], name: str, least: int, most: int) -> int
     return value
 
 
-def _number(fields: Mapping[str, Any], name: str, least: float, most: float) -> float | None:
+def _number(fields: Mapping[str, object], name: str, least: float, most: float) -> float | None:
     value = fields.get(name)
     if value is None:
         return None
@@ -99,7 +100,7 @@ def _number(fields: Mapping[str, Any], name: str, least: float, most: float) -> 
     return float(value)
 
 
-def _prompt(fields: Mapping[str, Any]) -> str:
+def _prompt(fields: Mapping[str, object]) -> str:
     prompt = _text(fields, "prompt")
     if prompt is None:
         raise invalid("'prompt' is a required property")
@@ -110,7 +111,7 @@ def _prompt(fields: Mapping[str, Any]) -> str:
     return prompt
 
 
-def _known_fields(fields: Mapping[str, Any]) -> None:
+def _known_fields(fields: Mapping[str, object]) -> None:
     given = {name for name, value in fields.items() if value is not None}
     if later := sorted(given & set(LATER_FIELDS)):
         raise invalid(f"'{later[0]}' is not supported by this model: it is a field of later models than dall-e-2")
@@ -118,7 +119,7 @@ def _known_fields(fields: Mapping[str, Any]) -> None:
         raise invalid(f"Additional properties are not allowed ('{unknown[0]}' was unexpected)")
 
 
-def image_request(fields: Mapping[str, Any]) -> ImageRequest:
+def image_request(fields: Mapping[str, object]) -> ImageRequest:
     """The checked request; `ApiError` 400 with the texts of the Images API for the first field that is wrong."""
     _known_fields(fields)
     prompt = _prompt(fields)
@@ -137,10 +138,10 @@ def image_request(fields: Mapping[str, Any]) -> ImageRequest:
     )
 
 
-def json_fields(body: bytes) -> dict[str, Any]:
+def json_fields(body: bytes) -> Mapping[str, object]:
     """The JSON object of a body; `ApiError` 400 when it is something else."""
     try:
-        fields = json.loads(body)
+        fields: JsonValue = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise invalid("We could not parse the JSON body of your request; send a JSON object such as {'prompt': 'a red ball'}.") from error
     if not isinstance(fields, dict):
@@ -148,14 +149,12 @@ def json_fields(body: bytes) -> dict[str, Any]:
     return fields
 
 
-def schema() -> dict[str, Any]:
+def schema() -> dict[str, object]:
     """The request's JSON schema, for /openapi.json."""
-    integer, number, text = (
-        {"type": "integer", "nullable": True},
-        {"type": "number", "nullable": True},
-        {"type": "string", "nullable": True},
-    )
-    properties: dict[str, Any] = {
+    integer: dict[str, object] = {"type": "integer", "nullable": True}
+    number: dict[str, object] = {"type": "number", "nullable": True}
+    text: dict[str, object] = {"type": "string", "nullable": True}
+    properties: dict[str, dict[str, object]] = {
         "prompt": {"type": "string", "maxLength": MAX_PROMPT},
         "model": text,
         "n": integer | {"minimum": 1, "maximum": MAX_PICTURES, "default": 1},

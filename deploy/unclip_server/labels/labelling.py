@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
 from urllib.parse import parse_qs, quote, unquote
 
 from fastapi import FastAPI, Request, Response
@@ -145,7 +144,7 @@ def _add_rating(app: FastAPI, page: LabelPage) -> None:
         return _to(f"/rate/{category}")
 
 
-def _shown(book: LabelStore, category: str, rater: str, again: str) -> dict[str, Any]:
+def _shown(book: LabelStore, category: str, rater: str, again: str) -> dict[str, object]:
     specification, items = book.specification(category), book.items(category)
     shared = [one for one in agreements(items) if rater in one.raters]
     return {

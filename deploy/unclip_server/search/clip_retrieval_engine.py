@@ -81,11 +81,11 @@ def _collectors_kept() -> Iterator[None]:
     """clip-retrieval empties the process's register of metrics when it is imported; what others registered is put back."""
     from prometheus_client import REGISTRY
 
-    before: set[Any] = set(REGISTRY._collector_to_names)  # pyright: ignore[reportPrivateUsage]  there is no public list
+    before = set(REGISTRY._collector_to_names)  # pyright: ignore[reportPrivateUsage]  there is no public list
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it imports modules that Python and setuptools retire
         yield
-    after: set[Any] = set(REGISTRY._collector_to_names)  # pyright: ignore[reportPrivateUsage]
+    after = set(REGISTRY._collector_to_names)  # pyright: ignore[reportPrivateUsage]
     for collector in before - after:
         REGISTRY.register(collector)
 

@@ -4,7 +4,6 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from fastapi import Request
 
@@ -61,10 +60,11 @@ async def read_body(request: Request, most: int) -> bytes:
     return bytes(body)
 
 
-def number(value: Any, name: str, default: int, most: int) -> int:
+def number(value: object, name: str, default: int, most: int) -> int:
     """A whole number from 1 to `most` that a visitor gave, or the default; `UserError` when it is none."""
     if value in (None, ""):
         return default
-    if not str(value).isdecimal() or not 1 <= int(value) <= most:
-        raise UserError(f"{name} is {str(value)[:40]!r}, but must be a whole number from 1 to {most}")
-    return int(value)
+    text = str(value)
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise UserError(f"{name} is {text[:40]!r}, but must be a whole number from 1 to {most}")
+    return int(text)

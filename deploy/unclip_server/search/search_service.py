@@ -3,7 +3,6 @@
 import base64
 import binascii
 import json
-from typing import Any
 
 import numpy as np
 from fastapi import FastAPI, Request, Response
@@ -13,11 +12,12 @@ from starlette.concurrency import run_in_threadpool
 from unclip_curation.search.retrieval import SearchQuery, Vector
 from unclip_curation.search.visibility import Row
 from unclip_pairs.errors import UserError
+from unclip_pairs.json_value import JsonObject, JsonValue
 from unclip_pairs.limits import MAX_BYTES
 from unclip_server.search.finder import Finder, number, read_body
 
 MOST_RESULTS = 10_000
-Question = dict[str, Any]
+Question = JsonObject
 
 
 def add_service(app: FastAPI, finder: Finder) -> None:
@@ -47,7 +47,7 @@ def add_service(app: FastAPI, finder: Finder) -> None:
 async def _question(request: Request) -> Question:
     body = await read_body(request, 2 * MAX_BYTES)
     try:
-        question: Any = json.loads(body)
+        question: JsonValue = json.loads(body)
     except ValueError as error:
         raise UserError(f"the question is not JSON ({error}); send an object") from error
     if not isinstance(question, dict):
@@ -81,7 +81,7 @@ def _asked_vector(finder: Finder, question: Question) -> Vector:
     raise UserError("the question names nothing to search near to; give text, image or embedding_input")
 
 
-def _as_vector(embedding: Any) -> Vector:
+def _as_vector(embedding: JsonValue) -> Vector:
     try:
         vector = np.asarray(embedding, dtype=np.float32).ravel()
     except (ValueError, TypeError) as error:
@@ -91,11 +91,17 @@ def _as_vector(embedding: Any) -> Vector:
     return vector
 
 
-def _described(finder: Finder, question: Question) -> list[Question]:
-    index, ids = str(question.get("indice_name")), question.get("ids")
+def _asked_ids(value: JsonValue) -> list[int]:
+    if isinstance(value, list) and len(value) <= MOST_RESULTS:
+        ids = [one for one in value if isinstance(one, int) and not isinstance(one, bool)]
+        if len(ids) == len(value):
+            return ids
+    raise UserError(f"ids must be a list of at most {MOST_RESULTS} whole numbers; give the ids of a search")
+
+
+def _described(finder: Finder, question: Question) -> list[Row]:
+    index = str(question.get("indice_name"))
     if index not in finder.engine.indices:
         raise UserError(f"there is no index {index!r}; choose one of {', '.join(finder.engine.indices)}")
-    if not isinstance(ids, list) or not all(type(one) is int for one in ids) or len(ids) > MOST_RESULTS:
-        raise UserError(f"ids must be a list of at most {MOST_RESULTS} whole numbers; give the ids of a search")
-    rows = finder.visibility.shown(finder.engine.described(index, ids))
+    rows = finder.visibility.shown(finder.engine.described(index, _asked_ids(question.get("ids"))))
     return [{"id": row["id"], "metadata": {name: value for name, value in row.items() if name != "id"}} for row in rows]

@@ -5,13 +5,14 @@ import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import dagster as dg
 from PIL import Image
 
 from unclip_assets.reporting.timing import TimedStep
 from unclip_pairs.images import contact_sheet, decode
+from unclip_pairs.json_value import JsonObject, JsonValue
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.shards import read_shard
 from unclip_pairs.store import Store
@@ -21,26 +22,32 @@ COLUMNS = 8
 TILE = 64
 SHEET_WIDTH = 900
 
+Materialized: TypeAlias = dg.MaterializeResult[Any]
+"""What an asset returns. Dagster reads the argument at run time as the type of a value, which no asset of ours has."""
+Shown: TypeAlias = dg.MarkdownMetadataValue | dg.IntMetadataValue | dg.FloatMetadataValue
+"""What is shown beside an asset: a table or a picture, or a number that Dagster plots."""
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> dg.MarkdownMetadataValue:
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> dg.MarkdownMetadataValue:
     """A Markdown table."""
     lines = [columns, ["---"] * len(columns), *rows]
     return dg.MetadataValue.md("\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines))
 
 
-def counts_table(counts: Mapping[str, Any], what: str = "reason") -> dg.MarkdownMetadataValue:
+def counts_table(counts: Mapping[str, int | float], what: str = "reason") -> dg.MarkdownMetadataValue:
     """A table of counts, the largest first."""
-    return table([what, "count"], sorted(counts.items(), key=lambda item: -item[1]))
+    largest_first = sorted(counts.items(), key=lambda item: -item[1])
+    return table([what, "count"], largest_first)
 
 
-def figures_table(figures: Mapping[str, Any]) -> dg.MarkdownMetadataValue:
+def figures_table(figures: JsonObject) -> dg.MarkdownMetadataValue:
     """A table of an evaluation's figures, nested ones under dotted names."""
     return table(["figure", "value"], [(name, f"{value:.4g}" if isinstance(value, float) else value) for name, value in flat(figures)])
 
 
-def numbers(values: Mapping[str, Any], prefix: str = "") -> dict[str, dg.MetadataValue[Any]]:
+def numbers(values: JsonObject, prefix: str = "") -> dict[str, Shown]:
     """Every number of nested mappings as numeric metadata under its dotted name: Dagster plots it from one materialisation to the next."""
-    found: dict[str, dg.MetadataValue[Any]] = {}
+    found: dict[str, Shown] = {}
     for name, value in flat(values, prefix):
         if isinstance(value, int) and not isinstance(value, bool):
             found[name] = dg.MetadataValue.int(value)
@@ -49,17 +56,17 @@ def numbers(values: Mapping[str, Any], prefix: str = "") -> dict[str, dg.Metadat
     return found
 
 
-def counted(name: str, counts: Mapping[str, int | float]) -> dict[str, dg.MetadataValue[Any]]:
+def counted(name: str, counts: Mapping[str, int | float]) -> dict[str, Shown]:
     """Counts as a table under `name`, and each as numeric metadata under `name.`..."""
     return {name: counts_table(counts), **numbers(counts, f"{name}.")}
 
 
-def measured(name: str, figures: Mapping[str, Any], prefix: str = "") -> dict[str, dg.MetadataValue[Any]]:
+def measured(name: str, figures: JsonObject, prefix: str = "") -> dict[str, Shown]:
     """Figures as a table under `name`, and each as numeric metadata under `prefix` and its own dotted name."""
     return {name: figures_table(figures), **numbers(figures, prefix)}
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: JsonObject, prefix: str = "") -> Iterator[tuple[str, JsonValue]]:
     """Every value of nested mappings with its dotted name."""
     for name, value in values.items():
         if isinstance(value, Mapping):
@@ -101,16 +108,16 @@ def shard_sheet(store: Store, names: Sequence[str]) -> dict[str, dg.MarkdownMeta
     return {"preview": picture(contact_sheet(rows, tile=TILE))}
 
 
-def made(step: TimedStep, manifest: Manifest | None, **more: Any) -> dg.MaterializeResult[Any]:
+def made(step: TimedStep, manifest: Manifest | None, **more: Shown | str) -> Materialized:
     """What an asset hands to Dagster: seconds, counts, the manifest's digest and whatever it wants to show."""
-    metadata: dict[str, Any] = {"step": step.name, **numbers({"seconds": round(step.seconds, 3)})}
+    metadata: dict[str, Shown | str] = {"step": step.name, **numbers({"seconds": round(step.seconds, 3)})}
     if manifest is None:
         return dg.MaterializeResult(metadata=metadata | more)
     metadata |= numbers(manifest.counts)
     return dg.MaterializeResult(metadata=metadata | more, data_version=dg.DataVersion(manifest.digest[:16]))
 
 
-def training(store: Store, folder: str) -> dict[str, dg.MetadataValue[Any]]:
+def training(store: Store, folder: str) -> dict[str, Shown]:
     """The last values of a run's curves as numbers under `final.`, and its last sample grid where the stage paints one."""
     final = numbers(store.read_json(f"{folder}/metrics.json")["final"], "final.")
     grids = [name for name in store.names(f"{folder}/samples/") if name.endswith(".png")]

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -137,7 +136,7 @@ class TrainingJob:
         ).arguments(store)
 
 
-class Trainer(dg.ConfigurableResource[Any]):
+class Trainer(dg.ConfigurableResource["Trainer"]):
     """Trains a stage in a process of its own."""
 
     size: str

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
-def crawl(context: typer.Context, **given: Any) -> None:
+def crawl(context: typer.Context, **given: object) -> None:
     """Fetch pictures with their captions into shards.
 
     They come from sites, sitemaps, lists, web archives, folders or other tools' shards. Robots.txt and opt-outs are obeyed. To look at a
@@ -26,7 +26,7 @@ def crawl(context: typer.Context, **given: Any) -> None:
     from unclip_orchestration.progress import lines
     from unclip_orchestration.running import alone, instance_at, run_job
 
-    batch = given.pop("batch")
+    batch = str(given.pop("batch"))
     config = {name: value for name, value in with_absolute_paths(given).items() if value is not None}
     with alone(context.obj.home), instance_at(context.obj.home) as instance, lines(Console(stderr=True)) as listener:
         run_job(instance, context.obj, "crawl", config={"page_sources": config}, batch=batch, listener=listener)
@@ -44,7 +44,7 @@ def _parameter(option: Option) -> Parameter:
 
 context_parameter = Parameter("context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
 # one option for each field of CrawlSettings: typer reads them from the signature
-cast(Any, crawl).__signature__ = Signature([context_parameter, *map(_parameter, options())])
+crawl.__dict__["__signature__"] = Signature([context_parameter, *map(_parameter, options())])
 
 
 def extract(

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from unclip_pairs.json_value import JsonValue
 from unclip_release.gates import PASSED, GatePolicy, numbers, objections, results
 
 GOOD = {
@@ -36,7 +37,7 @@ def test_a_good_candidate_has_no_objections_with_and_without_a_champion() -> Non
         ({"style_hit_rate": "high"}, "the evaluation lacks style_hit_rate"),
     ],
 )
-def test_each_gate_says_why(change: dict[str, object], told: str) -> None:
+def test_each_gate_says_why(change: dict[str, JsonValue], told: str) -> None:
     assert told in objections(GOOD | change, None, POLICY)
 
 

@@ -47,7 +47,7 @@ def test_reasons_are_numbers_beside_their_table() -> None:
 
 def test_a_check_counts_its_objections() -> None:
     metadata = checks.shown([f"objection {number}" for number in range(30)])
-    assert values(metadata) == {"num_objections": 30} and metadata["objections"].count(";") == 19
+    assert values(metadata) == {"num_objections": 30} and str(metadata["objections"]).count(";") == 19
     assert checks.shown([])["objections"] == "none"
 
 
