@@ -7,9 +7,10 @@ import logging
 import os
 import sys
 import traceback
+from collections.abc import Mapping, Sequence
 from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from unclip_crawl.options import options
 from unclip_crawl.settings import CrawlSettings, settings_from_json
@@ -22,7 +23,7 @@ COLLECT_AFTER = 50_000, 20, 1_000  # new objects between two collections, and ho
 class WithoutPandas(MetaPathFinder):
     """pyarrow imports pandas at its first conversion when it is installed: seconds of work for nothing that a crawl uses."""
 
-    def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         """Says that there is no pandas; leaves all other modules to the other finders."""
         if fullname == "pandas":
             raise ModuleNotFoundError("the crawl does without pandas", name=fullname)
@@ -48,14 +49,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _settings(arguments: argparse.Namespace) -> CrawlSettings:
-    given: dict[str, Any] = {}
+    given: dict[str, object] = {}
     if arguments.settings is not None:
         given = _settings_file(Path(arguments.settings))
     given |= {option.name: value for option in options() if (value := getattr(arguments, option.name)) is not None}
     return settings_from_json(given)
 
 
-def _settings_file(path: Path) -> dict[str, Any]:
+def _settings_file(path: Path) -> dict[str, object]:
     try:
         given = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -65,7 +66,7 @@ def _settings_file(path: Path) -> dict[str, Any]:
     return given
 
 
-def _say(value: dict[str, Any]) -> None:
+def _say(value: Mapping[str, object]) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
 

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from unclip_pairs.errors import UserError
@@ -176,7 +176,7 @@ def _pattern(where: str) -> re.Pattern[str]:
     return re.compile(".*".join(re.escape(part) for part in _plain(body).split("*")) + end, re.DOTALL)
 
 
-def _locations(rules: Any) -> Iterator[tuple[str, bool]]:
+def _locations(rules: object) -> Iterator[tuple[str, bool]]:
     for rule in rules if isinstance(rules, list) else [rules]:
         if isinstance(rule, dict) and isinstance(rule.get("location"), str) and TDM in rule:
             yield rule["location"], str(rule[TDM]).strip() == "1"

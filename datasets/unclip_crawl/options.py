@@ -17,7 +17,7 @@ class Option:
 
     name: str
     flag: str
-    kind: type[Any]
+    kind: type[str | int | float | bool]
     is_several: bool
     help: str
     note: Note
@@ -39,14 +39,14 @@ def options() -> Iterator[Option]:
         yield Option(known.name, flag, str if is_several else types[known.name], is_several, note.help + default, note)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, tuple):
-        parts: tuple[Any, ...] = value
+        parts: tuple[object, ...] = value
         return ", ".join(map(str, parts))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def settings_given(given: Mapping[str, Any], kept: CrawlSettings | None = None) -> CrawlSettings:
+def settings_given(given: Mapping[str, object], kept: CrawlSettings | None = None) -> CrawlSettings:
     """The settings that `given` makes; values of None and empty lists are not given. When it names a place to crawl it stands for
     itself, else it changes what was `kept` of the batch. `UserError` when neither names a place, or a value makes no sense."""
     values = {name: value for name, value in given.items() if value is not None and value not in ([], ())}
@@ -66,7 +66,7 @@ def absolute(value: str) -> str:
     return value if is_remote(value) else str(Path(value).expanduser().absolute())
 
 
-def with_absolute_paths(given: Mapping[str, Any]) -> dict[str, Any]:
+def with_absolute_paths(given: Mapping[str, Any]) -> dict[str, object]:
     """The same values, with every path among them made absolute."""
     paths = {option.name for option in options() if option.note.is_path}
     return {name: _absolute(value) if name in paths else value for name, value in given.items()}

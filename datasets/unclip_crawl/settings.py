@@ -4,13 +4,14 @@ Dagster config show, checked before anything is fetched."""
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from unclip_crawl.addresses import is_loopback, is_shard, why_invalid, why_refused
 from unclip_crawl.consent import MARKS, USER_AGENT, checked_marks, product_token, user_agent_header
 from unclip_crawl.pictures.bounds import STORE_FORMATS, Bounds
 from unclip_pairs.errors import UserError
 from unclip_pairs.limits import MAX_BYTES, MAX_PIXELS
+from unclip_pairs.manifest import JSON
 
 PLACES = ("seeds", "lists", "folders", "archives", "sitemaps", "shards")
 PUBLIC_DELAY_S = 0.1
@@ -35,14 +36,27 @@ class Note:
     is_once: bool = False
 
 
-def about(help: str, **more: Any) -> dict[str, Note]:
+class NoteParts(TypedDict, total=False):
+    """What may be said of a `Note` besides its help."""
+
+    group: str
+    flag: str
+    least: float | None
+    most: float | None
+    is_lasting: bool
+    is_path: bool
+    is_once: bool
+
+
+def about(help: str, **more: Unpack[NoteParts]) -> dict[str, Note]:
     """A field's metadata: its `Note`."""
     return {NOTE: Note(help=help, **more)}
 
 
-def tempo(help: str, **more: Any) -> dict[str, Note]:
+def tempo(help: str, **more: Unpack[NoteParts]) -> dict[str, Note]:
     """The metadata of a field that says how fast, how long or by whom is asked, which changes nothing about what a finished batch holds."""
-    return about(help, **{"group": HOW, "is_lasting": False, **more})
+    parts: NoteParts = {"group": HOW, "is_lasting": False, **more}
+    return about(help, **parts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,11 +195,11 @@ class CrawlSettings:
         sizes = {"max_pixels": self.max_pixels, "min_side": self.min_side, "store_size": self.store_size}
         return Bounds(**sizes, store_format=self.store_format)
 
-    def lasting(self) -> dict[str, Any]:
+    def lasting(self) -> dict[str, JSON]:
         """The settings that decide what a finished batch holds, as JSON values."""
         return {name: value for name, value in self.as_json().items() if notes()[name].is_lasting}
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, JSON]:
         """All settings as JSON values; `settings_from_json` reads them back."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
@@ -195,7 +209,7 @@ def notes() -> dict[str, Note]:
     return {known.name: known.metadata[NOTE] for known in fields(CrawlSettings)}
 
 
-def _check_range(name: str, value: Any, least: float, most: float | None) -> None:
+def _check_range(name: str, value: object, least: float, most: float | None) -> None:
     if not isinstance(value, int | float) or not least <= value <= (float("inf") if most is None else most):
         raise UserError(f"{name} {value!r} is out of range; use a number from {least:g}" + (f" to {most:g}" if most is not None else ""))
 

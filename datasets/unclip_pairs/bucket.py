@@ -9,16 +9,15 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from unclip_pairs.bucket_errors import explained_bucket
 from unclip_pairs.errors import UserError
-from unclip_pairs.s3_client import S3Options, s3_client
+from unclip_pairs.s3_client import ObjectHead, Part, S3Client, S3Options, s3_client
 
 MULTIPART_BYTES = 16 * 2**20  # files from this size on travel in parts of this size
 MOST_PARTS = 10_000
@@ -57,7 +56,7 @@ class Bucket:
         return f"s3://{self.name}/{self.prefix}".rstrip("/")
 
     @contextlib.contextmanager
-    def _calls(self, attempts: int = ATTEMPTS) -> Iterator[Any]:
+    def _calls(self, attempts: int = ATTEMPTS) -> Iterator[S3Client]:
         """The client, whose errors become one sentence."""
         with explained_bucket(str(self), self.endpoint):
             yield s3_client(S3Options(endpoint=self.endpoint, region=self.region, attempts=attempts), os.getpid())
@@ -167,17 +166,17 @@ class _Damaged(Exception):
     """The body broke off, or is not what its metadata says."""
 
 
-def _object(name: str, answer: Any) -> Object:
+def _object(name: str, answer: ObjectHead) -> Object:
     return Object(name, str(answer["ETag"]).strip('"'), int(answer["ContentLength"]), answer.get("Metadata", {}).get("sha256"))
 
 
-def _send_in_parts(client: Any, path: Path, size: int, place: dict[str, Any]) -> None:
+def _send_in_parts(client: S3Client, path: Path, size: int, place: Mapping[str, object]) -> None:
     """Several parts at a time, each with its MD5; the object appears when all are there. An error gives the upload up."""
     where = {"Bucket": place["Bucket"], "Key": place["Key"]}
     upload = {**where, "UploadId": client.create_multipart_upload(**place)["UploadId"]}
     part_size = max(MULTIPART_BYTES, -(-size // MOST_PARTS))
 
-    def send(number: int) -> dict[str, Any]:
+    def send(number: int) -> Part:
         with path.open("rb") as file:
             file.seek((number - 1) * part_size)
             data = file.read(part_size)
@@ -193,7 +192,7 @@ def _send_in_parts(client: Any, path: Path, size: int, place: dict[str, Any]) ->
         raise
 
 
-def _side_by_side(send: Callable[[int], dict[str, Any]], count: int) -> list[dict[str, Any]]:
+def _side_by_side(send: Callable[[int], Part], count: int) -> list[Part]:
     with ThreadPoolExecutor(min(SENDERS, count)) as pool:
         try:
             return list(pool.map(send, range(1, count + 1)))

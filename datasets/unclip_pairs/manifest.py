@@ -36,7 +36,7 @@ class Manifest:
         return settings_digest({name: value for name, value in asdict(self).items() if name != "created"})
 
 
-def settings_digest(value: Any) -> str:
+def settings_digest(value: object) -> str:
     """64 hex digits of anything JSON can hold; the order of keys does not matter, tuples count as lists."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -54,7 +54,7 @@ def make_manifest(
     files: list[str],
     *,
     inputs: Mapping[str, str] | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     counts: Mapping[str, int | float] | None = None,
     created: str | None = None,
 ) -> Manifest:
@@ -92,7 +92,7 @@ def read_manifest(store: Store, name: str) -> Manifest | None:
     return manifest
 
 
-def is_done(store: Store, name: str, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> bool:
+def is_done(store: Store, name: str, inputs: Mapping[str, str], settings: Mapping[str, object]) -> bool:
     """Whether `name` is the manifest of this very work (same inputs, same settings) and all its files are still there."""
     manifest = read_manifest(store, name)
     if manifest is None:

@@ -31,17 +31,17 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     tar.addfile(member, io.BytesIO(data))
 
 
-def _write_tar(path: Path, samples: Iterable[Mapping[str, Any]]) -> int:
+def _write_tar(path: Path, samples: Iterable[Mapping[str, object]]) -> int:
     """The number of samples written."""
     seen = set[str]()
     with tarfile.TarFile(path, "w", format=tarfile.USTAR_FORMAT, copybufsize=COPY_BYTES) as tar:
         for sample in samples:
             key = sample["__key__"]
-            assert key and key not in seen and not set("./\\") & set(key), f"bad or repeated key {key!r}"
+            assert isinstance(key, str) and key and key not in seen and not set("./\\") & set(key), f"bad or repeated key {key!r}"
             seen.add(key)
             for extension, data in sample.items():
                 if extension != "__key__":
-                    assert extension in EXTENSIONS, f"unknown extension {extension!r}"
+                    assert extension in EXTENSIONS and isinstance(data, bytes), f"unknown extension {extension!r}"
                     _add(tar, f"{key}.{extension}", data)
     return len(seen)
 
@@ -58,12 +58,12 @@ def write_parquet(store: Store, name: str, rows: pa.Table, *, manifest: str | No
 def write_shard(
     store: Store,
     name: str,
-    samples: Iterable[Mapping[str, Any]],
+    samples: Iterable[Mapping[str, object]],
     rows: pa.Table,
     *,
     kind: str = "shard",
     inputs: Mapping[str, str] | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, object] | None = None,
     created: str | None = None,
 ) -> Manifest:
     """Writes `name`.tar, `name`.parquet and last `name`.json; gives the manifest, whose counts are samples, rows and bytes; `created` as in

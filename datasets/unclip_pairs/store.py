@@ -144,7 +144,7 @@ class Store:
         with self.writing(name) as part:
             part.write_bytes(data)
 
-    def write_json(self, name: str, value: Any) -> None:
+    def write_json(self, name: str, value: object) -> None:
         """Writes `value` as indented JSON with sorted keys; `ValueError` on NaN, which JSON does not know."""
         text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         self.write_bytes(name, (text + "\n").encode())

@@ -8,7 +8,7 @@ the same bytes are known again elsewhere.
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 from urllib.parse import urldefrag, urlsplit
@@ -115,7 +115,7 @@ def _all(many: Iterable[Iterable[str]]) -> frozenset[str]:
     return frozenset(value for values in many for value in values)
 
 
-def _request(value: dict[str, Any]) -> Takedown:
+def _request(value: Mapping[str, object]) -> Takedown:
     known = {field.name: value[field.name] for field in fields(Takedown) if field.name in value}
     plain: dict[str, Any] = {name: tuple(found) if isinstance(found, list) else found for name, found in known.items()}
     return Takedown(**plain)

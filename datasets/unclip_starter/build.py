@@ -7,7 +7,6 @@ of its pictures. Everything is made from pinned packages and a seed, so two buil
 from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -96,7 +95,7 @@ def build_starter(store: Store, size: StarterSize, progress: Progress = silent, 
     """
     packages = [EMOJIBASE, *(STYLE_PACKAGES[style] for style in size.styles)]
     inputs = {f"{package.name}@{package.version}": package.integrity for package in packages}
-    settings: dict[str, Any] = asdict(size) | {"layout": LAYOUT}
+    settings: dict[str, object] = {**asdict(size), "layout": LAYOUT}
     if is_done(store, MANIFEST, inputs, settings):
         manifest = read_manifest(store, MANIFEST)
         assert manifest is not None
@@ -108,7 +107,7 @@ def build_starter(store: Store, size: StarterSize, progress: Progress = silent, 
     wanted = Wanted(concepts=size.concepts, spare=size.spare_concepts, tones=size.tones, workers=workers)
     pictures, spare = draw_corpus(renderer, names.concepts, wanted, lambda done, total: progress(done, total, "drawing concepts"))
     progress(wanted.concepts + wanted.spare, wanted.concepts + wanted.spare, "publishing the starter site")
-    return _publish(store, _pages(store, size, names, pictures, spare), inputs, settings)
+    return _publish(store, size, _pages(store, size, names, pictures, spare), inputs, settings)
 
 
 def _pages(store: Store, size: StarterSize, names: Names, pictures: Sequence[Picture], spare: Sequence[Picture]) -> list[SitePage]:
@@ -148,13 +147,13 @@ def _slipped(train: Sequence[Figure], tested: Set[str], size: StarterSize) -> tu
     return misaligned(taken, size.wrong_pages, size.seed), [one for one in train if one.url_path not in paths]
 
 
-def _publish(store: Store, pages: Sequence[SitePage], inputs: dict[str, str], settings: dict[str, Any]) -> Manifest:
+def _publish(store: Store, size: StarterSize, pages: Sequence[SitePage], inputs: dict[str, str], settings: dict[str, object]) -> Manifest:
     """Writes the site, the ground truth and last the manifest."""
     documents = {host: index(pages, host) for host in (MAIN, ANNEX)}
     site = {"robots": ROBOTS, "index": documents, "pages": {page.path: render(page) for page in pages}, "routes": routes(pages)}
     rows = ground_truth_rows(pages)
     store.write_json("starter/site/site.json", site)
-    store.write_json("starter/site/blocklist.json", block_list(settings["size"]))
+    store.write_json("starter/site/blocklist.json", block_list(size.size))
     write_parquet(store, "starter/truth.parquet", pa.Table.from_pylist(rows, schema=GROUND_TRUTH_SCHEMA))
     planted = Counter(row["planted"] or "good" for row in rows)
     counts = {"figures": len(rows), "pages": len(pages), **dict(sorted(planted.items()))}

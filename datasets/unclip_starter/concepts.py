@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from unclip_pairs.store import Store
 from unclip_starter.packages import EMOJIBASE, code_point, members
@@ -50,6 +50,24 @@ class Concept:
         return {name: value for name, value in known.items() if value is not None}
 
 
+class Skin(TypedDict):
+    """A version of an entry in skin tones: one, or several in a group."""
+
+    hexcode: str
+    tone: NotRequired[int | list[int]]
+
+
+class Entry(TypedDict):
+    """What is used of an entry of emojibase-data."""
+
+    hexcode: str
+    label: str
+    group: NotRequired[int]
+    subgroup: NotRequired[int]
+    gender: NotRequired[int]
+    skins: NotRequired[list[Skin]]
+
+
 @dataclass(frozen=True)
 class Names:
     """What emojibase knows: the concepts in English, and the labels of other languages by code point."""
@@ -68,25 +86,25 @@ def read_names(store: Store) -> Names:
     return Names(tuple(concepts), foreign)
 
 
-def _labels(entries: list[dict[str, Any]]) -> dict[str, str]:
+def _labels(entries: list[Entry]) -> dict[str, str]:
     return {code_point(entry["hexcode"]): entry["label"] for entry in entries if entry.get("label")}
 
 
-def _is_usable(entry: dict[str, Any], subgroups: dict[int, str]) -> bool:
+def _is_usable(entry: Entry, subgroups: dict[int, str]) -> bool:
     """Whether it belongs to a group we draw and its label is short and plain."""
     if entry.get("group") not in GROUPS:
         return False
-    label, subgroup = entry["label"], subgroups[entry["subgroup"]]
+    label, subgroup = entry["label"], subgroups[entry.get("subgroup", -1)]
     if subgroup in LEFT_OUT and not (subgroup == "time" and label.startswith(KEPT_OF_TIME)):
         return False
     # "facing right" is the exact mirror of another concept
     return not (set(label) & set(':(“"!') or "facing right" in label or len(label.split()) > MAX_WORDS)
 
 
-def _concept(entry: dict[str, Any]) -> Concept:
-    tones = [(TONES[skin["tone"] - 1], code_point(skin["hexcode"])) for skin in entry.get("skins", ()) if isinstance(skin.get("tone"), int)]
+def _concept(entry: Entry) -> Concept:
+    tones = [(TONES[tone - 1], code_point(skin["hexcode"])) for skin in entry.get("skins", ()) if isinstance(tone := skin.get("tone"), int)]
     gender = {0: "woman", 1: "man"}.get(entry.get("gender", -1))
-    return Concept(code_point(entry["hexcode"]), entry["label"].replace("’", "'"), GROUPS[entry["group"]], gender, tuple(tones))
+    return Concept(code_point(entry["hexcode"]), entry["label"].replace("’", "'"), GROUPS[entry.get("group", -1)], gender, tuple(tones))
 
 
 def order(seed: int, *names: object) -> str:

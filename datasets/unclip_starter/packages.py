@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
@@ -192,7 +192,33 @@ def drawings(store: Store, style: str) -> dict[str, bytes]:
     return _iconify(json.loads(files["icons.json"]), json.loads(files["chars.json"]))
 
 
-def _iconify(icons: dict[str, Any], chars: dict[str, str]) -> dict[str, bytes]:
+class Icon(TypedDict):
+    """A drawing of an Iconify set: what stands in its SVG, and its box where that is not the set's."""
+
+    body: str
+    left: NotRequired[int]
+    top: NotRequired[int]
+    width: NotRequired[int]
+    height: NotRequired[int]
+
+
+class Alias(TypedDict):
+    """Another name of a drawing; other keys than these turn or mirror it."""
+
+    parent: str
+    hidden: NotRequired[bool]
+
+
+class IconSet(TypedDict):
+    """The icons.json of an Iconify set."""
+
+    width: int
+    height: int
+    icons: dict[str, Icon]
+    aliases: NotRequired[dict[str, Alias]]
+
+
+def _iconify(icons: IconSet, chars: dict[str, str]) -> dict[str, bytes]:
     found = dict[str, bytes]()
     for text, name in chars.items():
         icon = _resolved(icons, name)
@@ -203,11 +229,11 @@ def _iconify(icons: dict[str, Any], chars: dict[str, str]) -> dict[str, bytes]:
     return found
 
 
-def _resolved(icons: dict[str, Any], name: str) -> dict[str, Any] | None:
+def _resolved(icons: IconSet, name: str) -> Icon | None:
     """The icon behind a name; aliases that turn or mirror it are not that picture, so they give None."""
     for _ in range(5):
         if name in icons["icons"]:
-            return {"width": icons["width"], "height": icons["height"]} | icons["icons"][name]
+            return {"width": icons["width"], "height": icons["height"], **icons["icons"][name]}
         alias = icons.get("aliases", {}).get(name)
         if alias is None or set(alias) - {"parent", "hidden"}:
             return None

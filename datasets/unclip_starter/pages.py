@@ -3,10 +3,9 @@
 import html
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from unclip_starter.concepts import order
-from unclip_starter.planting import PER_PAGE, Figure, Route
+from unclip_starter.planting import PER_PAGE, Figure, GroundTruth, Route
 
 PAGES_PER_GALLERY = 5
 MAIN, ANNEX = "main", "annex"
@@ -44,10 +43,12 @@ def galleries(figures: Sequence[Figure], seed: int) -> list[SitePage]:
     return pages
 
 
-def page_of_its_own(name: str, title: str, figures: Sequence[Figure], **marks: Any) -> SitePage:
+def page_of_its_own(
+    name: str, title: str, figures: Sequence[Figure], *, host: str = MAIN, licence: str | None = None, robots: str | None = None
+) -> SitePage:
     """A page whose marks hold for all its figures; a licence of the page takes the place of theirs."""
-    plain = [replace(one, licence=None) for one in figures] if marks.get("licence") else list(figures)
-    return SitePage(path=f"/special/{name}.html", title=title, figures=tuple(plain), **marks)
+    plain = [replace(one, licence=None) for one in figures] if licence else list(figures)
+    return SitePage(path=f"/special/{name}.html", title=title, figures=tuple(plain), host=host, licence=licence, robots=robots)
 
 
 def index(pages: Sequence[SitePage], host: str) -> str:
@@ -100,7 +101,7 @@ def _figure(one: Figure, number: int, page: SitePage) -> str:
     return f"<figure>{image}{licence}</figure>" if licence or number % 2 else f"<div>{image}</div>"
 
 
-def routes(pages: Sequence[SitePage]) -> dict[str, dict[str, Any]]:
+def routes(pages: Sequence[SitePage]) -> dict[str, dict[str, object]]:
     """What the server answers to each picture's path."""
     found = dict[str, Route]()
     for page in pages:
@@ -110,8 +111,10 @@ def routes(pages: Sequence[SitePage]) -> dict[str, dict[str, Any]]:
     return {path: asdict(route) for path, route in found.items()}
 
 
-def ground_truth_rows(pages: Sequence[SitePage]) -> list[dict[str, Any]]:
+def ground_truth_rows(pages: Sequence[SitePage]) -> list[GroundTruth]:
     """The rows of truth.parquet; a figure without a licence of its own has its page's."""
     return [
-        row | {"licence": row["licence"] or page.licence} for page in pages for row in (one.ground_truth(page.path) for one in page.figures)
+        {**row, "licence": row["licence"] or page.licence}
+        for page in pages
+        for row in (one.ground_truth(page.path) for one in page.figures)
     ]

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TypedDict, Unpack
 
 from unclip_pairs.store import Store, explained
 from unclip_starter.captions import boilerplate_caption, caption, email_caption, foreign_caption
@@ -47,6 +47,36 @@ class Picture:
     caption: str
 
 
+class FigureParts(TypedDict, total=False):
+    """What a `Figure` says beside its address, its routes and its picture."""
+
+    caption: str
+    true_caption: str
+    expected: str
+    planted: str | None
+    split: str
+    licence: str | None
+    duplicate_of: str | None
+
+
+class GroundTruth(TypedDict):
+    """A row of truth.parquet; `concept`, its label and `style` are None for a figure without a drawn picture, `attributes` is JSON."""
+
+    url_path: str
+    page_path: str
+    caption: str
+    true_caption: str
+    concept: str | None
+    concept_label: str | None
+    style: str | None
+    attributes: str
+    split: str
+    planted: str | None
+    expected: str
+    duplicate_of: str | None
+    licence: str | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Figure:
     """A picture as it is published, with the ground truth about it. `planted` is None for a good one."""
@@ -62,7 +92,7 @@ class Figure:
     licence: str | None = None
     duplicate_of: str | None = None
 
-    def ground_truth(self, page_path: str) -> dict[str, Any]:
+    def ground_truth(self, page_path: str) -> GroundTruth:
         """The row of truth.parquet."""
         shown = self.picture
         attributes = shown.concept.attributes(shown.tone) | {"credit": STYLE_PACKAGES[shown.style].credit} if shown else {}
@@ -83,13 +113,16 @@ class Figure:
         }
 
 
-def figure(picture: Picture, seed: int, *, folder: str = "media", salt: str = "", route: Route | None = None, **differing: Any) -> Figure:
+def figure(
+    picture: Picture, seed: int, *, folder: str = "media", salt: str = "", route: Route | None = None, **differing: Unpack[FigureParts]
+) -> Figure:
     """The picture under an address of its own; `differing` says what differs from a good figure."""
     extension = PurePosixPath(picture.file).suffix
     path = f"/{folder}/{order(seed, 'path', salt, picture.file)[:12]}{extension}"
     plain = Route(file=picture.file, content_type=CONTENT_TYPES[extension[1:]])
-    known: dict[str, Any] = {"caption": picture.caption, "true_caption": picture.caption, "licence": STYLE_PACKAGES[picture.style].licence}
-    return Figure(url_path=path, picture=picture, routes={path: route or plain}, **(known | differing))
+    licence = STYLE_PACKAGES[picture.style].licence
+    known: FigureParts = {"caption": picture.caption, "true_caption": picture.caption, "licence": licence, **differing}
+    return Figure(url_path=path, picture=picture, routes={path: route or plain}, **known)
 
 
 def shown(one: Figure) -> Picture:
@@ -259,8 +292,14 @@ def synthetic(materials: PlantingMaterials) -> Iterator[Figure]:
             route = materials.own(f"{planted}-{number}.{extension}", make(number, materials.size))
             path = f"/uploads/{order(materials.seed, planted, number)[:12]}.{extension}"
             text = materials.spare[-1 - number % len(materials.spare)].caption
-            known: dict[str, Any] = {"caption": text, "true_caption": true_caption, "licence": OWN_LICENCE}
-            yield Figure(url_path=path, routes={path: route}, planted=planted, expected=expected, **known)
+            known: FigureParts = {
+                "caption": text,
+                "true_caption": true_caption,
+                "licence": OWN_LICENCE,
+                "planted": planted,
+                "expected": expected,
+            }
+            yield Figure(url_path=path, routes={path: route}, **known)
 
 
 def redirected(one: Figure, number: int) -> Figure:

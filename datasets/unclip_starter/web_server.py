@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 HUGE_BYTES = 10**9
 SLOW_S = 120.0
@@ -40,6 +40,16 @@ def _text(status: HTTPStatus, text: str, content_type: str = "text/html; charset
     return SiteAnswer(status, text.encode(), {"Content-Type": content_type, **headers})
 
 
+class ServedRoute(TypedDict):
+    """A `Route` as site.json holds it."""
+
+    do: str
+    file: str
+    content_type: str
+    location: str
+    headers: dict[str, str]
+
+
 class Site:
     """What the folder `starter/site` holds, as answers to paths."""
 
@@ -49,7 +59,7 @@ class Site:
         self.robots: dict[str, str] = site["robots"]
         self.index: dict[str, str] = site["index"]
         self.pages: dict[str, str] = site["pages"]
-        self.routes: dict[str, dict[str, Any]] = site["routes"]
+        self.routes: dict[str, ServedRoute] = site["routes"]
 
     def answer(self, host: str, path: str) -> SiteAnswer | None:
         """The answer of one of the two hosts, or None: none will come."""
@@ -63,7 +73,7 @@ class Site:
             return self._picture(self.routes[path])
         return _text(HTTPStatus.NOT_FOUND, "<h1>There is no such page</h1>")
 
-    def _picture(self, route: dict[str, Any]) -> SiteAnswer | None:
+    def _picture(self, route: ServedRoute) -> SiteAnswer | None:
         match route["do"]:
             case "slow":
                 return None

@@ -3,7 +3,7 @@
 import zlib
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol
 
 from unclip_crawl.sources.streams import Readable, Unreadable
 
@@ -11,6 +11,29 @@ PIECE = 256 * 1024
 GZIP = b"\x1f\x8b\x08"
 ZSTD = b"\x28\xb5\x2f\xfd"
 JOINT = b"\r\n\r\n"
+
+
+class Member(Protocol):
+    """A gzip member while it is unpacked: what `zlib.decompressobj` gives, whose class has no public name."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the member has ended."""
+        ...
+
+    @property
+    def unconsumed_tail(self) -> bytes:
+        """What was given and not unpacked yet."""
+        ...
+
+    @property
+    def unused_data(self) -> bytes:
+        """What was given and lies behind the member's end."""
+        ...
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        """At most `max_length` unpacked bytes."""
+        ...
 
 
 @dataclass
@@ -25,7 +48,7 @@ class Plain:
     damage: Counter[str] = field(default_factory=Counter)
     _raw: bytes = b""
     _is_gzip: bool | None = None
-    _member: Any = None
+    _member: Member | None = None
     _ended: bool = False
 
     def read(self, size: int = PIECE, /) -> bytes:
@@ -74,7 +97,7 @@ class Plain:
         if member is None:
             return None
         try:
-            data: bytes = member.decompress(self._raw, size)
+            data = member.decompress(self._raw, size)
         except zlib.error:
             return self._past_damage()
         self._raw, self._member = member.unconsumed_tail, member
@@ -82,7 +105,7 @@ class Plain:
             self._raw, self._member = member.unused_data, None
         return data or None
 
-    def _begun(self) -> Any:
+    def _begun(self) -> Member | None:
         """Begins the member that the bytes at hand begin with; skips what stands between members (padding); None at the end."""
         while len(self._raw) < len(GZIP) and (data := self._more()):
             self._raw += data

@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
 
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
@@ -27,15 +26,17 @@ GROUP = 2_000
 _TEXTS = [field.name for field in fields(Context)]
 LIST_SCHEMA = pa.schema([(name, pa.string()) for name in ("key", "url", "page_url", "caption", "licence", *_TEXTS, "archive")])
 
+Row = dict[str, str | None]
 
-def _row(pair: Pair, archive: str) -> dict[str, Any]:
+
+def _row(pair: Pair, archive: str) -> Row:
     known = {"key": pair.key, "url": pair.url, "page_url": pair.page_url, "caption": pair.caption, "licence": pair.licence}
     return known | {name: getattr(pair.context, name) or None for name in _TEXTS} | {"archive": archive}
 
 
 def _rows(
     address: str, access: Access, marks: Collection[str], tally: Tally, report: Progress, before: int, total: int | None
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     """The rows of one archive; progress counts bytes."""
     last = 0.0
     with opened(address, access) as source:
@@ -61,8 +62,8 @@ def _writing(out: Path) -> Iterator[ParquetWriter]:
                 part.unlink()
 
 
-def _write(writer: ParquetWriter, rows: Iterable[dict[str, Any]]) -> None:
-    gathered: list[dict[str, Any]] = []
+def _write(writer: ParquetWriter, rows: Iterable[Row]) -> None:
+    gathered: list[Row] = []
     for row in rows:
         gathered.append(row)
         if len(gathered) == GROUP:

@@ -7,12 +7,15 @@ it has begun well, and after damage reading goes on at the next line that begins
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unclip_crawl.archives.compression import Plain
 from unclip_crawl.archives.content_coding import MAX_BODY
 from unclip_crawl.archives.rewind import START, RewindBuffer
 from unclip_crawl.sources.streams import Readable
+
+if TYPE_CHECKING:
+    from fastwarc.warc import WarcRecord
 
 _DAMAGE = (("gzip", "damaged_gzip"), ("header", "damaged_header"))
 
@@ -37,7 +40,7 @@ class Record:
 HEADERS = ("transfer-encoding", "content-encoding", "content-language", "x-robots-tag", "tdm-reservation")
 
 
-def _head(raw: Any) -> Record:
+def _head(raw: "WarcRecord") -> Record:
     """The record without its payload."""
     url = (raw.headers.get("WARC-Target-URI") or "").strip().strip("<>")
     kind = raw.headers.get("WARC-Type") or ""
@@ -55,13 +58,12 @@ def _cut(record: Record) -> Record:
     return record if end < 0 else replace(record, payload=record.payload[:end])
 
 
-def _raw_records(buffer: RewindBuffer) -> Iterator[Any]:
+def _raw_records(buffer: RewindBuffer) -> Iterator["WarcRecord"]:
     """fastwarc's records; their `stream_pos` is the buffer's."""
     from fastwarc.warc import ArchiveIterator, WarcRecordType
 
-    kinds: Any = WarcRecordType.any_type
-    stream: Any = buffer
-    yield from ArchiveIterator(stream, kinds, parse_http=True, stream_detect=False, buffer_size=65536)
+    stream: Any = buffer  # fastwarc's types ask for more methods than it calls
+    yield from ArchiveIterator(stream, WarcRecordType.any_type, parse_http=True, stream_detect=False, buffer_size=65536)
 
 
 def _name(error: BaseException) -> str:
@@ -108,7 +110,7 @@ class Archive:
                 return
             held = record
 
-    def _next(self, iterator: Iterator[Any]) -> tuple[Record | None, bool]:
+    def _next(self, iterator: Iterator["WarcRecord"]) -> tuple[Record | None, bool]:
         """The next record, if it is wanted, and whether reading is over."""
         try:
             raw = next(iterator, None)
@@ -128,7 +130,7 @@ class Archive:
             self._is_broken = True
         return record, not is_whole
 
-    def _opened(self, raw: Any) -> tuple[Record | None, bool]:
+    def _opened(self, raw: "WarcRecord") -> tuple[Record | None, bool]:
         """The record if it is wanted, and whether all the bytes it promises are there."""
         head = _head(raw)
         self.found[head.kind or "unknown"] += 1

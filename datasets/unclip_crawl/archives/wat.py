@@ -5,7 +5,6 @@ So there is alt and title, but no figure's caption, no surroundings and no langu
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
 
 from unclip_crawl.consent import MARKS, opt_out_in_headers, opt_out_in_meta
 from unclip_crawl.languages import tag_of
@@ -13,25 +12,25 @@ from unclip_crawl.licences import is_creative_commons, licence_name
 from unclip_crawl.pages.html import CAPTION_LENGTH, NOT_FETCHED, Page, joined, largest_of
 from unclip_pairs.schema import Context, Pair, make_pair
 
-Json = Mapping[str, Any]
+Json = Mapping[str, object]
 
 
-def _at(value: Any, *names: str) -> Any:
+def _at(value: object, *names: str) -> object:
     """What lies at the end of these names; None when the way breaks off."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value
 
 
-def _listed(value: Any) -> list[Json]:
+def _listed(value: object) -> list[Json]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return " ".join(value.split())[:CAPTION_LENGTH] if isinstance(value, str) else ""
 
 
-def _header(headers: Any, name: str) -> list[str]:
+def _header(headers: object, name: str) -> list[str]:
     """The values of a header, whose name may be written in any way."""
     if not isinstance(headers, dict):
         return []

@@ -9,7 +9,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -201,7 +201,7 @@ class Journal:
         self._next_shard += 1
         self.clear("open/")
 
-    def _looked_for(self) -> dict[str, Any]:
+    def _looked_for(self) -> dict[str, str]:
         """By its digest, the hash list that the pictures were held against."""
         return {"hash_list": self.hash_list} if self.hash_list is not None else {}
 
@@ -212,7 +212,7 @@ class Journal:
         with contextlib.suppress(OSError):
             self.store.local_path(self.name(folder.rstrip("/"))).rmdir()
 
-    def finish(self, inputs: dict[str, str], settings: dict[str, Any]) -> Manifest:
+    def finish(self, inputs: dict[str, str], settings: Mapping[str, object]) -> Manifest:
         """Writes what is left, then all rows sorted by key, the pages, and last the manifest."""
         self.write(self.take(last=True))
         self.store.remove(self.name("manifest.json"))  # an older one would vouch for files about to change

@@ -7,10 +7,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import lxml.etree
-from PIL import Image, IptcImagePlugin
+from PIL import Image, ImageFile, IptcImagePlugin
 
 from unclip_crawl.licences import is_creative_commons, licence_name
 
@@ -79,8 +78,8 @@ def _in_xmp(data: bytes) -> Iterator[tuple[str, str]]:
             yield _PROPERTIES[element.tag], element.get(f"{_RDF}resource") or " ".join(element.itertext())
 
 
-def _in_iptc(image: Any) -> Iterator[tuple[str, str]]:
-    blocks = IptcImagePlugin.getiptcinfo(image) or {}
+def _in_iptc(image: Image.Image) -> Iterator[tuple[str, str]]:
+    blocks = (IptcImagePlugin.getiptcinfo(image) if isinstance(image, ImageFile.ImageFile) else None) or {}
     for number, name in _IPTC.items():
         value = blocks.get(number)
         for part in value if isinstance(value, list) else [value]:

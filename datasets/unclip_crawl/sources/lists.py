@@ -5,9 +5,9 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -26,7 +26,7 @@ COLUMNS = {
 AROUND = tuple(field.name for field in fields(Context))
 PIECE = 2**20
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
-Row = Mapping[str, Any]
+Row = Mapping[str, object]
 
 
 class Digest(Protocol):
@@ -54,9 +54,9 @@ def _pair(row: Row, columns: Mapping[str, str]) -> Pair:
     return make_pair(value["url"], value["caption"], value.get("page_url", ""), value.get("licence") or None, _context(texts))
 
 
-def _context(texts: Mapping[str, Any]) -> Context:
+def _context(texts: Mapping[str, str | None]) -> Context:
     """What a list says around a picture; the language as a tag, or None."""
-    return Context(**{**texts, "language": tag_of(texts.get("language"))}) if texts else NO_CONTEXT
+    return replace(NO_CONTEXT, **{**texts, "language": tag_of(texts.get("language"))}) if texts else NO_CONTEXT
 
 
 def _from_parquet(path: Path, source: BinaryIO, digest: Digest | None) -> Iterator[Pair]:
@@ -106,7 +106,7 @@ def _from_csv(path: Path, source: BinaryIO, digest: Digest | None) -> Iterator[P
         raise UserError(f"{path}, line {reader.line_num} is not CSV ({error}); quote fields that hold quotes or line breaks") from error
 
 
-def _json_row(path: Path, number: int, line: str) -> dict[str, Any]:
+def _json_row(path: Path, number: int, line: str) -> dict[str, object]:
     try:
         row = json.loads(line)
     except ValueError as error:
@@ -169,7 +169,7 @@ def check_list(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def _sidecar(picture: Path) -> dict[str, Any]:
+def _sidecar(picture: Path) -> dict[str, object]:
     """Caption, page and licence from the .json beside a picture, or the caption from the .txt; empty when there is neither."""
     described, text = picture.with_suffix(".json"), picture.with_suffix(".txt")
     if described.is_file():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urljoin, urlsplit
 
 from unclip_crawl.addresses import is_address, is_loopback, is_remote, why_refused
@@ -18,7 +18,10 @@ from unclip_crawl.consent import USER_AGENT
 from unclip_crawl.retries import LONGEST_WAIT_S, MAX_REDIRECTS, REDIRECT_STATUSES, RETRIED_BY_ARCHIVES, retry_after_s
 from unclip_crawl.settings import CrawlSettings
 from unclip_pairs.errors import UserError
-from unclip_pairs.s3_client import S3Options, s3_client
+from unclip_pairs.s3_client import S3Client, S3Options, s3_client
+
+if TYPE_CHECKING:
+    import urllib3
 
 PIECE = 256 * 1024
 
@@ -77,7 +80,7 @@ class Source:
         return data
 
 
-Opened = tuple[Any, int | None, str]
+Opened = tuple[Readable, int | None, str]
 Open = Callable[[int], Opened]
 
 
@@ -87,7 +90,7 @@ class Resumed:
 
     open: Open
     access: Access
-    body: Any = None
+    body: Readable | None = None
     at: int = 0
     size: int | None = None
     version: str = ""
@@ -97,7 +100,7 @@ class Resumed:
         """The next bytes; `Unreadable` when they cannot be had in the attempts allowed."""
         while self.size is None or self.at < self.size or self.body is None:
             try:
-                data: bytes = self.opened().read(size)
+                data = self.opened().read(size)
             except _transport_errors() as error:
                 self._note("connection_error", f"{type(error).__name__}: {error}")
                 continue
@@ -110,7 +113,7 @@ class Resumed:
             self._note("connection_error", f"the connection closed after {self.at} of {self.size} bytes")
         return b""
 
-    def opened(self) -> Any:
+    def opened(self) -> Readable:
         """The body, from where reading goes on."""
         if self.body is None:
             body, size, version = self.open(self.at)
@@ -153,7 +156,7 @@ class WebFile:
 
     url: str
     access: Access
-    pool: Any
+    pool: "urllib3.PoolManager"
 
     def __call__(self, offset: int) -> Opened:
         """The body from `offset` on, the file's whole size, and its version (ETag)."""
@@ -163,7 +166,7 @@ class WebFile:
             _skip(answer, offset)  # the server knows no ranges
         return answer, total, answer.headers.get("ETag", "")
 
-    def _retried(self, offset: int) -> Any:
+    def _retried(self, offset: int) -> "urllib3.BaseHTTPResponse":
         for attempt in range(self.access.attempts):
             answer = self._followed(offset)
             if answer.status in (200, 206) or (answer.status == 416 and offset):
@@ -174,13 +177,13 @@ class WebFile:
             self.access.sleep(self._wait_s(answer, attempt))
         raise AssertionError("the last attempt ends the loop")
 
-    def _wait_s(self, answer: Any, attempt: int) -> float:
+    def _wait_s(self, answer: "urllib3.BaseHTTPResponse", attempt: int) -> float:
         asked = retry_after_s(answer.headers.get("Retry-After", ""))
         if asked is not None and asked > self.access.longest_wait_s:
             raise Unreadable("http_error", f"HTTP {answer.status}, and to come back after {asked:.0f} seconds")
         return asked if asked is not None else min(self.access.longest_wait_s, self.access.first_wait_s * 2**attempt)
 
-    def _followed(self, offset: int) -> Any:
+    def _followed(self, offset: int) -> "urllib3.BaseHTTPResponse":
         url = self.url
         for _ in range(MAX_REDIRECTS + 1):
             headers = {"User-Agent": self.access.user_agent, "Accept-Encoding": "identity"}
@@ -217,7 +220,7 @@ class S3Object:
 
     bucket: str
     key: str
-    client: Any
+    client: S3Client
 
     def __call__(self, offset: int) -> Opened:
         """As `WebFile`."""

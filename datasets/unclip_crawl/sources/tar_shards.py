@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, TypeGuard
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -57,6 +57,14 @@ class _Member(tarfile.TarInfo):
         return member
 
 
+class Original(TypedDict, total=False):
+    """What a shard says of a picture's original."""
+
+    original_width: int
+    original_height: int
+    sha256: str
+
+
 @dataclass
 class ShardSample:
     """One sample: its pair, and either the picture's bytes or the status and detail by which it failed when it was fetched. `original` is
@@ -66,33 +74,37 @@ class ShardSample:
     data: bytes = b""
     extension: str = ""
     failure: tuple[str, str] | None = None
-    original: dict[str, Any] = field(default_factory=dict)
+    original: Original = field(default_factory=Original)
 
 
-def _lowered(row: Mapping[str, Any]) -> dict[str, Any]:
+def _lowered(row: Mapping[str, object]) -> dict[str, object]:
     return {str(name).lower(): value for name, value in row.items() if value is not None}
 
 
-def _field(row: Mapping[str, Any], name: str) -> str:
+def _field(row: Mapping[str, object], name: str) -> str:
     return " ".join(str(next((row[column] for column in COLUMNS[name] if column in row), "")).split())
 
 
-def _original(row: Mapping[str, Any]) -> dict[str, Any]:
+def _is_side(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and 0 < value < 2**31
+
+
+def _original(row: Mapping[str, object]) -> Original:
     """The original's size and digest, where the shard says them in a way that can be true."""
-    sides = {name: row[name] for name in ("original_width", "original_height") if isinstance(row.get(name), int) and 0 < row[name] < 2**31}
+    width, height = row.get("original_width"), row.get("original_height")
     digest = str(row.get("sha256", "")).lower()
-    whole = sides if len(sides) == 2 else {}
+    whole: Original = {"original_width": width, "original_height": height} if _is_side(width) and _is_side(height) else {}
     return whole | ({"sha256": digest} if re.fullmatch(r"[0-9a-f]{64}", digest) else {})
 
 
-def _pair(row: Mapping[str, Any], text: str, fallback: str) -> Pair:
+def _pair(row: Mapping[str, object], text: str, fallback: str) -> Pair:
     """The pair by the sample's JSON or Parquet row, else by its text file and its place in the shard."""
     url = _field(row, "url")
     caption = _field(row, "caption") or " ".join(text.split())
     return make_pair(url if why_invalid(url) is None else fallback, caption, _field(row, "page_url"), _field(row, "licence") or None)
 
 
-def _failure(row: Mapping[str, Any]) -> tuple[str, str] | None:
+def _failure(row: Mapping[str, object]) -> tuple[str, str] | None:
     """How a row ended that has no picture, in our words."""
     if str(row.get("status", "success")) == "success":
         return None
@@ -101,7 +113,7 @@ def _failure(row: Mapping[str, Any]) -> tuple[str, str] | None:
     return status, f"when it was fetched: {message}"
 
 
-def _sidecar(address: str) -> dict[str, dict[str, Any]]:
+def _sidecar(address: str) -> dict[str, dict[str, object]]:
     """The rows of the Parquet file beside a shard by their key; none when there is no such file, or it lies elsewhere."""
     path = Path(re.sub(r"\.tar(\.gz)?$", ".parquet", address))
     if is_remote(address) or not path.is_file():
@@ -122,7 +134,7 @@ def _sidecar_columns() -> set[str]:
     return {"key", "status", "error_message", "original_width", "original_height", "sha256"}
 
 
-def _json(data: bytes) -> dict[str, Any]:
+def _json(data: bytes) -> dict[str, object]:
     try:
         row = json.loads(data)
     except (ValueError, RecursionError):

@@ -9,7 +9,6 @@ import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urldefrag, urljoin
 
 import aiohttp
@@ -111,7 +110,7 @@ class Client:
             )
         return self._session
 
-    def _socket(self, place: Any) -> socket.socket:
+    def _socket(self, place: aiohttp.AddrInfoType) -> socket.socket:
         """The last look at an address before it is connected to, however it was found."""
         address, port = str(place[4][0]), int(place[4][1])
         reason = self.settings.why_refused(address, port)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from scrapy import Request
 
@@ -113,7 +112,7 @@ class Frontier:
 
     def _settle_listed(self, url: str) -> Iterator[Wanted]:
         """What becomes of a page's listed pictures when the page has ended: without the page, nobody knows what it allows."""
-        record: dict[str, Any] = self.journal.pages[url]
+        record = self.journal.pages[url]
         if record["status"] == "ok":
             yield from self._pictures(self._with_listed(empty_page(url, record["opt_out"])))
             return

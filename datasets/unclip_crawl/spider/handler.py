@@ -5,22 +5,22 @@ Scrapy 2.19 on asyncio starts whole bursts of a slot's queue before it counts th
 
 import time
 from functools import partial
-from typing import Any
 
 from scrapy import Request
 from scrapy.core.downloader.handlers.http11 import HTTP11DownloadHandler
+from scrapy.crawler import Crawler
 from scrapy.http import Response
 
 from unclip_crawl.spider.errors import SILENT, failure_of
-from unclip_crawl.spider.politeness import Politeness, header_values
+from unclip_crawl.spider.politeness import header_values, politeness_of
 
 
 class ThrottledHandler(HTTP11DownloadHandler):
     """HTTP and HTTPS; the pages of a host share its throttle with its pictures."""
 
-    def __init__(self, crawler: Any) -> None:
+    def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
-        self.politeness: Politeness = crawler.spider.politeness
+        self.politeness = politeness_of(crawler)
 
     async def download_request(self, request: Request) -> Response:
         """The answer, counted; the time limit runs from when the request may leave. An opt-out is remembered in `request.meta`."""

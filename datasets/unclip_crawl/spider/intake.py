@@ -4,14 +4,13 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from unclip_crawl.consent import DATA_MINING
 from unclip_crawl.journal.journal import Journal
 from unclip_crawl.pictures.hash_list import HashList
 from unclip_crawl.pictures.prepare import prepare
 from unclip_crawl.settings import CrawlSettings
-from unclip_crawl.sources.tar_shards import ShardSample
+from unclip_crawl.sources.tar_shards import Original, ShardSample
 from unclip_crawl.spider.client import Answer
 from unclip_crawl.spider.errors import http_status
 from unclip_crawl.spider.frontier import Frontier
@@ -80,9 +79,10 @@ class Intake:
         else:
             await self._store(pair, sample.data, MEDIA.get(sample.extension, f"image/{sample.extension}"), sample.original)
 
-    async def _store(self, pair: Pair, data: bytes, kind: str | None, original: dict[str, Any] | None = None) -> None:
+    async def _store(self, pair: Pair, data: bytes, kind: str | None, original: Original | None = None) -> None:
         """Decodes and shrinks in a thread, so that the network goes on meanwhile. `original` is what a shard says of the original."""
-        loop, known = asyncio.get_running_loop(), original or {}
+        loop = asyncio.get_running_loop()
+        known: Original = original or {}
         try:
             prepared = await loop.run_in_executor(self.decoders, prepare, data, self.settings.bounds, self.hash_list)
         except DecodeError as error:

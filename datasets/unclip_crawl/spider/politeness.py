@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from typing import Any
 from urllib.parse import urlsplit
 
-from scrapy import Request, signals
+from scrapy import Request, Spider, signals
+from scrapy.crawler import Crawler
 from scrapy.downloadermiddlewares.redirect import RedirectMiddleware
 from scrapy.exceptions import StopDownload
-from scrapy.http import Response
+from scrapy.http import Headers, Response
 
 from unclip_crawl.addresses import address_in, host_of, port_of, why_invalid
 from unclip_crawl.consent import ROBOTS_BYTES, TDM, Reservations, RobotsRules, read_reservations, read_robots
@@ -24,7 +24,7 @@ RULES_LAST_S = 24 * 3600.0
 Rules = tuple[RobotsRules, Reservations]
 
 
-def header_values(headers: Any, name: str) -> list[str]:
+def header_values(headers: Headers, name: str) -> list[str]:
     """All values of a header as text."""
     return [value.decode("latin-1") for value in headers.getlist(name)]
 
@@ -122,6 +122,13 @@ class Politeness:
             return Refused(*failure_of(error, url))
 
 
+def politeness_of(crawler: Crawler) -> Politeness:
+    """The politeness that the crawler's spider holds."""
+    found: object = getattr(crawler.spider, "politeness", None)
+    assert isinstance(found, Politeness)
+    return found
+
+
 class RedirectsWithoutReferer(RedirectMiddleware):
     """Scrapy's redirects without a Referer; each hop is checked again."""
 
@@ -132,12 +139,12 @@ class RedirectsWithoutReferer(RedirectMiddleware):
 class PolitenessMiddleware:
     """Scrapy's downloader middleware: a page is asked about like a picture, and the body of what is no page is not read."""
 
-    def __init__(self, crawler: Any) -> None:
-        self.politeness: Politeness = crawler.spider.politeness
+    def __init__(self, crawler: Crawler) -> None:
+        self.politeness = politeness_of(crawler)
         crawler.signals.connect(self.headers_received, signal=signals.headers_received)
 
     @classmethod
-    def from_crawler(cls, crawler: Any) -> "PolitenessMiddleware":
+    def from_crawler(cls, crawler: Crawler) -> "PolitenessMiddleware":
         """Built by Scrapy."""
         return cls(crawler)
 
@@ -146,7 +153,7 @@ class PolitenessMiddleware:
         await self.politeness.check(request.url)
         request.meta["download_slot"] = site_name(request.url)
 
-    def headers_received(self, headers: Any, body_length: int, request: Request, spider: Any) -> None:
+    def headers_received(self, headers: Headers, body_length: int, request: Request, spider: Spider) -> None:
         """Stops reading when the answer is no page where a page was asked for."""
         kind = b"".join(headers.getlist("Content-Type")[:1]).lower()
         if request.meta.get("is_page", False) and kind and b"html" not in kind:

@@ -7,9 +7,10 @@ is checked the next time. What may be connected to is decided by `CrawlSettings.
 import asyncio
 import socket
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 
 from aiohttp.abc import AbstractResolver, ResolveResult
+from scrapy.crawler import Crawler
 from twisted.internet.interfaces import IAddress, IHostnameResolver, IHostResolution, IResolutionReceiver
 from zope.interface import implementer
 
@@ -41,11 +42,43 @@ class PublicNames(AbstractResolver):
         """Nothing is open."""
 
 
+class Receiver(Protocol):
+    """Where the addresses of a name go: `IResolutionReceiver`, whose methods name no `self`, as a type checker can read it."""
+
+    def resolutionBegan(self, resolution: IHostResolution, /) -> None:
+        """The look-up has begun."""
+
+    def addressResolved(self, address: IAddress, /) -> None:
+        """One of the addresses."""
+
+    def resolutionComplete(self) -> None:
+        """There are no more addresses."""
+
+
+class Resolver(Protocol):
+    """`IHostnameResolver` as a type checker can read it."""
+
+    def resolveHostName(
+        self, receiver: Receiver, name: str, port: int, kinds: Sequence[type[IAddress]] | None, transport: str, /
+    ) -> IHostResolution:
+        """Gives the addresses of a name to the receiver."""
+        ...
+
+
+class Reactor(Protocol):
+    """What is used of Twisted's reactor."""
+
+    nameResolver: Resolver
+
+    def installNameResolver(self, resolver: Resolver, /) -> object:
+        """Replaces the resolver."""
+
+
 @implementer(IResolutionReceiver)
 class PublicAddresses:
     """Passes on the addresses that may be connected to and swallows the others."""
 
-    def __init__(self, receiver: Any, name: str, settings: CrawlSettings, port: int = 80) -> None:
+    def __init__(self, receiver: Receiver, name: str, settings: CrawlSettings, port: int = 80) -> None:
         self.receiver = receiver
         self.name = name
         self.settings = settings
@@ -72,13 +105,13 @@ class PublicAddresses:
 class GuardedResolver:
     """Scrapy's `TWISTED_DNS_RESOLVER`: the reactor's own resolver behind `PublicAddresses`."""
 
-    def __init__(self, reactor: Any, settings: CrawlSettings) -> None:
+    def __init__(self, reactor: Reactor, settings: CrawlSettings) -> None:
         self.reactor = reactor
         self.inner = reactor.nameResolver
         self.settings = settings
 
     @classmethod
-    def from_crawler(cls, crawler: Any, reactor: Any) -> "GuardedResolver":
+    def from_crawler(cls, crawler: Crawler, reactor: Reactor) -> "GuardedResolver":
         """Built by Scrapy."""
         return cls(reactor, crawler.settings["UNCLIP_SETTINGS"])
 
@@ -88,12 +121,12 @@ class GuardedResolver:
 
     def resolveHostName(
         self,
-        resolutionReceiver: Any,
+        resolutionReceiver: Receiver,
         hostName: str,
         portNumber: int = 0,
-        addressTypes: Sequence[Any] | None = None,
+        addressTypes: Sequence[type[IAddress]] | None = None,
         transportSemantics: str = "TCP",
-    ) -> Any:
+    ) -> IHostResolution:
         """Part of `IHostnameResolver`."""
         guarded = PublicAddresses(resolutionReceiver, hostName, self.settings, portNumber)
         refusals.pop(hostName, None)

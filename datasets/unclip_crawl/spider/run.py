@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from signal import SIGINT, SIGTERM
 from typing import Any
 
-from scrapy import signals
+from scrapy import Request, Spider, signals
 from scrapy.crawler import AsyncCrawlerProcess
+from scrapy.http import Response
 from scrapy.logformatter import LogFormatter
 
 from unclip_crawl.journal.completion import was_finished
@@ -40,14 +41,14 @@ class Interrupted(Exception):
 class NoLines(LogFormatter):
     """Scrapy formats a line per answer even when nobody reads it; this formats none."""
 
-    def crawled(self, request: Any, response: Any, spider: Any) -> Any:
-        """No line."""
+    def crawled(self, request: Request, response: Response, spider: Spider) -> Any:
+        """No line: Scrapy takes None for it, which its types do not say."""
         return None
 
 
 _MIDDLEWARES = "scrapy.downloadermiddlewares"
 # Scrapy with what a polite picture crawl needs and nothing else: no cookies, no proxy, no console, no statistics
-LEAN: dict[str, Any] = {
+LEAN: dict[str, object] = {
     "DEFAULT_REQUEST_HEADERS": {"Accept": "*/*"},
     "TWISTED_DNS_RESOLVER": "unclip_crawl.spider.resolver.GuardedResolver",
     "DNSCACHE_ENABLED": False,
@@ -84,7 +85,7 @@ LEAN: dict[str, Any] = {
 }
 
 
-def scrapy_settings(settings: CrawlSettings) -> dict[str, Any]:
+def scrapy_settings(settings: CrawlSettings) -> dict[str, object]:
     """`LEAN` with this crawl's name and bounds."""
     return LEAN | {
         "UNCLIP_SETTINGS": settings,

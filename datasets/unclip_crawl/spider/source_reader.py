@@ -169,7 +169,7 @@ class SourceReader:
                         yield request
 
     def _map_request(self, url: str, owner: str, depth: int) -> Request:
-        known: dict[str, Any] = {"url": url, "owner": owner, "depth": depth}
+        known: dict[str, object] = {"url": url, "owner": owner, "depth": depth}
         meta = {"is_map": True, "download_maxsize": MAX_BYTES}
         return Request(url, self.sitemap, errback=self.no_sitemap, cb_kwargs=known, meta=meta, priority=20, dont_filter=True)
 

@@ -5,9 +5,9 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
 
 from scrapy import Request, Spider, signals
+from scrapy.crawler import Crawler
 from scrapy.http import Response, TextResponse
 from twisted.python.failure import Failure
 
@@ -58,7 +58,7 @@ class PairSpider(Spider):
         self.writing = asyncio.Lock()
 
     @classmethod
-    def from_crawler(cls, crawler: Any, *args: Any, **kwargs: Any) -> "PairSpider":
+    def from_crawler(cls, crawler: Crawler, *args: object, **kwargs: object) -> "PairSpider":
         """Built by Scrapy; a bug in a callback is remembered, not only logged."""
         spider = super().from_crawler(crawler, *args, **kwargs)
         crawler.signals.connect(spider.take_error, signal=signals.spider_error)
