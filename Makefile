@@ -114,7 +114,7 @@ check: setup ## format, lint, types, import contracts, docs
 	$(BIN)/ruff check .
 	$(BIN)/pyright --level error
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/test_house.py tests/house tests/test_docs.py
+	$(BIN)/python -m pytest -q tests/test_house.py tests/house/test_planted.py tests/house/test_checks.py tests/test_docs.py
 
 docs: setup ## write docs/cli.md from the commands themselves
 	$(BIN)/python -m unclip_orchestration.cli_reference docs/cli.md

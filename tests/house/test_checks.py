@@ -25,8 +25,9 @@ def test_the_hooks_are_the_checks_of_make() -> None:
 
 
 def test_make_check_runs_every_guard() -> None:
+    """But those of `tests/house` that start processes: `make test` runs them."""
     folders = {argument for line in recipe("check") for argument in line.split() if argument.startswith("tests/")}
-    assert {"tests/test_house.py", "tests/house", "tests/test_docs.py"} == folders
+    assert {"tests/test_house.py", "tests/house/test_planted.py", "tests/house/test_checks.py", "tests/test_docs.py"} == folders
     for tool in ("ruff format", "ruff check", "pyright", "lint-imports"):
         assert any(f"/{tool}" in line for line in recipe("check")), tool
 
