@@ -59,7 +59,7 @@ test: setup ## the quick tests, then the slow ones
 test-slow: setup ## the slow tests alone
 	$(BIN)/python -m pytest -q -m slow --timeout 900
 
-test-faults: setup ## kill the demo in the middle of every act and run it again
+test-faults: setup ## kill the demo in the middle of every step and run it again
 	$(BIN)/python -m pytest -q -m faults --timeout 1800
 
 test-kills: setup ## kill crawl, score, decide, dedupe and publish at 100 random moments, in a folder and in a bucket (half an hour)
