@@ -121,13 +121,13 @@ def judge_kind(sets: Pictures) -> None:
     model.fit([row for _, _, row in fitted], [photo for photo, _, _ in fitted], sample_weight=[weight for _, weight, _ in fitted])
     print(f"weights {np.round(model.coef_[0], 2).tolist()} constant {np.ravel(model.intercept_)[0]:.2f}")
     for name, rows in judged.items():
-        share = float((model.predict_proba(rows)[:, 1] >= load_policy().settings["min_photo_score"]).mean())
+        share = float((model.predict_proba(rows)[:, 1] >= load_policy().number("min_photo_score")).mean())
         print(f"figure called_photographed_{name} {share:.3f} of {len(rows)}")
 
 
 def judge_faces(sets: Pictures) -> None:
     """Prints how many pictures of each set have a face, how many of those the default policy would blur, and what it all costs."""
-    detect, settings = load_detector(), load_policy().settings
+    detect, policy = load_detector(), load_policy()
     seconds, total = 0.0, 0
     for name, pictures in sets.items():
         faced = blurred = 0
@@ -135,8 +135,8 @@ def judge_faces(sets: Pictures) -> None:
             began = time.perf_counter()
             row = measure_faces(image, detect(image))
             seconds, total = seconds + time.perf_counter() - began, total + 1
-            if any(box["score"] >= settings["min_face_score"] for box in row["boxes"]):
-                faced, blurred = faced + 1, blurred + (row["photo_score"] >= settings["min_photo_score"])
+            if any(box["score"] >= policy.number("min_face_score") for box in row["boxes"]):
+                faced, blurred = faced + 1, blurred + (row["photo_score"] >= policy.number("min_photo_score"))
         print(f"figure faces_{name} {faced} of {len(pictures)}, blurred {blurred}")
     print(f"figure faces_cost {1000 * seconds / total:.1f} ms/picture/core")
     compare(detect, sets)
@@ -154,7 +154,7 @@ def compare(detect: Detect, sets: Pictures) -> None:
             break
     rows = np.concatenate(vectors)
     pairs = (rows @ rows.T)[np.triu_indices(len(rows), 1)]
-    over = float((pairs >= load_policy().settings["min_identity_cosine"]).mean())
+    over = float((pairs >= load_policy().number("min_identity_cosine")).mean())
     print(f"figure drawn_faces_alike_by_sface {over:.3f} of {len(pairs)} pairs, median cosine {np.median(pairs):.2f}")
     print(f"figure identities_cost {1000 * (time.perf_counter() - began) / len(rows):.0f} ms/face/core, detection included")
 

@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image, ImageDraw, ImageFont
 
 from unclip_curation.policy import load_policy
+from unclip_curation.schemas import WATERMARK_SCHEMA
 from unclip_curation.scorers.watermark import load_watermark
 from unclip_pairs.images import decode, encode_png
 from unclip_pairs.store import Store
@@ -39,13 +41,14 @@ def main() -> None:
 
 def read(paths: Sequence[Path], count: int) -> None:
     """Marks so many of the pictures of each kind, reads them and prints the figures."""
-    rng, score, least = random.Random(0), load_watermark(), float(load_policy().settings["min_watermark_score"])
+    rng, score, least = random.Random(0), load_watermark(), load_policy().number("min_watermark_score")
     pool = [ground(rng, path) for path in rng.sample(paths, 5 * count)]
     sets = {kind: [marked(pool.pop(), kind, rng) for _ in range(count)] for kind in ALPHA} | {"clean": pool}
     hits, began = dict[str, int](), time.perf_counter()
     shares = list[float]()
     for kind, pictures in sets.items():
-        rows = score([{"__key__": str(number), "png": encode_png(image, 1)} for number, image in enumerate(pictures)])
+        scored = score([{"__key__": str(number), "png": encode_png(image, 1)} for number, image in enumerate(pictures)])
+        rows = pa.Table.from_pylist(list(scored), schema=WATERMARK_SCHEMA).to_pylist()
         hits[kind] = sum(row["watermark_score"] >= least for row in rows)
         shares += [row["text_share"] for row in rows] if kind == "clean" else []
         print(f"figure marks_found_{kind} {hits[kind]} of {len(pictures)}", flush=True)

@@ -1,6 +1,6 @@
 """Features: the Parquet columns of a batch, and the manifests that steps before must have written."""
 
-from typing import Any
+from collections.abc import Mapping
 
 import pyarrow as pa
 from pyarrow.parquet import read_table
@@ -38,10 +38,15 @@ def kept_keys(store: Store, stage: str) -> set[str]:
 
 
 def write_features(
-    store: Store, name: str, rows: pa.Table, inputs: dict[str, str], settings: dict[str, Any], counts: dict[str, Any] | None = None
+    store: Store,
+    name: str,
+    rows: pa.Table,
+    inputs: Mapping[str, str],
+    settings: Mapping[str, object],
+    counts: Mapping[str, int | float] | None = None,
 ) -> Manifest:
     """Writes `features/<name>.parquet` and, last, its manifest `features/<name>.json`, whose counts are the rows and `counts`."""
     file = f"features/{name}.parquet"
     write_parquet(store, file, rows, manifest=f"features/{name}.json")
-    manifest = make_manifest(store, "features", [file], inputs=inputs, settings=settings, counts={"rows": rows.num_rows} | (counts or {}))
+    manifest = make_manifest(store, "features", [file], inputs=inputs, settings=settings, counts={"rows": rows.num_rows, **(counts or {})})
     return write_manifest(store, f"features/{name}.json", manifest)

@@ -71,7 +71,7 @@ def unwatched(step: str) -> Progress:
 
 def measured_for(policy: Policy, stage: str) -> list[str]:
     """The scorers that run over each batch before a stage is decided."""
-    wanted = {*ALWAYS, *policy.settings["scorers"]}
+    wanted = {*ALWAYS, *policy.scorers}
     return [name for name, columns in PER_BATCH.items() if columns.stage == stage and name in wanted and name in registry.SCORERS]
 
 
@@ -124,7 +124,7 @@ def _score_embeddings(curation: Curation, batch: str, progress: Progress) -> Man
 
 
 def _score_probes(curation: Curation, batch: str, progress: Progress) -> Manifest | None:
-    if not curation.policy.settings["probes"] or curation.embeddings is None:
+    if not curation.policy.probes or curation.embeddings is None:
         return None
     return score_probes(curation.store, curation.embeddings)
 
@@ -182,7 +182,7 @@ def check(curation: Curation) -> None:
     """`UserError` when there is no crawl, or when the policy needs embeddings and no embedder is named."""
     if not batches(curation.store):
         raise UserError(f"there is no finished crawl batch in {curation.store.root}; run the crawl first")
-    if curation.embedder is None and (measured_for(curation.policy, "final") or curation.policy.settings["probes"]):
+    if curation.embedder is None and (measured_for(curation.policy, "final") or curation.policy.probes):
         raise UserError("the policy judges by embeddings (aesthetic, probes); name an embedder with --clip")
 
 

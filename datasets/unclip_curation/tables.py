@@ -184,7 +184,7 @@ def add_policy(connection: duckdb.DuckDBPyConnection, policy: Policy) -> None:
     """Makes the tables `policy` and `probes` and the policy's views; `UserError` when its SQL does not run."""
     thresholds = {name: value for name, value in policy.settings.items() if name not in ("probes", "face_rules")}
     rules = pa.array([policy.settings["face_rules"]], FACE_RULES)
-    named = [{"category": name, **probe} for name, probe in policy.settings["probes"].items()]
+    named = [{"category": name, **probe} for name, probe in policy.probes.items()]
     connection.register("policy_row", _typed(pa.Table.from_pylist([thresholds])).append_column("face_rules", rules))
     connection.register("probe_rows", pa.Table.from_pylist(named, schema=NAMED_PROBES))
     connection.execute("CREATE TABLE policy AS SELECT * FROM policy_row; CREATE TABLE probes AS SELECT * FROM probe_rows")

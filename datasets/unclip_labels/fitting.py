@@ -3,13 +3,17 @@
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unclip_curation.scorers.probes import KINDS, LOGISTIC, RBF, Array, Probe
 from unclip_pairs.errors import UserError
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import SVC
 
 MIN_OF_EACH = 2
 FOLDS = 5
@@ -34,16 +38,18 @@ def fit(category: str, kind: str, embedder: str, vectors: NDArray[np.float32], l
     rows = (vectors.astype(np.float64) - mean) / scale
     model = untrained(kind, _strength(kind, rows, labels, seed)).fit(rows, labels)
     arrays = {"mean": mean, "scale": scale, "bias": np.asarray(model.intercept_, np.float64).reshape(1), "platt": np.array([1.0, 0.0])}
-    return Probe(category=category, kind=kind, embedder=embedder, arrays=arrays | _learned(kind, model, rows))
+    return Probe(category=category, kind=kind, embedder=embedder, arrays=arrays | _learned(model, rows))
 
 
-def _learned(kind: str, model: Any, rows: Array) -> dict[str, Array]:
-    if kind == LOGISTIC:
+def _learned(model: "LogisticRegression | SVC", rows: Array) -> dict[str, Array]:
+    from sklearn.linear_model import LogisticRegression
+
+    if isinstance(model, LogisticRegression):
         return {"weights": model.coef_[0]}
     return {"support": model.support_vectors_, "dual": model.dual_coef_[0], "gamma": np.array([1 / (rows.shape[1] * rows.var())])}
 
 
-def untrained(kind: str, strength: float) -> Any:
+def untrained(kind: str, strength: float) -> "LogisticRegression | SVC":
     """A classifier of this kind of scikit-learn that has learned nothing yet; `strength` is its inverse penalty."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import SVC

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from unclip_labels.label_store import SEEDS_RATER, TRAIN, VALUES, LabelStore, check_rater
 from unclip_pairs.errors import UserError
@@ -22,7 +21,7 @@ def read_seeds(book: LabelStore, category: str, text: str) -> int:
 
 def _seed(number: int, line: str) -> tuple[str, str, str]:
     try:
-        fields: Any = json.loads(line)
+        fields = json.loads(line)
         key, value = str(fields["key"]), str(fields["label"])
         rater = check_rater(str(fields.get("rater", SEEDS_RATER)))
     except (ValueError, KeyError, TypeError, AttributeError) as error:

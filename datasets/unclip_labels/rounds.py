@@ -3,7 +3,7 @@
 import json
 import re
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,6 +95,29 @@ def _known(pool: Pool, items: list[Item], part: str) -> tuple[NDArray[np.int64],
     return np.array([row for row, _ in said], dtype=np.int64), np.array([yes for _, yes in said], dtype=bool)
 
 
+class LearningReport(TypedDict):
+    """What a probe learned from, and its threshold."""
+
+    category: str
+    version: str
+    kind: str
+    embedder: str
+    specification: str
+    target_recall: float
+    threshold: dict[str, float | int]
+    agreement: list[dict[str, object]]
+    labels_yes: int
+    labels_no: int
+
+
+class ProbeReport(LearningReport):
+    """A probe's report.json: what it learned from, and how well its scores are probabilities; see `Reliability`."""
+
+    expected_calibration_error: float
+    brier: float
+    bins: list[tuple[float, float, int]]
+
+
 @dataclass(frozen=True)
 class Trained:
     """A finished probe: what to name it by in a policy, its threshold, and everything measured."""
@@ -102,7 +125,7 @@ class Trained:
     probe: Probe
     threshold: Threshold
     manifest: Manifest
-    report: dict[str, Any]
+    report: ProbeReport
 
     @property
     def figures(self) -> dict[str, float]:
@@ -137,8 +160,8 @@ def train(store: Store, book: LabelStore, category: str, embeddings: str, kind: 
     choose_threshold(raw, test, target)  # says what is missing before anything is calibrated
     probe, fair = _calibrated(probe, raw, test)
     threshold = choose_threshold(probe.calibrated(raw), test, target)
-    report = _report(book, category, probe, threshold, target, items) | {"labels_yes": int(labels.sum()), "labels_no": int((~labels).sum())}
-    return Trained(probe, threshold, *_written(store, book, category, probe, report, fair, test))
+    report = _report(book, probe, threshold, target, items, labels)
+    return Trained(probe, threshold, *_written(store, book, probe, report, fair, test))
 
 
 def _calibrated(probe: Probe, raw: Array, test: NDArray[np.bool_]) -> tuple[Probe, Array]:
@@ -148,24 +171,33 @@ def _calibrated(probe: Probe, raw: Array, test: NDArray[np.bool_]) -> tuple[Prob
     return calibrate(probe, raw, test), cross_calibrated(probe, raw, test)
 
 
-def _report(book: LabelStore, category: str, probe: Probe, threshold: Threshold, target: float, items: list[Item]) -> dict[str, Any]:
+def _report(
+    book: LabelStore, probe: Probe, threshold: Threshold, target: float, items: list[Item], labels: NDArray[np.bool_]
+) -> LearningReport:
     return {
-        "category": category,
+        "category": probe.category,
         "version": probe.version,
         "kind": probe.kind,
         "embedder": probe.embedder,
-        "specification": book.specification(category).digest,
+        "specification": book.specification(probe.category).digest,
         "target_recall": target,
         "threshold": asdict(threshold),
         "agreement": [asdict(one) for one in agreements(items)],
+        "labels_yes": int(labels.sum()),
+        "labels_no": int((~labels).sum()),
     }
 
 
 def _written(
-    store: Store, book: LabelStore, category: str, probe: Probe, report: dict[str, Any], fair: Array, test: NDArray[np.bool_]
-) -> tuple[Manifest, dict[str, Any]]:
-    measured = reliability(fair, test)
-    report = report | {"expected_calibration_error": measured.expected_error, "brier": measured.brier, "bins": measured.bins}
+    store: Store, book: LabelStore, probe: Probe, learned: LearningReport, fair: Array, test: NDArray[np.bool_]
+) -> tuple[Manifest, ProbeReport]:
+    category, measured = probe.category, reliability(fair, test)
+    report: ProbeReport = {
+        **learned,
+        "expected_calibration_error": measured.expected_error,
+        "brier": measured.brier,
+        "bins": measured.bins,
+    }
     store.write_bytes(f"{probe.folder}/probe.safetensors", probe.data)
     store.write_json(f"{probe.folder}/report.json", report)
     store.write_bytes(f"{probe.folder}/reliability.png", encode_png(reliability_chart(measured, f"{category}, probe {probe.version}")))

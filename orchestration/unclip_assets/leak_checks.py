@@ -11,7 +11,6 @@ from unclip_curation.decisions import checks
 from unclip_curation.duplicates import leaks
 from unclip_curation.policy import Policy
 from unclip_curation.reports.leak_pages import leak_sheet, sentence
-from unclip_curation.scorers.runner import Row
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.pointers import find
 from unclip_pairs.store import Store
@@ -22,22 +21,22 @@ def compare(store: Store, embeddings: str | None) -> Manifest | None:
     return leaks.compare_sets(store, embeddings, own_clip(store) if find(store, "clip_model") else None)
 
 
-def objections(store: Store, version: str, policy: Policy) -> tuple[list[str], list[Row]]:
+def objections(store: Store, version: str, policy: Policy) -> tuple[list[str], list[leaks.Leak]]:
     """Why a published set may not be trained on, and the leaks themselves (`LEAK_SCHEMA`)."""
     embeddings = find(store, "clip_embeddings")
     found = leaks.published_leaks(store, version, policy, embeddings.name if embeddings else None)
     return checks.nothing_leaks(store, version) + [sentence(leak) for leak in nearest(found)], found
 
 
-def nearest(found: Sequence[Row]) -> list[Row]:
+def nearest(found: Sequence[leaks.Leak]) -> list[leaks.Leak]:
     """The first, nearest leak of each pair."""
-    first: dict[str, Row] = {}
+    first: dict[str, leaks.Leak] = {}
     for leak in found:
         first.setdefault(leak["key"], leak)
     return list(first.values())
 
 
-def shown(store: Store, found: Sequence[Row]) -> dict[str, dg.MarkdownMetadataValue]:
+def shown(store: Store, found: Sequence[leaks.Leak]) -> dict[str, dg.MarkdownMetadataValue]:
     """Metadata of a check: a table of the leaks, and the pictures, each training picture beside the one that it shows."""
     if not found:
         return {}

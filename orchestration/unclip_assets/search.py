@@ -16,7 +16,7 @@ from unclip_pairs.limits import MAX_BYTES
 from unclip_pairs.store import Store
 
 if TYPE_CHECKING:
-    from unclip_curation.search.visibility import Row
+    from unclip_curation.search.retrieval import SearchResult
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def open_space(store: Store, clip: str | None = None) -> Space:
     return Space(embedder, prepare, embedding_folder(embedder))
 
 
-def found_by(store: Store, query: str, count: int, clip: str | None = None, safe: bool = True) -> "list[Row]":
+def found_by(store: Store, query: str, count: int, clip: str | None = None, safe: bool = True) -> "list[SearchResult]":
     """The `count` pairs nearest to a picture file, or else to words: key, url, caption and "similarity", best first. What was taken down
     is left out; while `safe`, so is what the safety stage does not keep.
 

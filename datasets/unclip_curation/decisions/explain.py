@@ -1,6 +1,6 @@
 """Answer to "why": one row's verdict with what was measured and the rows it was found alike to."""
 
-from typing import Any
+from collections.abc import Mapping
 
 import duckdb
 import pyarrow as pa
@@ -32,30 +32,30 @@ def explain(store: Store, key: str, stage: str | None = None) -> str:
         return "\n".join(lines + [_alike(pair, key, kept) for pair in _dicts(alike)])
 
 
-def _dicts(result: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+def _dicts(result: duckdb.DuckDBPyConnection) -> list[dict[str, object]]:
     names = [column[0] for column in result.description or []]
     return [dict(zip(names, values, strict=True)) for values in result.fetchall()]
 
 
-def _row(connection: duckdb.DuckDBPyConnection, table: str, key: str) -> dict[str, Any]:
+def _row(connection: duckdb.DuckDBPyConnection, table: str, key: str) -> dict[str, object]:
     found = _dicts(connection.execute(f"SELECT * FROM {table} WHERE key = ? LIMIT 1", [key]))
     return found[0] if found else {}
 
 
-def _measured(table: str, row: dict[str, Any]) -> list[str]:
+def _measured(table: str, row: dict[str, object]) -> list[str]:
     shown = {name: value for name, value in row.items() if name not in _HIDDEN and value is not None}
     text = ", ".join(f"{name} {_short(value)}" for name, value in shown.items())
     return [f"  {table}: {text}"] if shown else []
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return f"[{', '.join(_short(item) for item in value)}]" if isinstance(value, list) else str(value)
 
 
-def _alike(pair: dict[str, Any], key: str, kept: dict[str, bool]) -> str:
-    other = pair["b"] if pair["a"] == key else pair["a"]
+def _alike(pair: Mapping[str, object], key: str, kept: dict[str, bool]) -> str:
+    other = str(pair["b"] if pair["a"] == key else pair["a"])
     facts = [name for name in ("same_bytes", "same_pixels", "mirrored") if pair[name]]
     facts += [f"{name} {_short(pair[name])}" for name in ("pdq_distance", "grid_mean", "grid_peak", "cosine") if pair[name] is not None]
     return f"  like {other} ({'stays' if kept.get(other) else 'goes'}): {', '.join(facts)}"

@@ -1,6 +1,6 @@
 """What is known about the starter corpus: labels, what is held out, and how well each filter found what was planted."""
 
-from typing import Any
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -35,12 +35,21 @@ EXPECTED = {
 }
 
 
-def starter_truth(store: Store) -> dict[str, dict[str, Any]]:
+class Truth(TypedDict):
+    """What is known of a picture of the starter corpus: the columns of truth.parquet that are read here; others have the labels."""
+
+    url_path: str
+    concept: str | None
+    planted: str | None
+    duplicate_of: str | None
+
+
+def starter_truth(store: Store) -> dict[str, Truth]:
     """The rows of truth.parquet by the key of the crawled row at that address; empty when there is no starter corpus."""
     if not store.exists(TRUTH):
         return {}
     known = {row["url_path"]: row for row in read_table(store.path(TRUTH)).to_pylist()}
-    found = dict[str, dict[str, Any]]()
+    found = dict[str, Truth]()
     for batch in batches(store):
         for row in read_table(store.path(f"crawl/{batch}/rows.parquet"), columns=["key", "url"]).to_pylist():
             if (path := urlsplit(row["url"] or "").path) in known:
@@ -89,7 +98,7 @@ def planted_in(store: Store, verdicts: pa.Table) -> dict[str, dict[str, float | 
     return {name: _measured(name, [row for row in planted if row["planted"] == name], keys, reasons) for name in EXPECTED}
 
 
-def _measured(name: str, planted: list[dict[str, Any]], keys: dict[str, str], reasons: dict[str, set[str]]) -> dict[str, float | int]:
+def _measured(name: str, planted: list[Truth], keys: dict[str, str], reasons: dict[str, set[str]]) -> dict[str, float | int]:
     found = {key for key, given in reasons.items() if given & set(EXPECTED[name])}
     hits, explained = 0, set[str]()
     for row in planted:

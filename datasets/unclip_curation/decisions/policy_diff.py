@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -101,5 +100,5 @@ def policy_sweep(
 
 def telling(steps: Sequence[SweepStep]) -> list[str]:
     """The planted classes whose recall changes along the sweep."""
-    names: dict[str, Any] = dict.fromkeys(name for step in steps for name in step.recall)
+    names = dict.fromkeys(name for step in steps for name in step.recall)
     return [name for name in names if len({round(step.recall[name], 6) for step in steps}) > 1]

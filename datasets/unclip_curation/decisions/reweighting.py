@@ -35,7 +35,7 @@ MAX_WEIGHT = 10.0
 STRENGTHS = (0.3, 1.0, 3.0)  # inverse penalties; the one with the least log loss on rows it did not see is taken
 PICTURE_SCALE = 3.0  # the length given to an embedding beside the words, each of which counts 1
 _WORD_COLUMNS = 1 << 14
-Features = Any  # a matrix [rows, columns], sparse or not
+Features = Any  # a matrix [rows, columns], sparse or not: scikit-learn and scipy have no types for it
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def reweight(store: Store, before: str = "rule", after: str = "safety", embeddin
     mix = restore_mix(described(captions, _vectors(store, files, keys)), stays, seed=seed)
     staying = [key for key, stay in zip(keys, stays, strict=True) if stay]
     rows = pa.table({"key": staying, "weight": mix.weights[stays].astype(np.float32)}, schema=WEIGHT_SCHEMA)
-    counts: dict[str, Any] = {"auc": round(mix.auc, 4), "effective_rows": round(mix.effective, 1), "clipped": mix.clipped}
+    counts = {"auc": round(mix.auc, 4), "effective_rows": round(mix.effective, 1), "clipped": mix.clipped}
     return write_features(store, "reweighting", rows, digests, settings, counts)
 
 
@@ -119,7 +119,7 @@ def captions_of(store: Store, keys: set[str]) -> tuple[list[str], list[str]]:
 def described(captions: Sequence[str], vectors: NDArray[np.float32] | None = None) -> Features:
     """What the classifier reads, sparse [rows, columns]: the words of each caption and, when given, picture embeddings of length one."""
     counting: dict[str, Any] = {"n_features": _WORD_COLUMNS, "alternate_sign": False, "binary": True, "norm": None}
-    words = HashingVectorizer(**counting).transform(captions)
+    words = HashingVectorizer(**counting).transform(captions)  # scikit-learn has no types; the default of `norm` hides that it may be None
     return words if vectors is None else sparse.hstack([words, sparse.csr_matrix(PICTURE_SCALE * vectors)], format="csr")
 
 

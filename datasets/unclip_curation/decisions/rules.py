@@ -24,7 +24,7 @@ def find(connection: duckdb.DuckDBPyConnection, store: Store, policy: Policy, st
     Both hold all that the stages up to `stage` object to. `UserError` when a kept pair was not measured, or a reason is not in the list.
     """
     steps = STAGES[: STAGES.index(stage) + 1]
-    relied = {*policy.settings["scorers"], *(["identities"] if gallery_digest(store) else [])}
+    relied = {*policy.scorers, *(["identities"] if gallery_digest(store) else [])}
     judge(connection, store, steps)
     connection.execute("CREATE TABLE findings (key VARCHAR, reason VARCHAR)")
     _add_taken_down(connection, store)

@@ -59,11 +59,11 @@ def inputs_of(store: Store, stage: str, policy: Policy, embeddings: str | None) 
         if columns.stage in steps:
             files = [f"features/{batch}/{scorer}" for batch in names] if scorer in PER_BATCH else [f"features/{scorer}"]
             if scorer == "probe":
-                asked += files if policy.settings["probes"] else []
+                asked += files if policy.probes else []
                 continue
             if scorer == "identities":
                 _check_gallery(store, names)
-            asked += [file for file in files if scorer in policy.settings["scorers"] or store.exists(f"{file}.json")]
+            asked += [file for file in files if scorer in policy.scorers or store.exists(f"{file}.json")]
     if stage == "final":
         must_be_compared(store)
         asked += [file.removesuffix(".parquet") for file in embedding_files(store, embeddings)]

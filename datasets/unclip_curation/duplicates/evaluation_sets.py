@@ -7,7 +7,6 @@ folder, `<digest8>.parquet` their embeddings by one CLIP. A set never changes; a
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,14 +16,14 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.embeddings.embedding import Embedder, column_vectors, squares
 from unclip_curation.features import required
-from unclip_curation.scorers.pictures import fingerprint
+from unclip_curation.scorers.pictures import Fingerprint, fingerprint
 from unclip_curation.similarity.likeness import FINGERPRINT_SCHEMA
 from unclip_curation.similarity.neighbours import normalised
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import DecodeError, decode, encode_png
 from unclip_pairs.limits import MAX_BYTES
 from unclip_pairs.manifest import Manifest, make_manifest, read_manifest, settings_digest, write_manifest
-from unclip_pairs.shards import picture_bytes, read_shard, shard_names, write_parquet, write_shard
+from unclip_pairs.shards import Sample, picture_bytes, read_shard, shard_names, write_parquet, write_shard
 from unclip_pairs.store import Store
 
 FOLDER = "evaluation_sets"
@@ -60,13 +59,14 @@ def add_folder(store: Store, name: str, folder: Path) -> Manifest:
     if not files:
         raise UserError(f"{folder} is no folder with PNG, JPEG, WebP or GIF pictures in it; name another folder")
     shard = f"{FOLDER}/{name}/pictures"
-    samples, rows = dict[str, dict[str, Any]](), list[dict[str, Any]]()
+    samples, rows = dict[str, Sample](), list[dict[str, object]]()
     for path in files:
         data = _read(path)
-        row = _row(data, str(path)) | {"name": str(path.relative_to(folder)), "shard": shard}
-        if row["key"] not in samples:
-            samples[row["key"]] = {"__key__": row["key"], **_sample(data)}
-            rows.append(row)
+        found = _fingerprint(data, str(path))
+        key = found["sha256"][:20]
+        if key not in samples:
+            samples[key] = {"__key__": key, **_sample(data)}
+            rows.append({**found, "key": key, "name": str(path.relative_to(folder)), "shard": shard})
     table = pa.Table.from_pylist(rows, schema=SET_SCHEMA)
     inputs = {"pictures": settings_digest(sorted(samples))}
     if _is_there(store, name, inputs):
@@ -84,7 +84,7 @@ def add_dataset(store: Store, name: str, version: str, split: str = "held_out") 
     if _is_there(store, name, inputs):
         return set_manifest(store, name)
     rows = [
-        _row(picture_bytes(sample), shard) | {"key": sample["__key__"], "name": sample["__key__"], "shard": shard}
+        _fingerprint(picture_bytes(sample), shard) | {"key": sample["__key__"], "name": sample["__key__"], "shard": shard}
         for shard in shards
         for sample in read_shard(store, shard)
     ]
@@ -112,12 +112,11 @@ def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _row(data: bytes, where: str) -> dict[str, Any]:
+def _fingerprint(data: bytes, where: str) -> Fingerprint:
     try:
-        found = fingerprint(data)
+        return fingerprint(data)
     except DecodeError as error:
         raise UserError(f"{where} cannot be read as a picture ({error}); put it right or move it out of the folder") from error
-    return found | {"key": found["sha256"][:20]}
 
 
 def _sample(data: bytes) -> dict[str, bytes]:

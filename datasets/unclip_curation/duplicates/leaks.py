@@ -5,7 +5,6 @@ What is near is measured here; whether that is a leak is the policy's decision, 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +18,7 @@ from unclip_curation.features import kept_keys, required, write_features
 from unclip_curation.policy import Policy
 from unclip_curation.schemas import LEAK_SCHEMA
 from unclip_curation.similarity.hashes import ROTATED, UPRIGHT
-from unclip_curation.similarity.likeness import NO_PAIRS, Pictures, Rows, as_pictures, compared, near_hashes
+from unclip_curation.similarity.likeness import NO_PAIRS, Likeness, Pictures, Rows, as_pictures, compared, near_hashes
 from unclip_curation.similarity.neighbours import normalised
 from unclip_curation.tables import add_policy, embedding_files, open_tables
 from unclip_pairs.errors import UserError
@@ -107,7 +106,7 @@ def nearest_pictures(rows: EmbeddedPictures, sets: Mapping[str, EmbeddedPictures
         upright = np.concatenate([_equal(rows.pictures, known.pictures), near_hashes(rows.pictures, known.pictures, UPRIGHT), alike])
         for pairs, orientations in ((upright, UPRIGHT), (near_hashes(rows.pictures, known.pictures, ROTATED), ROTATED)):
             pairs = np.unique(pairs, axis=0)
-            columns: dict[str, Any] = {
+            columns: dict[str, object] = {
                 "key": [rows.pictures.keys[i] for i, _ in pairs],
                 "evaluation_set": [name] * len(pairs),
                 "picture": [known.pictures.keys[j] for _, j in pairs],
@@ -141,7 +140,15 @@ def _alike(rows: Floats | None, known: Floats | None) -> tuple[Rows, dict[tuple[
     return np.array(list(cosines), dtype=np.int64).reshape(-1, 2), cosines
 
 
-def judged(store: Store, policy: Policy, near: pa.Table) -> list[dict[str, Any]]:
+class Leak(Likeness):
+    """A row of `LEAK_SCHEMA`: a crawled picture and the picture of an evaluation set that it shows."""
+
+    key: str
+    evaluation_set: str
+    picture: str
+
+
+def judged(store: Store, policy: Policy, near: pa.Table) -> list[Leak]:
     """The rows of `near` (`LEAK_SCHEMA`) whose key leaks by the policy's SQL, the nearest picture of each set first."""
     with open_tables(store) as connection:
         connection.execute("DROP VIEW leaks")
@@ -154,7 +161,7 @@ def judged(store: Store, policy: Policy, near: pa.Table) -> list[dict[str, Any]]
     return found.to_pylist()
 
 
-def published_leaks(store: Store, version: str, policy: Policy, embeddings: str | None = None) -> list[dict[str, Any]]:
+def published_leaks(store: Store, version: str, policy: Policy, embeddings: str | None = None) -> list[Leak]:
     """The training rows of a published dataset that show one of its held-out pictures or a picture of a named evaluation set."""
     keys = {split: _published_keys(store, version, split) for split in ("train", "held_out")}
     sides = {split: _rows(store, found, embeddings) for split, found in keys.items()}

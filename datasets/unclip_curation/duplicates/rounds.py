@@ -6,7 +6,6 @@ keeps are new, but for those that the last decision dropped; should a later deci
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pyarrow as pa
 from pyarrow.parquet import read_table
@@ -33,12 +32,12 @@ class SearchRound:
         return f"{self.folder}/{self.number:05d}"
 
 
-def folder_of(settings: dict[str, Any]) -> str:
+def folder_of(settings: dict[str, object]) -> str:
     """Where the rounds of a search with these settings lie."""
     return f"duplicates/{settings_digest(settings)[:12]}"
 
 
-def last_round(store: Store, settings: dict[str, Any]) -> SearchRound | None:
+def last_round(store: Store, settings: dict[str, object]) -> SearchRound | None:
     """The last finished round of a search with these settings; None when there is none yet."""
     folder, number = folder_of(settings), 0
     while store.exists(f"{folder}/{number:05d}.json"):
@@ -50,7 +49,7 @@ def last_round(store: Store, settings: dict[str, Any]) -> SearchRound | None:
     return SearchRound(folder, number - 1, manifest.inputs, [], [], searched)
 
 
-def begin(store: Store, last: SearchRound | None, settings: dict[str, Any], inputs: dict[str, str], kept: set[str]) -> SearchRound:
+def begin(store: Store, last: SearchRound | None, settings: dict[str, object], inputs: dict[str, str], kept: set[str]) -> SearchRound:
     """The round that has to be carried out now that the safety stage keeps `kept`."""
     if last is None:
         return SearchRound(folder_of(settings), 0, inputs, [], sorted(kept), SEARCHED_SCHEMA.empty_table())

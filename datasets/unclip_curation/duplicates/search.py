@@ -9,7 +9,6 @@ the last decision kept, so adding to a crawl costs by what is added (`rounds.py`
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -41,7 +40,7 @@ def find_duplicates(store: Store, embeddings: str | None = None, seed: int = 0, 
     inputs = {"safety": required(store, "verdicts/safety.json", "decide the stage 'safety' first").digest}
     files = embedding_files(store, embeddings)
     inputs |= {file: required(store, f"{file.removesuffix('.parquet')}.json", "embed the pairs first").digest for file in files}
-    settings: dict[str, Any] = {"scorer": "duplicates", "version": VERSION, "min_cosine": MIN_COSINE, "seed": seed}
+    settings: dict[str, object] = {"scorer": "duplicates", "version": VERSION, "min_cosine": MIN_COSINE, "seed": seed}
     settings |= {"embeddings": embeddings, "generation": _generation(store) + anew}
     if is_done(store, "features/duplicates.json", inputs, settings):
         return required(store, "features/duplicates.json", "search again")

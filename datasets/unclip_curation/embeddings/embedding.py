@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -139,7 +139,7 @@ def embed_on(
     return embed_pairs(store, batch, embedder, wanted, side, prepare)
 
 
-def _load_work(store: Store, load: LoadEmbedder) -> Work:
+def _load_work(store: Store, load: LoadEmbedder) -> Work[EmbeddingPiece]:
     return partial(_embed_piece, store, *load())
 
 
@@ -148,9 +148,10 @@ def _blurs(store: Store, wanted: Iterable[str]) -> Blurs:
     return {key: blurs[key] for key in wanted if key in blurs}
 
 
-def _settings(store: Store, wanted: set[str], side: int) -> dict[str, Any]:
+def _settings(store: Store, wanted: set[str], side: int) -> dict[str, object]:
     blurs = _blurs(store, wanted)
-    return {"keys": settings_digest(sorted(wanted)), "side": side} | ({"blurred": settings_digest(blurs)} if blurs else {})
+    settings: dict[str, object] = {"keys": settings_digest(sorted(wanted)), "side": side}
+    return settings | ({"blurred": settings_digest(blurs)} if blurs else {})
 
 
 def _pieces(store: Store, batch: str, embedder: Embedder, wanted: set[str], side: int) -> list[EmbeddingPiece]:
@@ -182,7 +183,7 @@ def _embed_piece(store: Store, embedder: Embedder, prepare: Prepare, piece: Embe
     return len(piece.keys)
 
 
-def _in_threads(work: Work, pieces: Sequence[EmbeddingPiece], workers: int, progress: Progress) -> None:
+def _in_threads(work: Work[EmbeddingPiece], pieces: Sequence[EmbeddingPiece], workers: int, progress: Progress) -> None:
     """Does all pieces; none begins after one has failed."""
     total, done = sum(len(piece.keys) for piece in pieces), 0
     pool = ThreadPoolExecutor(workers)
@@ -193,7 +194,7 @@ def _in_threads(work: Work, pieces: Sequence[EmbeddingPiece], workers: int, prog
         pool.shutdown(cancel_futures=True)
 
 
-def _columns(samples: list[Sample], embedder: Embedder, prepare: Prepare) -> dict[str, Any]:
+def _columns(samples: list[Sample], embedder: Embedder, prepare: Prepare) -> dict[str, object]:
     pictures = np.stack([prepare(decode(picture_bytes(sample))) for sample in samples])
     captions = [sample["txt"].decode() for sample in samples]
     images, texts = normalised(embedder.pictures(pictures)), normalised(embedder.captions(captions))
@@ -207,7 +208,7 @@ def _columns(samples: list[Sample], embedder: Embedder, prepare: Prepare) -> dic
     }
 
 
-def _description(sample: Sample) -> dict[str, Any]:
+def _description(sample: Sample) -> dict[str, object]:
     return json.loads(sample["json"]) if "json" in sample else {}
 
 

@@ -10,16 +10,17 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
-Work = Callable[[Any], int]
-Load = Callable[[], Work]
+Piece = TypeVar("Piece")
+Work = Callable[[Piece], int]
+Load = Callable[[], Work[Piece]]
 
 
 class Engine(Protocol):
     """Somewhere to run work over pieces."""
 
-    def run(self, load: Load, pieces: Sequence[Any], /) -> Iterator[int]:
+    def run(self, load: Load[Piece], pieces: Sequence[Piece], /) -> Iterator[int]:
         """What the function that `load` gives says of each piece (rows done), as the pieces end, in any order.
 
         `load` runs once per worker. It and the pieces travel, so they are a module's function or a partial of one, and plain data. An error
@@ -34,7 +35,7 @@ class Processes:
 
     count: int = 2
 
-    def run(self, load: Load, pieces: Sequence[Any], /) -> Iterator[int]:
+    def run(self, load: Load[Piece], pieces: Sequence[Piece], /) -> Iterator[int]:
         if self.count <= 1 or len(pieces) <= 1:
             return map(load(), pieces)
         return _in_processes(load, pieces, min(self.count, len(pieces)))
@@ -45,7 +46,7 @@ def engine_of(workers: Engine | int) -> Engine:
     return Processes(workers) if isinstance(workers, int) else workers
 
 
-def _in_processes(load: Load, pieces: Sequence[Any], count: int) -> Iterator[int]:
+def _in_processes(load: Load[Piece], pieces: Sequence[Piece], count: int) -> Iterator[int]:
     """Processes, not threads: onnxruntime 1.32 holds the interpreter while a network runs."""
     with ProcessPoolExecutor(count, get_context("spawn"), _start_worker, (load,)) as pool:
         futures = [pool.submit(_work, piece) for piece in pieces]
@@ -57,10 +58,10 @@ def _in_processes(load: Load, pieces: Sequence[Any], count: int) -> Iterator[int
             raise
 
 
-_loaded: list[Work] = []
+_loaded: list[Callable[..., int]] = []
 
 
-def _start_worker(load: Load) -> None:
+def _start_worker(load: Load[Piece]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _loaded.append(load())
 
@@ -73,5 +74,5 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _work(piece: Any) -> int:
+def _work(piece: object) -> int:
     return _loaded[0](piece)

@@ -8,18 +8,30 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
-from unclip_curation.engines.processes import Engine, Load, Processes
+from unclip_curation.engines.processes import Engine, Load, Piece, Processes
 from unclip_pairs.errors import UserError
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
 
 LOCAL = "local"
 RESERVED_CPUS = 0.5
 PATIENCE_S = 30.0
-_END = object()
+
+
+class Result(TypedDict):
+    """What became of a piece: its rows, and the user's mistake that ended the work, "" for none."""
+
+    rows: int
+    mistake: str
+
+
+Results = queue.Queue[Result | BaseException | None]  # None: there are no more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +47,7 @@ class RayCluster:
     cpus: float = 0.5
     deadline_s: float = 900.0
 
-    def run(self, load: Load, pieces: Sequence[Any], /) -> Iterator[int]:
+    def run(self, load: Load[Piece], pieces: Sequence[Piece], /) -> Iterator[int]:
         """As `Engine.run`; `UserError` when the cluster cannot be reached, is too small or stands still."""
         _connect(self.address)
         size = min(len(pieces), pool_size(_cluster_cpus(), self.cpus, self.workers))
@@ -71,9 +83,9 @@ def _connect(address: str) -> None:
 
     if ray.is_initialized():
         return
-    here: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
+    dashboard = False if address == LOCAL else None
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **here)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=dashboard)
     except (ConnectionError, ValueError) as error:
         raise UserError(f"no Ray cluster answers at {address!r} ({error}); start one with `ray start --head`, or say local") from error
 
@@ -87,10 +99,10 @@ def _cluster_cpus() -> float:
 class Worker:
     """One actor: loads the work once, then does piece after piece. A user's mistake travels back as a value: Ray would wrap it."""
 
-    def __init__(self, load: Load) -> None:
-        self._work = load()
+    def __init__(self, load: Load[Piece]) -> None:
+        self._work: Callable[..., int] = load()
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, batch: Mapping[str, Sequence[object]]) -> dict[str, list[int] | list[str]]:
         rows, mistakes = list[int](), list[str]()
         for piece in batch["piece"]:
             try:
@@ -102,7 +114,7 @@ class Worker:
         return {"rows": rows, "mistake": mistakes}
 
 
-def _planned(load: Load, pieces: Sequence[Any], size: int, cpus: float) -> Any:
+def _planned(load: Load[Piece], pieces: Sequence[Piece], size: int, cpus: float) -> "Dataset":
     """The dataset of what the work says of each piece; nothing runs yet."""
     from ray.data import ActorPoolStrategy, DataContext, from_items
 
@@ -113,19 +125,19 @@ def _planned(load: Load, pieces: Sequence[Any], size: int, cpus: float) -> Any:
     return rows.map_batches(Worker, fn_constructor_args=(load,), batch_size=1, compute=pool, num_cpus=cpus)
 
 
-def _before_deadline(planned: Any, deadline_s: float) -> Iterator[int]:
+def _before_deadline(planned: "Dataset", deadline_s: float) -> Iterator[int]:
     """The results, as they come; `UserError` when none comes in time. Ray Data itself would wait for ever."""
-    found: queue.Queue[Any] = queue.Queue()
+    found: Results = queue.Queue()
     before = set(threading.enumerate())
     reader = threading.Thread(target=_feed, args=(planned, found), daemon=True)
     reader.start()
     try:
-        while (item := found.get(timeout=deadline_s)) is not _END:
+        while (item := found.get(timeout=deadline_s)) is not None:
             if isinstance(item, BaseException):
                 raise item
             if item["mistake"]:
                 raise UserError(item["mistake"])
-            yield int(item["rows"])
+            yield item["rows"]
     except queue.Empty:
         raise UserError(
             f"no piece of work ended on the Ray cluster for {deadline_s:g} s; look at `ray status`, then run the same command again"
@@ -144,12 +156,12 @@ def _end_executors(before: set[threading.Thread]) -> None:
             thread.join(PATIENCE_S)
 
 
-def _feed(planned: Any, found: "queue.Queue[Any]") -> None:
+def _feed(planned: "Dataset", found: Results) -> None:
     """Passes the results on."""
     try:
         for row in planned.iter_rows():
-            found.put(row)
+            found.put({"rows": int(row["rows"]), "mistake": str(row["mistake"])})
     except BaseException as error:
         found.put(error)
     else:
-        found.put(_END)
+        found.put(None)

@@ -6,7 +6,6 @@ MLCommons, Croissant 1.0. The same arguments give the same bytes.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
 
 import pyarrow as pa
 
@@ -30,7 +29,7 @@ _OWN = (
     *("source", "subField", "transform"),
 )
 ABOUT = "Pairs of a picture and its caption from the web: filtered by a stated policy, made safe, without near duplicates."
-CONTEXT: dict[str, Any] = {
+CONTEXT: dict[str, object] = {
     "@language": "en",
     "@vocab": "https://schema.org/",
     "sc": "https://schema.org/",
@@ -76,23 +75,23 @@ def croissant(
     return (json.dumps(description, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _file(name: str, digest: str) -> dict[str, Any]:
+def _file(name: str, digest: str) -> dict[str, object]:
     kind = _FORMATS[PurePosixPath(name).suffix]
     return {"@type": "cr:FileObject", "@id": name, "name": name, "contentUrl": name, "encodingFormat": kind, "sha256": digest}
 
 
-def _filesets(digests: Mapping[str, str]) -> list[dict[str, Any]]:
+def _filesets(digests: Mapping[str, str]) -> list[dict[str, object]]:
     """The pictures inside the shards."""
     inside = [{"@id": name} for name in sorted(digests) if name.endswith(".tar")]
-    facts = {"@type": "cr:FileSet", "@id": "pictures", "name": "pictures", "containedIn": inside}
+    facts: dict[str, object] = {"@type": "cr:FileSet", "@id": "pictures", "name": "pictures", "containedIn": inside}
     return [facts | {"encodingFormat": ["image/png", "image/jpeg", "image/webp"], "includes": ["*.png", "*.jpg", "*.webp"]}]
 
 
-def _field(record_set: str, name: str, kind: str, about: str, source: Mapping[str, Any]) -> dict[str, Any]:
+def _field(record_set: str, name: str, kind: str, about: str, source: Mapping[str, object]) -> dict[str, object]:
     return {"@type": "cr:Field", "@id": f"{record_set}/{name}", "name": name, "description": about, "dataType": kind, "source": source}
 
 
-def _rows(table: str, schema: pa.Schema) -> dict[str, Any]:
+def _rows(table: str, schema: pa.Schema) -> dict[str, object]:
     """One record a pair, without its picture: the columns of the table."""
 
     def kind(type_: pa.DataType) -> str:
@@ -106,7 +105,7 @@ def _rows(table: str, schema: pa.Schema) -> dict[str, Any]:
     return {"@type": "cr:RecordSet", "@id": "pairs", "name": "pairs", "key": {"@id": "pairs/key"}, "field": fields}
 
 
-def _pictures() -> dict[str, Any]:
+def _pictures() -> dict[str, object]:
     """One record a picture; its key is the one of `pairs`."""
     inside = {"fileSet": {"@id": "pictures"}}
     named = inside | {"extract": {"fileProperty": "filename"}, "transform": {"regex": "^([0-9a-f]+)"}}

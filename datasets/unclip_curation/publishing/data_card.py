@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TypedDict
 
 from unclip_curation.policy import Policy
 
@@ -18,15 +18,35 @@ GAPS = """- The explicit-picture networks were checked for speed and false posit
 - Language is judged from three words on, with a small model that is often wrong on short texts."""
 
 
+class MeasuredThreshold(TypedDict):
+    """A probe's threshold with what held-out labels say of it; shares are 0..1."""
+
+    value: float
+    recall: float
+    recall_low: float
+    recall_high: float
+    dropped: float
+    yes: int
+
+
+class NamedProbe(TypedDict):
+    """What the card reads of a probe's report, and the policy's threshold ("present")."""
+
+    category: str
+    version: str
+    threshold: MeasuredThreshold
+    present: float
+
+
 def data_card(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, object]],
     version: str,
     policy: Policy,
     counts: Mapping[str, int | float],
     planted: Mapping[str, Mapping[str, float | int]],
     inputs: Mapping[str, str],
     languages: Mapping[str, int],
-    probes: Sequence[Mapping[str, Any]],
+    probes: Sequence[NamedProbe],
 ) -> str:
     """The card as Markdown; the same arguments give the same text.
 
@@ -58,7 +78,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines)
 
 
-def _counted(rows: Sequence[Mapping[str, Any]], column: str, missing: str) -> list[tuple[str, int]]:
+def _counted(rows: Sequence[Mapping[str, object]], column: str, missing: str) -> list[tuple[str, int]]:
     return _most(Counter(str(row[column] or missing) for row in rows))
 
 
@@ -69,7 +89,7 @@ def _most(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return ordered[:MOST_ROWS] + ([(f"{len(rest)} others", sum(count for _, count in rest))] if rest else [])
 
 
-def _contents(rows: Sequence[Mapping[str, Any]]) -> str:
+def _contents(rows: Sequence[Mapping[str, object]]) -> str:
     """Counts by split, and by style where styles are known."""
     concepts = len({row["concept"] for row in rows if row["concept"]})
     text = f"{len(rows)} pairs of a picture and its caption"
@@ -80,9 +100,9 @@ def _contents(rows: Sequence[Mapping[str, Any]]) -> str:
     return text + ("\n\n" + _table(("style", "pairs"), _counted(rows, "style", "unknown")) if concepts else "")
 
 
-def _credits(rows: Sequence[Mapping[str, Any]]) -> str:
+def _credits(rows: Sequence[Mapping[str, object]]) -> str:
     """Whom the licences ask to name."""
-    credits = Counter(str(json.loads(row["attributes"]).get("credit", "")) for row in rows if row["attributes"])
+    credits = Counter(str(json.loads(str(row["attributes"])).get("credit", "")) for row in rows if row["attributes"])
     named = [(credit, count) for credit, count in sorted(credits.items()) if credit]
     return "\n\n" + _table(("credit", "pictures"), named) if named else ""
 
@@ -96,7 +116,7 @@ def _filters(counts: Mapping[str, int | float]) -> str:
     )
 
 
-def _errors(planted: Mapping[str, Mapping[str, float | int]], probes: Sequence[Mapping[str, Any]]) -> str:
+def _errors(planted: Mapping[str, Mapping[str, float | int]], probes: Sequence[NamedProbe]) -> str:
     """What the filters did with defects that are known because they were planted, and what held-out labels say of the probes."""
     rows = [(name, m["true"], m["found"], f"{m['recall']:.3f}", f"{m['precision']:.3f}") for name, m in planted.items() if m["true"]]
     parts = [f"On planted defects:\n\n{_table(('planted', 'true', 'found', 'recall', 'precision'), rows)}"] if rows else []
@@ -106,7 +126,7 @@ def _errors(planted: Mapping[str, Mapping[str, float | int]], probes: Sequence[M
     return "\n\n".join(["## Measured error", *(parts or ["Nothing was planted and no probe is named, so no error was measured."])])
 
 
-def _probe_row(report: Mapping[str, Any]) -> tuple[object, ...]:
+def _probe_row(report: NamedProbe) -> tuple[object, ...]:
     found = report["threshold"]
     recall = f"{found['recall']:.3f} ({found['recall_low']:.3f} to {found['recall_high']:.3f})"
     measured, present = (f"{value:.6g}" for value in (found["value"], report["present"]))

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypedDict
 
 import pyarrow as pa
 from PIL import Image
@@ -10,10 +10,11 @@ from pyarrow.parquet import ParquetWriter, read_table
 
 from unclip_curation.decisions.ground_truth import LABEL_SCHEMA, planted_report
 from unclip_curation.decisions.verdicts import counts
+from unclip_curation.embeddings.blurring import Box
 from unclip_curation.features import batches
 from unclip_curation.policy import Policy
 from unclip_curation.publishing.croissant import croissant
-from unclip_curation.publishing.data_card import GAPS, data_card
+from unclip_curation.publishing.data_card import GAPS, NamedProbe, data_card
 from unclip_curation.publishing.data_card_page import card_page
 from unclip_curation.samples import COLUMNS, spread
 from unclip_curation.schemas import VERDICT_SCHEMA
@@ -29,7 +30,44 @@ PUBLISHED_SCHEMA = pa.schema(
     + [VERDICT_SCHEMA.field("blur")]
 )
 ROWS = "rows.parquet"
-Rows = list[dict[str, Any]]
+
+
+class Label(TypedDict):
+    """The columns of `LABEL_SCHEMA` but `key`."""
+
+    concept: str | None
+    concept_label: str | None
+    style: str | None
+    attributes: str | None
+    split: str | None
+
+
+class CrawledRow(TypedDict):
+    """The columns of a crawled row that a dataset is made from."""
+
+    key: str
+    url: str
+    page_url: str | None
+    caption: str
+    licence: str | None
+    host: str | None
+    sha256: str
+    width: int
+    height: int
+    shard: str
+    fetched_at: str
+    status: str
+
+
+class DatasetRow(CrawledRow, Label):
+    """A row of a dataset with everything that is known of it; `PUBLISHED_SCHEMA` names what is published."""
+
+    weight: float
+    similarity: float
+    blur: list[Box] | None
+
+
+Rows = list[DatasetRow]
 
 
 def fetched_until(rows: Rows) -> str:
@@ -83,9 +121,9 @@ def _languages(store: Store, keys: set[str]) -> dict[str, int]:
     return dict(found)
 
 
-def _probes(store: Store, policy: Policy) -> list[dict[str, Any]]:
+def _probes(store: Store, policy: Policy) -> list[NamedProbe]:
     """The reports of the probes that the policy names, with the threshold that the policy sets."""
-    named = dict(policy.settings.get("probes") or {})
+    named = policy.probes
     names = {category: f"probes/{category}/{one['probe']}/report.json" for category, one in sorted(named.items())}
     return [
         store.read_json(name) | {"present": float(named[category]["threshold"])} for category, name in names.items() if store.exists(name)

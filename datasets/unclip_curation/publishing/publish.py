@@ -4,29 +4,29 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
-from unclip_curation.decisions.ground_truth import LABEL_SCHEMA
 from unclip_curation.decisions.verdicts import embeddings_of, read_verdicts
 from unclip_curation.embeddings.blurring import Blurs, blurred_sample, read_blurs
 from unclip_curation.embeddings.embedding import column_vectors
 from unclip_curation.features import batches, crawl_manifest, required
 from unclip_curation.policy import Policy
-from unclip_curation.publishing.documents import PUBLISHED_SCHEMA, Rows, describe, fetched_until
+from unclip_curation.publishing.documents import PUBLISHED_SCHEMA, CrawledRow, DatasetRow, Label, Rows, describe, fetched_until
 from unclip_curation.tables import embedding_files
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, is_done, make_manifest, read_manifest, settings_digest, write_manifest
-from unclip_pairs.shards import EXTENSIONS, write_shard
+from unclip_pairs.shards import EXTENSIONS, Sample, write_shard
 from unclip_pairs.store import Store
 from unclip_pairs.takedowns import read_takedowns
 
 LAYOUT = 2
 SHARD_SIZE = 1_000
 SPLITS = ("train", "held_out")
+_UNLABELLED: Label = {"concept": None, "concept_label": None, "style": None, "attributes": None, "split": "train"}
 _CRAWLED = ("key", "url", "page_url", "caption", "licence", "host", "sha256", "width", "height", "shard", "fetched_at")
 
 
@@ -38,7 +38,7 @@ def publish(store: Store, policy: Policy, labels: pa.Table | None, embeddings: s
     `embeddings/`. `UserError` when the final verdicts are of another policy, nothing is left to publish, or an embedding is missing.
     """
     inputs = _inputs(store, policy, labels, embeddings)
-    settings: dict[str, Any] = {"layout": LAYOUT, "shard_size": SHARD_SIZE, "policy_version": policy.version, "policy": policy.settings}
+    settings: dict[str, object] = {"layout": LAYOUT, "shard_size": SHARD_SIZE, "policy_version": policy.version, "policy": policy.settings}
     version = f"v-{settings_digest([inputs, settings])[:12]}"
     name, settings = f"datasets/{version}/manifest.json", settings | {"version": version}
     if is_done(store, name, inputs, settings):
@@ -83,12 +83,12 @@ def _rows(store: Store, labels: pa.Table | None, embeddings: str) -> Rows:
     verdicts = read_verdicts(store, "final")
     gone = read_takedowns(store).keys
     kept = {row["key"]: row["weight"] for row in verdicts.filter(verdicts["keep"]).to_pylist() if row["key"] not in gone}
-    known = {row["key"]: row for row in labels.to_pylist()} if labels is not None else {}
+    known: dict[str, Label] = {row["key"]: row for row in labels.to_pylist()} if labels is not None else {}
     similar = dict[str, float]()
     for file in embedding_files(store, embeddings):
         table = read_table(store.path(file), columns=["key", "similarity"])
         similar |= dict(zip(table["key"].to_pylist(), table["similarity"].to_pylist(), strict=True))
-    crawled = dict[str, dict[str, Any]]()
+    crawled = dict[str, CrawledRow]()
     for batch in batches(store):
         rows = read_table(store.path(f"crawl/{batch}/rows.parquet"), columns=[*_CRAWLED, "status"]).to_pylist()
         crawled |= {row["key"]: row for row in rows if row["key"] in kept and row["status"] == "ok"}
@@ -98,12 +98,12 @@ def _rows(store: Store, labels: pa.Table | None, embeddings: str) -> Rows:
     if missing:
         raise UserError(f"{len(missing)} kept rows have no embedding under embeddings/{embeddings}; embed the pairs again")
     blurs = _blurs(store, set(crawled))
-    unlabelled = dict.fromkeys(LABEL_SCHEMA.names[1:]) | {"split": "train"}
-    rows = [
-        crawled[key] | unlabelled | known.get(key, {}) | {"weight": kept[key], "similarity": similar[key], "blur": blurs.get(key)}
-        for key in sorted(crawled)
-    ]
-    return [row | {"split": "held_out" if row["split"] == "held_out" else "train"} for row in rows]
+    rows = list[DatasetRow]()
+    for key in sorted(crawled):
+        label: Label = {**_UNLABELLED, **known.get(key, _UNLABELLED)}
+        split = "held_out" if label["split"] == "held_out" else "train"
+        rows.append({**crawled[key], **label, "split": split, "weight": kept[key], "similarity": similar[key], "blur": blurs.get(key)})
+    return rows
 
 
 def _blurs(store: Store, keys: set[str]) -> Blurs:
@@ -127,7 +127,7 @@ def _write_split(store: Store, version: str, split: str, rows: Rows, embeddings:
     return files
 
 
-def _samples(store: Store, rows: Rows, embeddings: str) -> Iterator[dict[str, Any]]:
+def _samples(store: Store, rows: Rows, embeddings: str) -> Iterator[Sample]:
     """The samples of the rows, in their order."""
     vectors = _vectors(store, embeddings, {row["key"] for row in rows})
     pictures = _pictures(store, rows)
@@ -145,14 +145,14 @@ def _samples(store: Store, rows: Rows, embeddings: str) -> Iterator[dict[str, An
         }
 
 
-def _npy(vector: Any) -> bytes:
+def _npy(vector: NDArray[np.float32]) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, np.asarray(vector, dtype=np.float32), allow_pickle=False)
     return buffer.getvalue()
 
 
-def _vectors(store: Store, embeddings: str, keys: set[str]) -> dict[str, tuple[Any, Any]]:
-    found = dict[str, tuple[Any, Any]]()
+def _vectors(store: Store, embeddings: str, keys: set[str]) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    found = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]()
     for file in embedding_files(store, embeddings):
         table = read_table(store.path(file), filters=[("key", "in", sorted(keys))])
         columns = (column_vectors(table, column) for column in ("clip_image", "clip_text"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import pyarrow as pa
 
@@ -11,13 +11,36 @@ from unclip_curation.features import required
 from unclip_curation.policy import Policy
 from unclip_curation.reports.policy_pages import page
 from unclip_curation.samples import data_address, pictures_of
+from unclip_curation.similarity.likeness import Candidate
 from unclip_curation.tables import add_policy, open_tables
 from unclip_pairs.store import Store
 
 TILE = 128
 MOST_MEMBERS = 12
-Member = dict[str, Any]  # the columns `_FACTS`, "reason", and the ranks and words of the policy's view `standing`
 _FACTS = ("key", "caption", "licence", "host", "original_width", "original_height", "round", "similarity")
+
+
+class Member(TypedDict):
+    """A row of a group: its facts (`_FACTS`), ranks and words of the policy's view `standing`, and why it goes ("" if it stays)."""
+
+    key: str
+    caption: str | None
+    licence: str | None
+    host: str | None
+    original_width: int | None
+    original_height: int | None
+    round: int | None
+    similarity: float | None
+    ranks: list[object]
+    words: list[str]
+    reason: str
+
+
+class BorderlinePair(Candidate):
+    """A candidate, the reasons for which the policy calls the two one picture, and how far from its threshold, in bits, they are."""
+
+    reasons: list[str]
+    margin: int
 
 
 @dataclass(frozen=True)
@@ -48,7 +71,7 @@ def find_groups(store: Store, policy: Policy) -> list[Group]:
         ).fetchall()
     groups = dict[str, list[Member]]()
     for stays, reason, *facts in rows:
-        groups.setdefault(stays, []).append(dict(zip((*_FACTS, "ranks", "words"), facts, strict=True)) | {"reason": reason})
+        groups.setdefault(stays, []).append(Member(**dict(zip((*_FACTS, "ranks", "words"), facts, strict=True)), reason=reason))
     found = [Group(stays, _why(members[0], members[1]), tuple(members)) for stays, members in groups.items()]
     return sorted(found, key=lambda group: (-len(group.members), group.stays))
 
@@ -63,7 +86,7 @@ def _why(best: Member, second: Member) -> str:
     return "the smallest key; all else is equal" if best["ranks"] else "it stands first by the policy's SQL"
 
 
-def borderline(store: Store, policy: Policy, count: int) -> list[dict[str, Any]]:
+def borderline(store: Store, policy: Policy, count: int) -> list[BorderlinePair]:
     """Candidates nearest to the threshold `duplicate_pdq` on both sides, each with whether the policy calls the pair one picture."""
     with open_tables(store) as connection:
         add_policy(connection, policy)
@@ -76,7 +99,7 @@ def borderline(store: Store, policy: Policy, count: int) -> list[dict[str, Any]]
     return [pair | {"reasons": sorted({reason for reason in pair["reasons"] if reason})} for pair in table.to_pylist()]
 
 
-def distances(store: Store, groups: Sequence[Group]) -> dict[tuple[str, str], dict[str, Any]]:
+def distances(store: Store, groups: Sequence[Group]) -> dict[tuple[str, str], Candidate]:
     """What was measured between each member and the one that stays, where the two were compared."""
     pairs = [(group.stays, member["key"]) for group in groups for member in group.members[1:]]
     with open_tables(store) as connection:

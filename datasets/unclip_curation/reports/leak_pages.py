@@ -1,11 +1,11 @@
 """Leaks to look at: one sentence each, and a sheet of training pictures beside the evaluation pictures that they show."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from PIL import Image
 
 from unclip_curation.duplicates.evaluation_sets import set_names, set_pictures
+from unclip_curation.duplicates.leaks import Leak
 from unclip_pairs.images import contact_sheet, decode
 from unclip_pairs.shards import picture_bytes, read_shard, shard_names
 from unclip_pairs.store import Store
@@ -13,7 +13,7 @@ from unclip_pairs.store import Store
 MOST = 24
 
 
-def sentence(leak: dict[str, Any]) -> str:
+def sentence(leak: Leak) -> str:
     """What one row of `LEAK_SCHEMA` says."""
     how = "is" if leak["same_bytes"] or leak["same_pixels"] else "shows"
     turned = f" turned by {leak['rotation']} degrees" if leak["rotation"] else ""
@@ -22,7 +22,7 @@ def sentence(leak: dict[str, Any]) -> str:
     return f"{leak['key']} {how} picture {leak['picture']} of {leak['evaluation_set']} ({by}{near})"
 
 
-def leak_sheet(store: Store, version: str, leaks: Sequence[dict[str, Any]]) -> Image.Image | None:
+def leak_sheet(store: Store, version: str, leaks: Sequence[Leak]) -> Image.Image | None:
     """Rows of two: the training picture, and the evaluation picture beside it. None when there is nothing to show."""
     shown = list(leaks)[:MOST]
     mine = _published(store, version, "train", {leak["key"] for leak in shown})

@@ -1,7 +1,6 @@
 """Reports on policies as pages that stand alone: words as bars, pictures as sheets, a sweep as curves."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
@@ -16,7 +15,7 @@ LEFT, RIGHT, TOP, BOTTOM = 50, 700, 20, 260
 TICKS = 4
 
 
-def page(template: str, **values: Any) -> str:
+def page(template: str, **values: object) -> str:
     """A page of `unclip_curation/pages/` filled in; whatever comes from the web is escaped."""
     return Environment(loader=PackageLoader("unclip_curation", "pages"), autoescape=True).get_template(template).render(**values)
 
@@ -29,7 +28,7 @@ def diff_page(store: Store, diff: Diff, before: str, after: str) -> str:
     return page("policy_diff.html", title=f"From {before} to {after}", diff=diff, sides=sides)
 
 
-def _side(store: Store, diff: Diff, title: str, came: bool) -> dict[str, Any]:
+def _side(store: Store, diff: Diff, title: str, came: bool) -> dict[str, object]:
     keys = diff.keys(came)
     words, sheet = (frequent_words(store, keys), sheet_of(store, keys)) if keys else ([], None)
     return {

@@ -12,7 +12,7 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -50,6 +50,23 @@ class Words:
         return found
 
 
+class CrawledCaption(TypedDict):
+    """The columns of the crawl that are read here."""
+
+    key: str
+    page_url: str
+    caption: str
+    status: str
+
+
+class PageFit(TypedDict):
+    """How well a caption, and its whole page, fit their pictures; see `page_fits`."""
+
+    page_rows: int
+    rank: float | None
+    page_fit: float | None
+
+
 def score_agreement(store: Store, features: Features | None = None, features_name: str = "") -> Manifest:
     """Writes `features/agreement.parquet` (`AGREEMENT_SCHEMA`) for all rows that the rule stage keeps.
 
@@ -64,13 +81,13 @@ def score_agreement(store: Store, features: Features | None = None, features_nam
     parts = [grids] if features is None else [grids, features([row["key"] for row in rows])]
     pictures = np.concatenate([standardised(part) for part in parts], axis=1) / math.sqrt(len(parts))
     fits = page_fits(pictures, [row["caption"] for row in rows], [row["page_url"] for row in rows])
-    table = pa.Table.from_pylist([row | fit for row, fit in zip(rows, fits, strict=True)], schema=AGREEMENT_SCHEMA)
+    table = pa.Table.from_pylist([{**row, **fit} for row, fit in zip(rows, fits, strict=True)], schema=AGREEMENT_SCHEMA)
     return write_features(store, "agreement", table, inputs, settings)
 
 
-def _read(store: Store, keys: set[str]) -> tuple[list[dict[str, Any]], Floats]:
+def _read(store: Store, keys: set[str]) -> tuple[list[CrawledCaption], Floats]:
     """The kept rows, sorted by key, and their colour grids."""
-    rows, grids = dict[str, dict[str, Any]](), dict[str, bytes]()
+    rows, grids = dict[str, CrawledCaption](), dict[str, bytes]()
     for batch in batches(store):
         crawled = read_table(store.path(f"crawl/{batch}/rows.parquet"), columns=["key", "page_url", "caption", "status"])
         rows |= {row["key"]: row for row in crawled.to_pylist() if row["key"] in keys and row["status"] == "ok"}
@@ -102,7 +119,7 @@ def weighted_words(captions: Sequence[str]) -> Words:
     return Words(ids, values, len(vocabulary))
 
 
-def page_fits(pictures: Floats, captions: Sequence[str], pages: Sequence[str]) -> list[dict[str, Any]]:
+def page_fits(pictures: Floats, captions: Sequence[str], pages: Sequence[str]) -> list[PageFit]:
     """For each row: "page_rows"; "rank", the share (0..1) of the page's other captions that fit the picture worse than its own; and
     "page_fit", how many standard deviations better the page's captions fit as they stand than dealt out at random (None where a page has
     too few rows to say). Captions at random have a fit of 0 +- 1 whatever their number."""
@@ -113,7 +130,7 @@ def page_fits(pictures: Floats, captions: Sequence[str], pages: Sequence[str]) -
     for row, page in enumerate(pages):
         if page:
             members[page].append(row)
-    found: list[dict[str, Any]] = [{"page_rows": 0, "rank": None, "page_fit": None} for _ in pages]
+    found: list[PageFit] = [{"page_rows": 0, "rank": None, "page_fit": None} for _ in pages]
     for numbers in members.values():
         rows = np.array(numbers)
         ranks, fit = _fit_of_page(pictures[rows] @ maps[folds[rows[0]]], words.dense(rows))

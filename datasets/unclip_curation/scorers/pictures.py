@@ -1,7 +1,7 @@
 """Picture scorer: what pixels say about size, emptiness and likeness to other pictures."""
 
 import hashlib
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from PIL import Image
 
 from unclip_curation.engines.processes import Engine
 from unclip_curation.schemas import GRID, PICTURE_SCHEMA
-from unclip_curation.scorers.runner import Score, Scorer, each, score_batch
+from unclip_curation.scorers.runner import Row, Score, Scorer, each, score_batch
 from unclip_curation.similarity.hashes import HASHED_SIDE, pdq, pdq_turns
 from unclip_pairs.images import DecodeError, decode, open_header, to_array, unpack
 from unclip_pairs.manifest import Manifest
@@ -18,7 +18,32 @@ from unclip_pairs.shards import Sample, picture_bytes
 from unclip_pairs.store import Store
 
 
-def measure(image: Image.Image) -> dict[str, Any]:
+class PictureMeasures(TypedDict):
+    """The columns of `PICTURE_SCHEMA` but `key` of a picture that can be decoded."""
+
+    decode_status: str
+    entropy: float
+    contrast: float
+    flat_share: float
+    pixels_sha256: str
+    pdq: bytes
+    pdq_mirrored: bytes
+    pdq_quality: int
+    pdq_turns: bytes
+    grid: bytes
+
+
+class Fingerprint(TypedDict):
+    """What tells an encoded picture apart; `pixels_sha256` is None where pixels were not asked for."""
+
+    sha256: str
+    pixels_sha256: str | None
+    pdq_turns: bytes
+    pdq_quality: int
+    grid: bytes
+
+
+def measure(image: Image.Image) -> PictureMeasures:
     """The columns of `PICTURE_SCHEMA` but `key`: entropy in bits (0..8) and standard deviation (0..128) of the brightness, the share
     of pixels (0..1) in the most frequent of 4,096 colours, digest of the pixels, PDQ of the picture and of its mirror image as lists of
     known pictures hold it, PDQ in all eight orientations for the search for duplicates, and a 16 x 16 grid of mean colours."""
@@ -39,7 +64,7 @@ def measure(image: Image.Image) -> dict[str, Any]:
     }
 
 
-def fingerprint(data: bytes, pixels: bool = True) -> dict[str, Any]:
+def fingerprint(data: bytes, pixels: bool = True) -> Fingerprint:
     """What tells an encoded picture apart, as `likeness.as_pictures` reads it but for its key; `DecodeError` as in `decode`.
 
     Without `pixels` the digest of the pixels is None, for equal pixels have equal hashes too, and a JPEG is unpacked at a half, quarter or
@@ -80,7 +105,7 @@ def picture(sample: Sample) -> Image.Image:
     return sample["image"]
 
 
-def score_picture(sample: Sample) -> dict[str, Any]:
+def score_picture(sample: Sample) -> Row:
     """One row of `PICTURE_SCHEMA`; a picture that cannot be decoded has only its status."""
     try:
         return {"key": sample["__key__"]} | measure(picture(sample))

@@ -8,7 +8,6 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -41,12 +40,12 @@ class Probe:
     embedder: str
     arrays: dict[str, Array] = field(repr=False)
 
-    def raw(self, vectors: NDArray[np.floating[Any]]) -> Array:
+    def raw(self, vectors: NDArray[np.float32 | np.float64]) -> Array:
         """The decision values of vectors [rows, dim]; above 0 the classifier alone would say yes."""
         parts = [self._raw(vectors[start : start + ROWS]) for start in range(0, len(vectors), ROWS)]
         return np.concatenate(parts) if parts else np.zeros(0)
 
-    def _raw(self, vectors: NDArray[np.floating[Any]]) -> Array:
+    def _raw(self, vectors: NDArray[np.float32 | np.float64]) -> Array:
         known = self.arrays
         rows = (vectors.astype(np.float64) - known["mean"]) / known["scale"]
         if self.kind == LOGISTIC:
@@ -62,7 +61,7 @@ class Probe:
             return 1 / (1 + np.exp(np.clip(-(slope * raw + offset), -500, 500)))
         return np.interp(raw, *self.arrays["steps"])
 
-    def scores(self, vectors: NDArray[np.floating[Any]]) -> Array:
+    def scores(self, vectors: NDArray[np.float32 | np.float64]) -> Array:
         """The probability (0..1) that each picture belongs to the category."""
         return self.calibrated(self.raw(vectors))
 

@@ -7,7 +7,7 @@ so that one threshold serves small and large pictures; nothing is enlarged.
 import io
 import re
 from functools import cache
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from PIL import Image, JpegImagePlugin
 
 from unclip_curation.schemas import QUALITY_SCHEMA
 from unclip_curation.scorers.pictures import picture
-from unclip_curation.scorers.runner import Score, Scorer, each
+from unclip_curation.scorers.runner import Row, Score, Scorer, each
 from unclip_pairs.images import DecodeError
 from unclip_pairs.shards import Sample, picture_bytes
 
@@ -73,7 +73,14 @@ def _table_sums() -> list[int]:
     return sums
 
 
-def measure_quality(image: Image.Image) -> dict[str, Any]:
+class PixelQuality(TypedDict):
+    """The columns of `QUALITY_SCHEMA` that pixels give."""
+
+    sharpness: float
+    blockiness: float
+
+
+def measure_quality(image: Image.Image) -> PixelQuality:
     """The columns of `QUALITY_SCHEMA` that pixels give."""
     scale = max(image.size) / SIDE
     small = (
@@ -87,7 +94,7 @@ def measure_quality(image: Image.Image) -> dict[str, Any]:
     return {"sharpness": sharpness(fine), "blockiness": blockiness(whole)}
 
 
-def score_quality(sample: Sample) -> dict[str, Any]:
+def score_quality(sample: Sample) -> Row:
     """One row of `QUALITY_SCHEMA`; a picture that cannot be decoded has no values."""
     try:
         measured = measure_quality(picture(sample))

@@ -3,10 +3,10 @@
 Scorers that run together share each piece's samples, so a picture is read and decoded once for all of them.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 from pyarrow.parquet import read_table
@@ -20,7 +20,7 @@ from unclip_pairs.store import Store
 
 PIECE_SIZE = 128
 CAPTION_PIECE = 8192
-Row = dict[str, Any]
+Row = Mapping[str, object]
 Score = Callable[[Sequence[Sample]], Sequence[Row]]
 
 
@@ -43,7 +43,7 @@ class Scorer:
     stage: str | None = None
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         return {"scorer": self.name, "version": self.version, "columns": self.schema.names}
 
 
@@ -160,7 +160,7 @@ def _run(store: Store, scorers: Sequence[Scorer], pieces: list[ScoringPiece], wo
             progress(done, total)
 
 
-def _load_work(store: Store, scorers: Sequence[Scorer]) -> Work:
+def _load_work(store: Store, scorers: Sequence[Scorer]) -> Work[ScoringPiece]:
     return partial(_score_piece, store, _load(scorers))
 
 

@@ -8,15 +8,16 @@ import re
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 from importlib.util import find_spec
-from typing import Any
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from unclip_curation.schemas import WATERMARK_SCHEMA
 from unclip_curation.scorers.faces import to_bgr
 from unclip_curation.scorers.pictures import picture
-from unclip_curation.scorers.runner import Score, Scorer, each
+from unclip_curation.scorers.runner import Row, Score, Scorer, each
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import DecodeError
 from unclip_pairs.shards import Sample
@@ -25,6 +26,7 @@ PACKAGE = "rapidocr-onnxruntime==1.4.4"
 SIDE = 512
 MAX_SIDE = 1024
 MOST_BOXES = 40
+Corners = NDArray[np.float32]  # [4, 2]: x, y
 # by the name that the column `watermark` gives: how the mark is written, letters and digits alone
 MARKS = {
     "123rf": ("123rf", "123rfcom"),
@@ -84,6 +86,22 @@ def _windows(text: str, length: int) -> list[str]:
     return [text[start : start + length] for start in range(max(1, len(text) - length + 1))]
 
 
+class TextReader(Protocol):
+    """What is called of a `RapidOCR`."""
+
+    def auto_text_det(self, img: NDArray[np.uint8], /) -> tuple[list[Corners] | None, object]:
+        """The corners of the boxes with text, None where there are none."""
+        ...
+
+    def get_crop_img_list(self, img: NDArray[np.uint8], dt_boxes: list[Corners], /) -> list[NDArray[np.uint8]]:
+        """The boxes, cut out and upright."""
+        ...
+
+    def text_rec(self, img_list: list[NDArray[np.uint8]], /) -> tuple[Sequence[tuple[str, float]], object]:
+        """The text of each and how sure it is."""
+        ...
+
+
 def load_watermark() -> Score:
     """The batch function of the watermark scorer; a picture that cannot be decoded has no values. `UserError` without its package."""
     if find_spec("rapidocr_onnxruntime") is None:
@@ -92,7 +110,7 @@ def load_watermark() -> Score:
 
     reader = RapidOCR(det_limit_side_len=SIDE, intra_op_num_threads=1, inter_op_num_threads=1)
 
-    def score(sample: Sample) -> dict[str, Any]:
+    def score(sample: Sample) -> Row:
         try:
             return {"key": sample["__key__"]} | read_text(picture(sample), reader)
         except DecodeError:
@@ -101,7 +119,7 @@ def load_watermark() -> Score:
     return each(score)
 
 
-def read_text(image: Image.Image, reader: Any) -> dict[str, Any]:
+def read_text(image: Image.Image, reader: TextReader) -> dict[str, object]:
     """The columns of `WATERMARK_SCHEMA` but `key`, by a `RapidOCR`."""
     small = image.convert("RGB")
     if max(small.size) > MAX_SIDE:
@@ -122,7 +140,7 @@ def read_text(image: Image.Image, reader: Any) -> dict[str, Any]:
     }
 
 
-def _covered(corners: Sequence[Any], size: tuple[int, int]) -> float:
+def _covered(corners: Sequence[Corners], size: tuple[int, int]) -> float:
     """The share of the picture under the boxes; where two overlap it counts once."""
     import cv2
 

@@ -5,7 +5,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any
 
 from phonenumbers import Leniency, PhoneNumberMatcher
 
@@ -93,7 +92,7 @@ def repeated_share(text: str) -> float:
     return 1 - len(set(pairs)) / len(pairs) if len(words) > 3 else 0.0
 
 
-def describe_wording(text: str) -> dict[str, Any]:
+def describe_wording(text: str) -> dict[str, object]:
     """The columns of `WORDING_SCHEMA` but `key`."""
     return {"personal": personal(text), "repeated_share": repeated_share(text)}
 

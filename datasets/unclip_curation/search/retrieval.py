@@ -4,19 +4,40 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import Any, Protocol
+from typing import Protocol, TypedDict
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
-from unclip_curation.search.visibility import Row, Visibility
+from unclip_curation.search.visibility import Visibility
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 
 KINDS = {"image": "img_emb", "text": "text_emb"}
-Vector = NDArray[Any]
+Vector = NDArray[np.float32 | np.float64]
+
+
+class IndexRow(TypedDict):
+    """A row of an index, and its number there."""
+
+    key: str
+    url: str
+    caption: str
+    id: int
+
+
+class Neighbour(IndexRow):
+    """A row near to a query, and the cosine with it."""
+
+    similarity: float
+
+
+class SearchResult(Neighbour):
+    """A neighbour, and the index that it was found in."""
+
+    index: str
 
 
 class SearchEngine(Protocol):
@@ -32,12 +53,12 @@ class SearchEngine(Protocol):
         """The names of the indices, sorted."""
         ...
 
-    def near(self, index: str, vector: Vector, count: int, modality: str, /) -> list[Row]:
+    def near(self, index: str, vector: Vector, count: int, modality: str, /) -> list[Neighbour]:
         """The `count` rows nearest to the vector [dim], best first: key, url, caption, "id" in the index and "similarity", the cosine with
         the pair's picture (`modality` "image") or caption ("text"). Fewer when there are no more."""
         ...
 
-    def described(self, index: str, ids: list[int], /) -> list[Row]:
+    def described(self, index: str, ids: list[int], /) -> list[IndexRow]:
         """Key, url and caption of rows of the index, with their "id"; unknown ids are left out."""
         ...
 
@@ -56,9 +77,9 @@ class ExactEngine:
         """The batches with vectors under the folder."""
         return indices_of(self.store, self.folder)
 
-    def near(self, index: str, vector: Vector, count: int, modality: str = "image") -> list[Row]:
+    def near(self, index: str, vector: Vector, count: int, modality: str = "image") -> list[Neighbour]:
         """As `Engine` says. `UserError` when the vectors have another width than the query."""
-        found, first = list[Row](), 0
+        found, first = list[Neighbour](), 0
         for file, metadata in self._files(index, KINDS[modality]):
             base = np.load(self.store.path(file), allow_pickle=False, mmap_mode="r")
             check_width(vector, base.shape[1], file)
@@ -70,7 +91,7 @@ class ExactEngine:
             first += len(base)
         return sorted(found, key=lambda row: -row["similarity"])[:count]
 
-    def described(self, index: str, ids: list[int]) -> list[Row]:
+    def described(self, index: str, ids: list[int]) -> list[IndexRow]:
         """As `Engine` says."""
         table = pa.concat_tables([metadata for _, metadata in self._files(index, KINDS["image"])])
         known = [number for number in ids if 0 <= number < table.num_rows]
@@ -120,19 +141,19 @@ class SearchQuery:
     distinct: bool = False
 
 
-def search(engine: SearchEngine, visibility: Visibility, vector: Vector, asked: SearchQuery) -> list[Row]:
+def search(engine: SearchEngine, visibility: Visibility, vector: Vector, asked: SearchQuery) -> list[SearchResult]:
     """The pairs nearest to a vector that may be shown, best first; each row says its "index".
 
     What may not be shown takes nobody's place: more is asked for until enough is found or an index has no more.
     """
-    found = list[Row]()
+    found = list[SearchResult]()
     for index in engine.indices if asked.indices is None else asked.indices:
-        shown, wanted = list[Row](), asked.count
+        shown, wanted = list[Neighbour](), asked.count
         while len(shown) < asked.count:
             rows = engine.near(index, vector, wanted, asked.modality)
             shown = visibility.shown(rows, asked.distinct)
             if len(rows) < wanted:
                 break
             wanted *= 4
-        found += [row | {"index": index} for row in shown[: asked.count]]
+        found += [SearchResult(**row, index=index) for row in shown[: asked.count]]
     return sorted(found, key=lambda row: -row["similarity"])[: asked.count]

@@ -1,7 +1,7 @@
 """Visibility: which pairs may be shown to who searches, asked anew at every search."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from pyarrow.parquet import read_table
 
@@ -11,7 +11,7 @@ from unclip_pairs.store import Store
 from unclip_pairs.takedowns import FOLDER, Takedowns, read_takedowns
 
 PROBED = "category_probe"
-Row = dict[str, Any]
+Row = TypeVar("Row", bound=Mapping[str, object])
 
 
 class Visibility:

@@ -5,7 +5,7 @@ A hash sees brightness only, so a red heart and a blue one are alike to it; a 16
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pyarrow as pa
@@ -56,6 +56,27 @@ def _bytes_of(column: pa.ChunkedArray, width: int) -> NDArray[np.uint8]:
     """uint8 [rows, width] of a column of fixed-size binary without nulls."""
     parts = [np.frombuffer(one.buffers()[1] or b"", dtype=np.uint8).reshape(-1, width)[one.offset :][: len(one)] for one in column.chunks]
     return np.concatenate([np.zeros((0, width), dtype=np.uint8), *parts])
+
+
+class Likeness(TypedDict):
+    """What the columns of `CANDIDATE_SCHEMA` from `same_bytes` on say about two pictures; the cosine is None where one has no embedding."""
+
+    same_bytes: bool
+    same_pixels: bool
+    pdq_distance: int
+    mirrored: bool
+    rotation: int
+    pdq_quality: int
+    grid_mean: float
+    grid_peak: float
+    cosine: float | None
+
+
+class Candidate(Likeness):
+    """A row of `CANDIDATE_SCHEMA`: the keys of two pictures, and how alike they are."""
+
+    a: str
+    b: str
 
 
 def candidates(pictures: Pictures, alike: Rows = NO_PAIRS, cosines: NDArray[np.float32] = NO_COSINES, known: int = 0) -> pa.Table:
@@ -119,7 +140,7 @@ def pdq_distances(queries: Pictures, base: Pictures, pairs: Rows, orientations: 
     return np.take_along_axis(distances, best[None], axis=0)[0], np.array(orientations, dtype=np.int64)[best]
 
 
-def compared(queries: Pictures, base: Pictures, pairs: Rows, orientations: Sequence[int]) -> dict[str, Any]:
+def compared(queries: Pictures, base: Pictures, pairs: Rows, orientations: Sequence[int]) -> dict[str, object]:
     """What the columns of `CANDIDATE_SCHEMA` from `same_bytes` to `grid_peak` say about each pair (query row, base row)."""
     i, j = pairs.T
     distance, turns = pdq_distances(queries, base, pairs, orientations)

@@ -1,7 +1,6 @@
 """Nearest neighbours: exact search for queries, and all close pairs of a set by comparing within k-means cells."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +11,10 @@ _BLOCK = 4_096
 _TILE = 512
 _SAMPLES = 128  # rows per centre that k-means learns from
 Floats = NDArray[np.float32]
+Vectors = NDArray[np.float16 | np.float32 | np.float64]
 
 
-def normalised(vectors: NDArray[Any]) -> Floats:
+def normalised(vectors: Vectors) -> Floats:
     """float32 rows of length one; a row of zeros stays zeros. Beside the result, only a block of rows is held."""
     found = np.empty(np.shape(vectors), dtype=np.float32)
     for start in range(0, len(found), _BLOCK):
@@ -23,7 +23,7 @@ def normalised(vectors: NDArray[Any]) -> Floats:
     return found
 
 
-def nearest(queries: NDArray[Any], base: NDArray[Any], count: int = 1) -> tuple[NDArray[np.int64], Floats]:
+def nearest(queries: Vectors, base: Vectors, count: int = 1) -> tuple[NDArray[np.int64], Floats]:
     """The `count` rows of `base` nearest to each query by cosine, best first: row numbers and cosines, both [queries, count].
 
     Exact. `count` is cut to the number of rows in `base`; equal cosines come in the order of `base`.
@@ -39,7 +39,7 @@ def nearest(queries: NDArray[Any], base: NDArray[Any], count: int = 1) -> tuple[
     return np.concatenate(rows), np.concatenate(cosines)
 
 
-def close_pairs(vectors: NDArray[Any], min_cosine: float, seed: int = 0, known: int = 0) -> tuple[NDArray[np.int64], Floats]:
+def close_pairs(vectors: Vectors, min_cosine: float, seed: int = 0, known: int = 0) -> tuple[NDArray[np.int64], Floats]:
     """The pairs of rows whose cosine is at least `min_cosine`: int64 [pairs, 2] with the smaller row first, sorted, and their cosines.
     The first `known` rows are not compared with each other, so few rows after many known ones cost little.
 
@@ -48,15 +48,15 @@ def close_pairs(vectors: NDArray[Any], min_cosine: float, seed: int = 0, known: 
     pair is wrong; how many are missed is measured by `benchmarks/dedupe.py`. Time and memory grow about linearly with the rows.
     """
     rows = normalised(vectors)
-    found = dict[str, list[NDArray[Any]]](codes=[np.zeros(0, dtype=np.int64)], cosines=[np.zeros(0, dtype=np.float32)])
+    found_codes, found_cosines = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.float32)]
     for clustering in range(1 if len(rows) <= CELL_ROWS else CLUSTERINGS):
         for members in cells_of(rows, seed + clustering):
             codes, cosines = _close_in_cell(rows, members, min_cosine, known)
-            found["codes"].append(codes)
-            found["cosines"].append(cosines)
-    codes, first = np.unique(np.concatenate(found["codes"]), return_index=True)
+            found_codes.append(codes)
+            found_cosines.append(cosines)
+    codes, first = np.unique(np.concatenate(found_codes), return_index=True)
     pairs = np.stack(np.divmod(codes, max(1, len(rows))), axis=1)
-    return pairs, np.concatenate(found["cosines"])[first]
+    return pairs, np.concatenate(found_cosines)[first]
 
 
 def _close_in_cell(rows: Floats, members: NDArray[np.int64], min_cosine: float, known: int) -> tuple[NDArray[np.int64], Floats]:

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from unclip_curation.search.faiss_index import build_index
-from unclip_curation.search.retrieval import ExactEngine, SearchEngine, Vector, check_width, indices_of
-from unclip_curation.search.visibility import Row
+from unclip_curation.search.retrieval import ExactEngine, IndexRow, Neighbour, SearchEngine, Vector, check_width, indices_of
 from unclip_pairs.store import Store
 
 COLUMNS = ["key", "url", "caption"]
@@ -40,7 +39,7 @@ class ClipRetrievalEngine:
         """The batches that were there when the service began."""
         return sorted(self.resources)
 
-    def near(self, index: str, vector: Vector, count: int, modality: str = "image") -> list[Row]:
+    def near(self, index: str, vector: Vector, count: int, modality: str = "image") -> list[Neighbour]:
         """As `Engine` says. `UserError` when the vectors have another width than the query."""
         resource = self.resources[index]
         searched = resource.image_index if modality == "image" else resource.text_index
@@ -50,11 +49,11 @@ class ClipRetrievalEngine:
         asked = {"modality": modality, "num_images": count, "num_result_ids": count, "indice_name": index, "deduplicate": False}
         return self.service.query(embedding_input=query, **asked)
 
-    def described(self, index: str, ids: list[int]) -> list[Row]:
+    def described(self, index: str, ids: list[int]) -> list[IndexRow]:
         """As `Engine` says."""
         known = [number for number in ids if 0 <= number < self.resources[index].image_index.ntotal]
         rows = self.resources[index].metadata_provider.get(known, COLUMNS) if known else []
-        return [dict(row) | {"id": number} for row, number in zip(rows, known, strict=True)]
+        return [IndexRow(**row, id=number) for row, number in zip(rows, known, strict=True)]
 
 
 def _resource(clip_back: Any, folder: str) -> Any:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from fastapi import Request
 
-from unclip_curation.search.retrieval import SearchEngine, SearchQuery, Vector, search
-from unclip_curation.search.visibility import Row, Visibility
+from unclip_curation.search.retrieval import SearchEngine, SearchQuery, SearchResult, Vector, search
+from unclip_curation.search.visibility import Visibility
 from unclip_pairs.errors import UserError
 from unclip_server.stored_pictures import StoredPictures
 
@@ -28,7 +28,7 @@ class Finder:
     host: str = "127.0.0.1"
     asked_with: "OrderedDict[str, Vector]" = field(default_factory=OrderedDict)
 
-    def find(self, vector: Vector, asked: SearchQuery) -> list[Row]:
+    def find(self, vector: Vector, asked: SearchQuery) -> list[SearchResult]:
         """The pairs nearest to the vector that may be shown; `UserError` for an index or a modality that is not there."""
         unknown = [name for name in asked.indices or [] if name not in self.engine.indices]
         if unknown:

@@ -9,8 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from unclip_curation.search.retrieval import SearchQuery, Vector
-from unclip_curation.search.visibility import Row
+from unclip_curation.search.retrieval import SearchQuery, SearchResult, Vector
 from unclip_pairs.errors import UserError
 from unclip_pairs.json_value import JsonObject, JsonValue
 from unclip_pairs.limits import MAX_BYTES
@@ -55,7 +54,7 @@ async def _question(request: Request) -> Question:
     return question
 
 
-def _neighbours(finder: Finder, question: Question) -> list[Row]:
+def _neighbours(finder: Finder, question: Question) -> list[SearchResult]:
     count = number(question.get("num_images"), "num_images", 40, MOST_RESULTS)
     asked = SearchQuery(
         count=number(question.get("num_result_ids"), "num_result_ids", count, MOST_RESULTS),
@@ -99,7 +98,7 @@ def _asked_ids(value: JsonValue) -> list[int]:
     raise UserError(f"ids must be a list of at most {MOST_RESULTS} whole numbers; give the ids of a search")
 
 
-def _described(finder: Finder, question: Question) -> list[Row]:
+def _described(finder: Finder, question: Question) -> list[dict[str, object]]:
     index = str(question.get("indice_name"))
     if index not in finder.engine.indices:
         raise UserError(f"there is no index {index!r}; choose one of {', '.join(finder.engine.indices)}")

@@ -69,7 +69,7 @@ def sweep(
     for step in seen:
         figures = "".join(f"  {step.recall[name]:>20.3f}" for name in telling(seen))
         typer.echo(f"{step.value:>22.6g}  {step.kept:>10,}{figures}  {'█' * round(BAR * step.kept / most)}")
-    write_page(store, f"policy-sweep-{field}", sweep_page(field, chosen.settings[field], seen))
+    write_page(store, f"policy-sweep-{field}", sweep_page(field, chosen.number(field), seen))
 
 
 def _embeddings(store: "Store", stage: str) -> str | None:

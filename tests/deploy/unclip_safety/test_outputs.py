@@ -86,9 +86,9 @@ def of_the_data(store: Store, policy: Policy, scores: list[dict[str, float]]) ->
     ],
 )
 def test_data_and_outputs_are_judged_alike_whatever_the_policy_says(tmp_path: Path, policy: Policy) -> None:
-    nsfw = around(*(policy.settings[name] for name in ("max_open_nsfw", "suspect_open_nsfw")))
-    sexual = around(*(policy.settings[name] for name in ("max_sexual", "suspect_sexual")))
-    grid = [dict(zip(SCORES, row, strict=True)) for row in itertools.product(nsfw, sexual, (0.0, *around(policy.settings["max_graphic"])))]
+    nsfw = around(*(policy.number(name) for name in ("max_open_nsfw", "suspect_open_nsfw")))
+    sexual = around(*(policy.number(name) for name in ("max_sexual", "suspect_sexual")))
+    grid = [dict(zip(SCORES, row, strict=True)) for row in itertools.product(nsfw, sexual, (0.0, *around(policy.number("max_graphic"))))]
     data = of_the_data(open_store(tmp_path / "home"), policy, grid)
     assert ExplicitRule(policy).explicit(grid) == data
     some = range(0, len(grid), 7)

@@ -17,15 +17,15 @@ Judged = tuple[dict[str, set[str]], set[str]]
 
 def grid() -> list[Pair]:
     """Pairs on both sides of every threshold, each measure also unknown."""
-    limits = DEFAULT.settings
+    limit = DEFAULT.number
     sides = {
         "same_bytes": (False, True),
         "same_pixels": (False,),
-        "pdq_distance": (limits["duplicate_pdq"], limits["duplicate_pdq"] + 1, limits["semantic_pdq"] + 1),
+        "pdq_distance": (limit("duplicate_pdq"), limit("duplicate_pdq") + 1, limit("semantic_pdq") + 1),
         "rotation": (0, 90),
-        "pdq_quality": (limits["duplicate_quality"], limits["duplicate_quality"] - 1),
-        "grid_mean": (limits["semantic_grid"], limits["duplicate_grid"], limits["duplicate_grid"] + 1),
-        "grid_peak": (limits["duplicate_grid_peak"], limits["duplicate_grid_peak"] + 1),
+        "pdq_quality": (limit("duplicate_quality"), limit("duplicate_quality") - 1),
+        "grid_mean": (limit("semantic_grid"), limit("duplicate_grid"), limit("duplicate_grid") + 1),
+        "grid_peak": (limit("duplicate_grid_peak"), limit("duplicate_grid_peak") + 1),
         "cosine": (None, 0.5, 0.99),
     }
     return [{**dict(zip(sides, values, strict=True)), "mirrored": False} for values in itertools.product(*sides.values())]

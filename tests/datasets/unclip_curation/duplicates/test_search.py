@@ -12,25 +12,25 @@ from unclip_curation.duplicates.union_find import redundant
 from unclip_curation.policy import load_policy
 from unclip_curation.schemas import PICTURE_SCHEMA
 from unclip_curation.scorers.pictures import measure
-from unclip_curation.similarity.likeness import as_pictures, candidates
+from unclip_curation.similarity.likeness import Candidate, as_pictures, candidates
 from unclip_curation.similarity.neighbours import cells_of, close_pairs, nearest, normalised
 
-LIMITS = load_policy().settings
+LIMIT = load_policy().number
 FINGERPRINTS = PICTURE_SCHEMA.append(pa.field("sha256", pa.string()))
 
 
-def table_of(images: list[Image.Image], *alike: tuple[int, int]) -> list[dict[str, object]]:
+def table_of(images: list[Image.Image], *alike: tuple[int, int]) -> list[Candidate]:
     rows = [measure(image) | {"key": f"k{number}"} for number, image in enumerate(images)]
     table = pa.Table.from_pylist([row | {"sha256": row["pixels_sha256"]} for row in rows], schema=FINGERPRINTS)
     near = np.full(len(alike), 0.99, dtype=np.float32)
     return candidates(as_pictures(table), np.array(alike, dtype=np.int64).reshape(-1, 2), near).to_pylist()
 
 
-def perceptual(pair: dict[str, object]) -> bool:
+def perceptual(pair: Candidate) -> bool:
     return bool(
-        pair["pdq_distance"] <= LIMITS["duplicate_pdq"]  # type: ignore[operator]
-        and pair["grid_mean"] <= LIMITS["duplicate_grid"]
-        and pair["grid_peak"] <= LIMITS["duplicate_grid_peak"]
+        pair["pdq_distance"] <= LIMIT("duplicate_pdq")
+        and pair["grid_mean"] <= LIMIT("duplicate_grid")
+        and pair["grid_peak"] <= LIMIT("duplicate_grid_peak")
     )
 
 
@@ -60,7 +60,7 @@ def flag(*colours: tuple[int, int, int]) -> Image.Image:
 
 def test_flags_of_like_brightness_are_told_apart_by_their_colours() -> None:
     pairs = table_of([flag((200, 40, 40), (250, 250, 250), (40, 40, 40)), flag((30, 110, 60), (250, 250, 250), (40, 40, 40))])
-    assert all(pair["pdq_distance"] <= 31 for pair in pairs) and len(pairs) == 1, "the hash alone cannot tell them apart"  # type: ignore[operator]
+    assert all(pair["pdq_distance"] <= 31 for pair in pairs) and len(pairs) == 1, "the hash alone cannot tell them apart"
     assert not perceptual(pairs[0])
 
 

@@ -41,7 +41,7 @@ def load_grid() -> Any:
     return Grid(), squares(64)
 
 
-def load_failing(folder: str) -> Work:
+def load_failing(folder: str) -> Work[int]:
     return partial(fail_at_three, folder)
 
 
@@ -97,7 +97,7 @@ def test_a_policy_says_what_the_job_measures_and_what_it_needs(store: Store, cra
         curate(store, load_policy(), Processes(1))
     crawl_batch(shapes(2))
     default = load_policy()
-    policy = Policy(default.settings | {"scorers": [*default.settings["scorers"], "toxicity", "aesthetic"]}, default.sql)
+    policy = Policy(default.settings | {"scorers": [*default.scorers, "toxicity", "aesthetic"]}, default.sql)
     assert {"picture", "quality", "caption", "wording", "toxicity"} <= set(measured_for(policy, "rule"))
     assert measured_for(policy, "final") == ["aesthetic"] and "toxicity" not in measured_for(default, "rule")
     with pytest.raises(UserError, match="--clip"):

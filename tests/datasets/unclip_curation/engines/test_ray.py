@@ -139,7 +139,7 @@ def test_a_users_mistake_in_a_worker_is_the_sentence_and_nothing_else(cluster: A
         list(RayCluster(address=cluster.address, deadline_s=200).run(load_failing, [1, 2, 3]))
 
 
-def load_failing() -> Work:
+def load_failing() -> Work[int]:
     def fail(piece: int) -> int:
         if piece == 2:
             raise UserError("the second is bad; leave it out")
@@ -178,7 +178,7 @@ def test_a_run_that_stands_still_is_given_up(cluster: Any) -> None:
     assert time.monotonic() - began < 300, "the work itself sleeps so long"
 
 
-def load_asleep() -> Work:
+def load_asleep() -> Work[int]:
     def sleep(piece: int) -> int:
         time.sleep(300)
         return piece

@@ -25,7 +25,7 @@ from unclip_curation.decisions.verdicts import decide
 from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.embeddings.embedding import embed_pairs
 from unclip_curation.policy import Policy, load_policy
-from unclip_curation.publishing.data_card import data_card
+from unclip_curation.publishing.data_card import MeasuredThreshold, NamedProbe, data_card
 from unclip_curation.publishing.data_card_page import card_page
 from unclip_curation.publishing.documents import PUBLISHED_SCHEMA
 from unclip_curation.publishing.publish import publish
@@ -235,10 +235,10 @@ def test_the_card_says_what_is_in_it_and_is_a_page_too(curated: tuple[Store, lis
 
 
 def test_the_card_gives_a_probe_its_recall_with_its_interval() -> None:
-    found = {"value": 0.2, "recall": 0.99, "recall_low": 0.95, "recall_high": 0.999, "yes": 180, "dropped": 0.031}
+    found: MeasuredThreshold = {"value": 0.2, "recall": 0.99, "recall_low": 0.95, "recall_high": 0.999, "yes": 180, "dropped": 0.031}
     planted = {"blank": {"true": 4, "found": 4, "recall": 1.0, "precision": 0.8}}
     row = dict.fromkeys(PUBLISHED_SCHEMA.names) | {"split": "train", "host": "a.test"}
-    probes = [{"category": "weapons", "version": "p-1", "threshold": found, "present": 0.15}]
+    probes: list[NamedProbe] = [{"category": "weapons", "version": "p-1", "threshold": found, "present": 0.15}]
     card = data_card([row], "v-1", load_policy(), {"rows": 9, "kept": 1, "blank": 4}, planted, {}, {"en": 1}, probes)
     assert "| weapons | p-1 | 0.15 | 0.2 | 180 | 0.990 (0.950 to 0.999) | 3.1% |" in card and "| blank | 4 | 4 | 1.000 | 0.800 |" in card
     many = [row | {"host": f"{number}.test"} for number in range(80)]

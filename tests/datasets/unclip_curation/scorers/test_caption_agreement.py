@@ -30,7 +30,7 @@ def test_a_page_with_slipped_captions_stands_out(store: Store, crawl_batch: Call
     manifest = score_agreement(store)
     fits = {row["page_url"]: row["page_fit"] for row in read_table(store.path("features/agreement.parquet")).to_pylist()}
     assert sorted(fits, key=lambda page: fits[page])[0] == "http://a.test/4.html"
-    limit = load_policy().settings["agreement_min_fit"]
+    limit = load_policy().number("agreement_min_fit")
     assert [page for page, fit in fits.items() if fit < limit] == ["http://a.test/4.html"]
     assert score_agreement(store) == manifest, "a second run gives the same"
 

@@ -9,7 +9,7 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.schemas import SAFETY_SCHEMA
 from unclip_curation.scorers.explicit import OPEN_NSFW, SAFETY, load_explicit, match_block_list, weights
-from unclip_curation.scorers.pictures import PICTURE, score_picture, score_pictures
+from unclip_curation.scorers.pictures import PICTURE, measure, score_picture, score_pictures
 from unclip_curation.scorers.runner import score_batch
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import encode_png
@@ -97,7 +97,7 @@ def test_listed_pictures_are_found_also_mirrored(store: Store, crawl_batch: Call
     keys = crawl_batch([{"caption": f"picture {number}", "image": image} for number, image in enumerate(images)])
     score_pictures(store, "a", workers=1)
     assert match_block_list(store, "a", None).counts == {"rows": 0}
-    digest = score_picture({"__key__": "x", "png": encode_png(listed)})["pdq"].hex()
+    digest = measure(listed)["pdq"].hex()
     store.write_json("list.json", {"hashes": [{"pdq": digest, "label": "stand-in"}]})
     match_block_list(store, "a", "list.json")
     rows = read_table(store.path("features/a/blocklist.parquet")).to_pylist()

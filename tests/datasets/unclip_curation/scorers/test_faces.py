@@ -61,8 +61,8 @@ def test_a_drawn_face_is_found_and_measured(draw_face: Face, draw: Face) -> None
     assert row["face_count"] == 1 and row["photo_score"] < 0.5
     (box,) = row["boxes"]
     assert box["score"] > 0.8 and 0.1 < box["x"] < 0.3 and 0.4 < box["width"] < 0.8
-    assert row["largest_face"] == row["smallest_face"] == pytest.approx(box["width"] * box["height"])
-    assert row["largest_face_pixels"] == pytest.approx(box["width"] * 256, abs=1)
+    assert row.get("largest_face") == row.get("smallest_face") == pytest.approx(box["width"] * box["height"])
+    assert row.get("largest_face_pixels") == pytest.approx(box["width"] * 256, abs=1)
     nobody = measure_faces(draw("cross", "blue"), detect(draw("cross", "blue")))
     assert nobody["face_count"] == 0 and "largest_face" not in nobody
 

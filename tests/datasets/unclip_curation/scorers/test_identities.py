@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 from pyarrow.parquet import read_table
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from unclip_curation.decisions.verdicts import decide, read_verdicts
 from unclip_curation.policy import Policy, load_policy
+from unclip_curation.schemas import WATERMARK_SCHEMA
 from unclip_curation.scorers import face_networks, identities, registry
 from unclip_curation.scorers.watermark import find_mark, load_watermark
 from unclip_orchestration.cli import app
@@ -131,8 +133,9 @@ def test_a_mark_is_read_from_the_picture_and_judged_by_the_policy(store: Store, 
     both = [plain, Image.alpha_composite(marked, layer).convert("RGB")]
     score = load_watermark()
     rows = list(score([{"__key__": str(number), "png": encode_png(image)} for number, image in enumerate(both)]))
-    assert rows[0]["watermark"] is None and rows[0]["text_share"] < 0.05
-    assert rows[1]["watermark"] == "shutterstock" and rows[1]["watermark_score"] > 0.6 and 0.02 < rows[1]["text_share"] < 0.5
+    without, with_mark = pa.Table.from_pylist(rows, schema=WATERMARK_SCHEMA).to_pylist()
+    assert without["watermark"] is None and without["text_share"] < 0.05
+    assert with_mark["watermark"] == "shutterstock" and with_mark["watermark_score"] > 0.6 and 0.02 < with_mark["text_share"] < 0.5
     assert list(score([{"__key__": "x", "png": b"no picture"}])) == [{"key": "x"}]
     keys = crawled(store, crawl_batch, both)
     registry.score(store, "a", ["watermark"], workers=1)

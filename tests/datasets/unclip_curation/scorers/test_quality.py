@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image, ImageFilter
 from pyarrow.parquet import read_table
@@ -16,6 +17,7 @@ from safetensors.numpy import save_file
 from unclip_curation.decisions.verdicts import decided
 from unclip_curation.embeddings.embedding import embed_pairs
 from unclip_curation.policy import Policy, load_policy
+from unclip_curation.schemas import TOXICITY_SCHEMA
 from unclip_curation.scorers import registry, toxicity
 from unclip_curation.scorers.quality import jpeg_quality, measure_quality, score_quality
 from unclip_curation.scorers.wording import personal, repeated_share
@@ -95,8 +97,8 @@ def test_words_that_only_repeat_are_counted() -> None:
 def test_toxic_words_stand_above_plain_ones() -> None:
     score = toxicity.load_toxicity()
     words = ["you are a stupid idiot", "a flat drawing of a grinning face", "a red double-decker bus in the rain"]
-    rows = score([{"__key__": str(i), "txt": text.encode()} for i, text in enumerate(words)])
-    bad, *plain = [row["toxicity"] for row in rows]
+    rows = list(score([{"__key__": str(i), "txt": text.encode()} for i, text in enumerate(words)]))
+    bad, *plain = pa.Table.from_pylist(rows, schema=TOXICITY_SCHEMA)["toxicity"].to_pylist()
     assert bad > 0.9 > 0.5 > max(plain)
     assert list(score([])) == []
 
