@@ -108,7 +108,7 @@ class Store:
         """The bytes of the file; `FileNotFoundError` when it is not there."""
         return self.path(name).read_bytes()
 
-    def read_json(self, name: str) -> Any:
+    def read_json(self, name: str) -> Any:  # what json.loads gives
         """The decoded JSON of the file; `UserError` when it is not JSON."""
         try:
             return json.loads(self.read_bytes(name))

@@ -11,12 +11,12 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 import pyarrow as pa
 from pyarrow.parquet import read_table
 
-from unclip_crawl.journal.rows import Row, is_transient, page_of, page_record, pair_of, stored_row
+from unclip_crawl.journal.rows import CrawlRow, PageRecord, is_transient, page_of, page_record, pair_of, stored_row
 from unclip_crawl.pages.html import Page
 from unclip_crawl.pictures.prepare import Prepared
 from unclip_pairs.manifest import Manifest, make_manifest, write_manifest
@@ -24,6 +24,7 @@ from unclip_pairs.schema import CRAWL_SCHEMA, Pair
 from unclip_pairs.shards import Sample, read_shard, shard_names, write_parquet, write_shard
 from unclip_pairs.store import Store
 
+ABOUT = ("url", "page_url", "licence", "sha256", "original_width", "original_height", "fetched_at")  # what a sample's JSON says
 MAP = " (sitemap)"  # ends the detail of a page that is a sitemap
 PAGES_SCHEMA = pa.schema(
     [
@@ -37,15 +38,22 @@ PAGES_SCHEMA = pa.schema(
 )
 
 
+class Log(TypedDict):
+    """A file of `journal/`."""
+
+    rows: list[CrawlRow]
+    pages: list[PageRecord]
+
+
 @dataclass
 class Commit:
     """What one write takes to the disk: a full shard or a part of the open one, and the other rows and pages since the last write."""
 
     samples: list[Sample]
-    rows: list[Row]
+    rows: list[CrawlRow]
     is_shard: bool
-    others: list[Row]
-    pages: list[Row]
+    others: list[CrawlRow]
+    pages: list[PageRecord]
 
 
 @dataclass
@@ -63,12 +71,12 @@ class Journal:
     missing: list[Pair] = field(default_factory=list)
     missing_pages: list[str] = field(default_factory=list)
     missing_maps: list[str] = field(default_factory=list)
-    pages: dict[str, Row] = field(default_factory=dict)
+    pages: dict[str, PageRecord] = field(default_factory=dict)
     _samples: list[Sample] = field(default_factory=list)
-    _rows: list[Row] = field(default_factory=list)
+    _rows: list[CrawlRow] = field(default_factory=list)
     _saved: int = 0
-    _others: list[Row] = field(default_factory=list)
-    _pages: list[Row] = field(default_factory=list)
+    _others: list[CrawlRow] = field(default_factory=list)
+    _pages: list[PageRecord] = field(default_factory=list)
     _written_at: float = field(default_factory=time.monotonic)
     _next_shard: int = 0
     _next_part: int = 0
@@ -78,7 +86,7 @@ class Journal:
         """The store's name of a file of this batch."""
         return f"crawl/{self.batch}/{rest}"
 
-    def add(self, row: Row) -> None:
+    def add(self, row: CrawlRow) -> None:
         """Records a picture that is not stored."""
         self._remember(row)
         self._others.append(row)
@@ -86,7 +94,7 @@ class Journal:
     def add_picture(self, pair: Pair, picture: Prepared, content_type: str | None) -> None:
         """Records a stored picture."""
         row = stored_row(pair, picture, content_type)
-        about = {name: row[name] for name in ("url", "page_url", "licence", "sha256", "original_width", "original_height", "fetched_at")}
+        about = {name: value for name, value in row.items() if name in ABOUT}
         self._remember(row)
         self.stored += 1
         self._rows.append(row)
@@ -101,16 +109,16 @@ class Journal:
 
     def add_source(self, address: str, status: str, detail: str, pictures: int) -> None:
         """Records how the reading of an archive, a shard or a sitemap ended, and how many pictures it named."""
-        record = page_record(Page(address, (), (), None), status, detail) | {"pictures": pictures}
+        record: PageRecord = {**page_record(Page(address, (), (), None), status, detail), "pictures": pictures}
         self.pages[address] = record
         self._pages.append(record)
 
-    def _remember(self, row: Row) -> None:
+    def _remember(self, row: CrawlRow) -> None:
         assert row["key"] not in self.statuses, f"{row['url']} would end twice"
         self.statuses[row["key"]] = row["status"]
         self.urls.add(row["url"])
 
-    def remember_stored(self, rows: Iterable[Row]) -> None:
+    def remember_stored(self, rows: Iterable[CrawlRow]) -> None:
         """Takes note of pictures in finished shards."""
         for row in rows:
             self.statuses[row["key"]] = "ok"
@@ -128,7 +136,7 @@ class Journal:
                     self.remember_stored([rows[sample["__key__"]]])
         self._saved = len(self._samples)
 
-    def remember_failed(self, rows: Iterable[Row], retry_failed: bool) -> None:
+    def remember_failed(self, rows: Iterable[CrawlRow], retry_failed: bool) -> None:
         """Takes note of what is final; the rest is missing."""
         for row in rows:
             if row["key"] in self.statuses:
@@ -139,7 +147,7 @@ class Journal:
                 self.statuses[row["key"]] = row["status"]
             self.urls.add(row["url"])
 
-    def remember_pages(self, records: Iterable[Row], retry_failed: bool) -> None:
+    def remember_pages(self, records: Iterable[PageRecord], retry_failed: bool) -> None:
         """Takes note of the pages seen, later records over earlier ones."""
         self.pages |= {record["url"]: record for record in records}
         if retry_failed:
@@ -196,7 +204,7 @@ class Journal:
 
     def _write_shard(self, commit: Commit) -> None:
         name = self.name(f"shard-{self._next_shard:05d}")
-        rows = table_of(row | {"shard": name} for row in commit.rows)
+        rows = table_of(CrawlRow({**row, "shard": name}) for row in commit.rows)
         write_shard(self.store, name, commit.samples, rows, kind="crawl shard", settings=self._looked_for())
         self._next_shard += 1
         self.clear("open/")
@@ -243,17 +251,17 @@ class Journal:
         return pa.concat_tables([stored, table_of(others.values())]).sort_by("key")
 
 
-def table_of(rows: Iterable[Row]) -> pa.Table:
+def table_of(rows: Iterable[CrawlRow]) -> pa.Table:
     """The rows as a table of `CRAWL_SCHEMA`."""
     return pa.Table.from_pylist(list(rows), schema=CRAWL_SCHEMA)
 
 
-def _logs(store: Store, batch: str) -> Iterator[dict[str, Any]]:
+def _logs(store: Store, batch: str) -> Iterator[Log]:
     for name in store.names(f"crawl/{batch}/journal/"):
         yield store.read_json(name)
 
 
-def _earlier_rows(store: Store, batch: str) -> Iterator[Row]:
+def _earlier_rows(store: Store, batch: str) -> Iterator[CrawlRow]:
     """The rows of rows.parquet and of the journal, oldest first; a later row of the same key replaces an earlier one."""
     name = f"crawl/{batch}/rows.parquet"
     if store.exists(name):
@@ -285,7 +293,7 @@ def open_journal(
     return journal
 
 
-def _earlier_pages(store: Store, batch: str) -> Iterator[Row]:
+def _earlier_pages(store: Store, batch: str) -> Iterator[PageRecord]:
     name = f"crawl/{batch}/pages.parquet"
     if store.exists(name):
         yield from read_table(store.path(name), schema=PAGES_SCHEMA).to_pylist()

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyarrow.parquet import read_table
 
 from unclip_crawl.journal.journal import number_after
-from unclip_crawl.journal.rows import Row, failed_row, pair_of
+from unclip_crawl.journal.rows import CrawlRow, failed_row, pair_of
 from unclip_crawl.pictures.hash_list import HashList
 from unclip_crawl.pictures.prepare import LISTED
 from unclip_pairs.images import decode
@@ -50,6 +50,8 @@ def _expel(store: Store, batch: str, name: str, hash_list: HashList) -> int:
     return len(listed)
 
 
-def _is_listed(sample: Sample, row: Row, hash_list: HashList) -> bool:
+def _is_listed(sample: Sample, row: CrawlRow, hash_list: HashList) -> bool:
     picture = next(sample[kind] for kind in ("png", "jpg", "webp") if kind in sample)
-    return bytes.fromhex(row["sha256"]) in hash_list.exact or hash_list.lists_picture(decode(picture))
+    digest = row["sha256"]
+    assert digest is not None, "a stored picture has a digest"
+    return bytes.fromhex(digest) in hash_list.exact or hash_list.lists_picture(decode(picture))

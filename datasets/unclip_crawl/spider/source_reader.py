@@ -185,7 +185,7 @@ class SourceReader:
         self.answered.append((owner, depth, found))
         self._end_map(url, "ok", detail, pictures)
 
-    async def no_sitemap(self, failure: Any) -> None:
+    async def no_sitemap(self, failure: Any) -> None:  # Scrapy puts `request` on Twisted's Failure
         """Records a sitemap that could not be had."""
         self._end_map(failure.request.cb_kwargs["url"], *failure_reason(failure))
 

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from unclip_crawl.journal.journal import Commit, open_journal
+from unclip_crawl.journal.rows import failed_row
+from unclip_pairs.schema import Pair
 from unclip_pairs.shards import read_shard, shard_names
 from unclip_pairs.store import Store
 
@@ -18,7 +20,7 @@ def test_a_shard_that_was_cut_off_is_replaced_and_finished_ones_stay(
     store.remove("crawl/a/manifest.json")
     store.write_bytes("crawl/a/shard-00001.tar", b"cut off: its manifest was never written")
     journal = open_journal(store, "a", shard_size=1, flush_s=60.0)
-    other = {"key": "f" * 20, "url": "http://a.test/x.png", "caption": "x", "status": "ok"}
+    other = failed_row(Pair("f" * 20, "http://a.test/x.png", "", "x", None), "ok", "")
     journal.write(Commit([{"__key__": "f" * 20, "png": b"x", "txt": b"x"}], [other], True, [], []))
     assert shard_names(store, "crawl/a/shard-") == ["crawl/a/shard-00000", "crawl/a/shard-00001"]
     assert [sample["__key__"] for sample in read_shard(store, "crawl/a/shard-00000")] == [sample["__key__"] for sample in samples]
@@ -27,7 +29,7 @@ def test_a_shard_that_was_cut_off_is_replaced_and_finished_ones_stay(
 
 def test_a_part_loses_its_manifest_before_its_files(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = open_journal(store, "a", shard_size=9, flush_s=60.0)
-    row = {"key": "f" * 20, "url": "http://a.test/x.png", "caption": "x", "status": "ok"}
+    row = failed_row(Pair("f" * 20, "http://a.test/x.png", "", "x", None), "ok", "")
     journal.write(Commit([{"__key__": "f" * 20, "png": b"x", "txt": b"x"}], [row], False, [], []))
     gone: list[str] = []
     remove = Store.remove
