@@ -116,7 +116,10 @@ def verdict_checks(asset: dg.AssetsDefinition, stage: str) -> list[dg.AssetCheck
     """The two checks that every table of verdicts has to pass."""
     return [
         blocking(
-            asset, "rows_only_fall", "From stage to stage the number of kept rows only falls.", lambda s, _: checks.row_counts_only_fall(s)
+            asset,
+            "rows_only_fall",
+            "From stage to stage the number of kept rows only falls.",
+            lambda s, _: checks.row_counts_only_fall(s, stage),
         ),
         blocking(asset, "no_verdict_without_a_reason", "What is not kept says why.", lambda s, _: checks.verdicts_have_reasons(s, stage)),
     ]

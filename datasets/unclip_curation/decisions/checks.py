@@ -14,13 +14,15 @@ from unclip_pairs.shards import shard_names
 from unclip_pairs.store import Store
 
 
-def _decided(store: Store) -> list[str]:
-    return [stage for stage in STAGES if read_manifest(store, f"verdicts/{stage}.json") is not None]
+def _decided(store: Store, until: str) -> list[str]:
+    """The decided stages up to `until`, in their order."""
+    stages = STAGES[: STAGES.index(until) + 1]
+    return [stage for stage in stages if read_manifest(store, f"verdicts/{stage}.json") is not None]
 
 
-def row_counts_only_fall(store: Store) -> list[str]:
-    """No stage keeps a row that the stage before dropped."""
-    stages = _decided(store)
+def row_counts_only_fall(store: Store, until: str) -> list[str]:
+    """No stage up to `until` keeps a row that the stage before dropped. Later stages may be older, and are decided anew after it."""
+    stages = _decided(store, until)
     kept = {stage: kept_keys(store, stage) for stage in stages}
     pairs = itertools.pairwise(stages)
     back = {(before, after): len(kept[after] - kept[before]) for before, after in pairs}

@@ -112,7 +112,7 @@ def test_a_later_stage_never_takes_a_row_back(store: Store, crawl_batch: Any, sh
     rows = {row["key"]: row for row in final.to_pylist()}
     assert rows[keys[6]]["reasons"] == ["duplicate_exact"], "the longer caption stays"
     assert rows[keys[7]]["reasons"] == ["http_error"] and rows[keys[7]]["weight"] == 0 and rows[keys[0]]["weight"] == 1
-    assert checks.row_counts_only_fall(store) == []
+    assert checks.row_counts_only_fall(store, "final") == []
     before = store.path("verdicts/final.parquet").stat().st_mtime_ns
     decide(store, "final", policy)
     assert store.path("verdicts/final.parquet").stat().st_mtime_ns == before
@@ -120,6 +120,16 @@ def test_a_later_stage_never_takes_a_row_back(store: Store, crawl_batch: Any, sh
     assert "duplicate_exact" in text and f"like {keys[0]} (stays)" in text and "same_bytes" in text
     with pytest.raises(UserError, match="nobody"):
         explain(store, "nobody")
+
+
+def test_a_stage_that_was_decided_anew_is_not_measured_by_older_ones_after_it(store: Store, crawl_batch: Any, shapes: Any) -> None:
+    """A stricter rule stage is right by itself; the safety stage is behind it until it is decided again."""
+    policy = load_policy()
+    crawl_batch(shapes(6))
+    curate(store, policy)
+    decide(store, "rule", Policy(policy.settings | {"min_side": 10_000}, policy.sql))
+    assert checks.row_counts_only_fall(store, "rule") == []
+    assert checks.row_counts_only_fall(store, "safety") == ["the stage safety keeps 6 rows that the stage rule dropped"]
 
 
 def test_a_policy_diff_names_who_comes_and_goes(store: Store, crawl_batch: Any, draw: Any, tmp_path: Path) -> None:
