@@ -199,6 +199,12 @@ def free_port() -> int:
     raise AssertionError("no two neighbouring ports are free")
 
 
+@pytest.fixture(scope="session")
+def find_port() -> Callable[[], int]:
+    """`free_port`, for fixtures that outlive a test."""
+    return free_port
+
+
 @pytest.fixture
 def port() -> int:
     """A port that is free together with its neighbour, as the demo's web site needs it."""

@@ -10,8 +10,8 @@ from unclip_crawl.addresses import is_loopback, is_shard, why_invalid, why_refus
 from unclip_crawl.consent import MARKS, USER_AGENT, checked_marks, product_token, user_agent_header
 from unclip_crawl.pictures.bounds import STORE_FORMATS, Bounds
 from unclip_pairs.errors import UserError
+from unclip_pairs.json_value import JsonValue
 from unclip_pairs.limits import MAX_BYTES, MAX_PIXELS
-from unclip_pairs.manifest import JSON
 
 PLACES = ("seeds", "lists", "folders", "archives", "sitemaps", "shards")
 PUBLIC_DELAY_S = 0.1
@@ -195,11 +195,11 @@ class CrawlSettings:
         sizes = {"max_pixels": self.max_pixels, "min_side": self.min_side, "store_size": self.store_size}
         return Bounds(**sizes, store_format=self.store_format)
 
-    def lasting(self) -> dict[str, JSON]:
+    def lasting(self) -> dict[str, JsonValue]:
         """The settings that decide what a finished batch holds, as JSON values."""
         return {name: value for name, value in self.as_json().items() if notes()[name].is_lasting}
 
-    def as_json(self) -> dict[str, JSON]:
+    def as_json(self) -> dict[str, JsonValue]:
         """All settings as JSON values; `settings_from_json` reads them back."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 

@@ -6,11 +6,10 @@ One home is carried through all acts: each start has to pick up what the kill be
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,25 +42,12 @@ KILLS = {
 }
 
 
-def free_port() -> str:
-    """A port below those that the system gives to clients, free together with its neighbour."""
-    for port in range(20_000 + os.getpid() % 5_000 * 2, 32_000, 2):
-        with socket.socket() as one, socket.socket() as other:
-            try:
-                one.bind(("127.0.0.1", port))
-                other.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return str(port)
-    raise AssertionError("no two neighbouring ports are free")
-
-
 @dataclass
 class Story:
     """The home that is carried through, and the manifests that were there when the last kill came."""
 
     home: Path
-    port: str = field(default_factory=free_port)
+    port: str
     finished: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     @property
@@ -90,8 +76,8 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
-    return Story(tmp_path_factory.mktemp("faults") / "home")
+def story(tmp_path_factory: pytest.TempPathFactory, find_port: Callable[[], int]) -> Story:
+    return Story(tmp_path_factory.mktemp("faults") / "home", str(find_port()))
 
 
 @contextmanager

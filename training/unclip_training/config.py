@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from unclip_diffusion.config import Diffusion
 from unclip_models.config import STORED, AnyDecoderConfig, AnyUpsamplerConfig, ClipConfig, PriorConfig, as_stored
-from unclip_pairs.manifest import JSON
+from unclip_pairs.json_value import JsonValue
 from unclip_training.judging.judge import JudgeConfig
 from unclip_training.optim import Optim
 from unclip_training.precision import Precision
@@ -43,7 +43,7 @@ class Run:
         if self.batch_size < 1 or self.sample_every < 1:
             raise ValueError("batch_size and sample_every must be at least 1")
 
-    def settings(self) -> dict[str, JSON]:
+    def settings(self) -> dict[str, JsonValue]:
         """The run as plain data, as manifests and checkpoints keep it."""
         return json.loads(json.dumps(as_stored(self)))
 

@@ -10,7 +10,8 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.utilities import rank_zero_only
 
 from unclip_pairs.errors import UserError
-from unclip_pairs.manifest import JSON, Manifest, file_digest, make_manifest, read_manifest, write_manifest
+from unclip_pairs.json_value import JsonValue
+from unclip_pairs.manifest import Manifest, file_digest, make_manifest, read_manifest, write_manifest
 from unclip_pairs.store import Store
 from unclip_training.assembly import Assembly, assemble
 from unclip_training.callbacks import Curves, SampleGrids, SeededSteps
@@ -173,7 +174,7 @@ def _tracker(store: Store, planned: PlannedRun) -> Tracker:
     return Tracker(store, card, on_start=lambda run_id: store.write_bytes(name, run_id.encode()))
 
 
-def flat(settings: Mapping[str, JSON], prefix: str = "") -> dict[str, str]:
+def flat(settings: Mapping[str, JsonValue], prefix: str = "") -> dict[str, str]:
     """Nested settings as MLflow's params: `optim.lr` -> "0.0003"."""
     found: dict[str, str] = {}
     for name, value in settings.items():
@@ -192,7 +193,10 @@ def _finish(store: Store, planned: PlannedRun, parts: Assembly, tracker: Tracker
     store.write_json(f"{folder}/metrics.json", {"final": final, "points": [p for p in curves.points if math.isfinite(p[1])]})
     mlflow_run_id = (tracker.finish() if tracker is not None else None) or ""
     names = [name for name in store.names(f"{folder}/") if not name.endswith(("last.ckpt", "manifest.json"))]
-    settings: dict[str, JSON] = planned.run.settings() | {"dagster_run_id": planned.launch.dagster_run_id, "mlflow_run_id": mlflow_run_id}
+    settings: dict[str, JsonValue] = planned.run.settings() | {
+        "dagster_run_id": planned.launch.dagster_run_id,
+        "mlflow_run_id": mlflow_run_id,
+    }
     counts = {"steps": planned.run.steps, "pairs": planned.source.count, "loss": final.get("loss", 0.0)}
     return write_manifest(
         store, f"{folder}/manifest.json", make_manifest(store, "model", names, inputs=planned.inputs, settings=settings, counts=counts)
