@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "unclip-release"
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
-ALIASES = (CANDIDATE, CHAMPION, PREVIOUS)
 LONGEST_TAG = 4000  # MLflow servers up to 2.x refuse longer values
 
 
