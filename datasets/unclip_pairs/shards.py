@@ -18,7 +18,7 @@ from unclip_pairs.images import DecodeError
 from unclip_pairs.manifest import Manifest, make_manifest, read_manifest, write_manifest
 from unclip_pairs.store import Store
 
-EXTENSIONS = ("png", "jpg", "webp", "txt", "json", "clip_image.npy", "clip_text.npy")
+EXTENSIONS = ("png", "jpg", "webp", "txt", "json", "captions.json", "clip_image.npy", "clip_text.npy")
 ROW_GROUP = 1 << 16  # rows that a reader must hold at once
 COPY_BYTES = 1 << 20  # written at once; 16 kB at a time cost the crawl 2 % of its processor time
 Sample = dict[str, Any]  # webdataset's own form: "__key__" is text, every extension is bytes

@@ -14,9 +14,9 @@ from webdataset import WebDataset
 
 from unclip_curation.embeddings.blurring import area, blurred
 from unclip_pairs.errors import UserError
-from unclip_pairs.images import decode, to_array
+from unclip_pairs.images import decode, encode_png, to_array
 from unclip_pairs.manifest import make_manifest, write_manifest
-from unclip_pairs.shards import picture_bytes, write_parquet
+from unclip_pairs.shards import picture_bytes, write_parquet, write_shard
 from unclip_pairs.store import Store
 from unclip_training.data.batches import BatchSlice, MemoryBatches, SamplingOrder, columns_of
 from unclip_training.data.decoded_cache import decoded_pairs, shrink
@@ -59,6 +59,32 @@ def test_decoding_happens_once(shapes: Store) -> None:
     decoded_pairs(shapes, source, 32, heard.append)
     decoded_pairs(shapes, source, 64, heard.append)
     assert heard == [31]
+
+
+def captioned(store: Store, captions: bytes | None) -> PairSource:
+    """A version of one pair whose caption is "a dog", with this captions.json."""
+    sample = {"__key__": "aa", "png": encode_png(Image.new("RGB", (8, 8))), "txt": b"a dog"}
+    rows = pa.table({"key": ["aa"]})
+    write_shard(store, "datasets/v-one/train-00000", [sample | ({"captions.json": captions} if captions else {})], rows)
+    write_manifest(store, "datasets/v-one/manifest.json", make_manifest(store, "dataset", ["datasets/v-one/train-00000.json"]))
+    return pairs_source(store, "v-one")
+
+
+def test_a_pair_has_all_its_captions_best_first(crawled: Store) -> None:
+    source = captioned(crawled, b'["a dog", "a dog that runs"]')
+    for _ in ("made", "from the cache"):
+        pairs = decoded_pairs(crawled, source, 32)
+        assert (pairs.captions, pairs.captions_of) == (["a dog"], [("a dog", "a dog that runs")])
+
+
+def test_a_shard_without_candidates_has_the_caption_alone(crawled: Store) -> None:
+    assert decoded_pairs(crawled, captioned(crawled, None), 32).captions_of == [("a dog",)]
+
+
+@pytest.mark.parametrize("damaged", [b"[]", b"{", b'["a dog", 1]', b'"a dog"', b"\xff"])
+def test_damaged_candidates_are_named(crawled: Store, damaged: bytes) -> None:
+    with pytest.raises(UserError, match=r"captions.json of the pair aa is no list of texts"):
+        decoded_pairs(crawled, captioned(crawled, damaged), 32)
 
 
 def test_a_half_written_cache_is_made_again(shapes: Store) -> None:

@@ -21,15 +21,20 @@ from unclip_pairs.store import Store
 from unclip_training.data.pair_source import PairSample, PairSource, raw_samples, sample_weights, unpack
 
 SMALLEST_SIDE = 128  # what the tiny stages and the feature extractor share
+LAYOUT = 2  # of the folder's files
 
 
 @dataclass(frozen=True)
 class DecodedPairs:
-    """N pairs: pictures uint8 [N, side, side, 3] (a memory map), embeddings float32 [N, D] or None, weights float32 [N]."""
+    """N pairs: pictures uint8 [N, side, side, 3] (a memory map), embeddings float32 [N, D] or None, weights float32 [N].
+
+    `captions` are the best caption of each pair, `captions_of` all of each, best first: `captions_of[i][0] == captions[i]`.
+    """
 
     digest: str
     keys: list[str]
     captions: list[str]
+    captions_of: list[tuple[str, ...]]
     weights: NDArray[np.float32]
     pictures: NDArray[np.uint8]
     clip_image: NDArray[np.float32] | None
@@ -65,10 +70,10 @@ def cache_folder(source: PairSource, side: int) -> str:
 def decoded_pairs(store: Store, source: PairSource, side: int, progress: Callable[[int], None] | None = None) -> DecodedPairs:
     """The pairs at `side` (at least 128), from the cache, which is made when missing. `DecodeError` on a picture that cannot be read."""
     side = max(side, SMALLEST_SIDE)
-    folder, inputs = cache_folder(source, side), {"source": source.digest}
-    if not is_done(store, f"{folder}/manifest.json", inputs, {"side": side}):
+    folder, inputs, settings = cache_folder(source, side), {"source": source.digest}, {"side": side, "layout": LAYOUT}
+    if not is_done(store, f"{folder}/manifest.json", inputs, settings):
         names = _write(store, folder, source, _unpacked(store, source, side, progress))
-        write_manifest(store, f"{folder}/manifest.json", make_manifest(store, "cache", names, inputs=inputs, settings={"side": side}))
+        write_manifest(store, f"{folder}/manifest.json", make_manifest(store, "cache", names, inputs=inputs, settings=settings))
     return _open(store, folder, source)
 
 
@@ -89,7 +94,7 @@ def _write(store: Store, folder: str, source: PairSource, samples: Iterable[Pair
     weights = sample_weights(store, source)
     columns = {
         "key": [s.key for s in unpacked],
-        "caption": [s.caption for s in unpacked],
+        "captions": pa.array([s.captions for s in unpacked], pa.list_(pa.string())),
         "weight": [weights.get(s.key, 1.0) for s in unpacked],
     }
     write_parquet(store, f"{folder}/pairs.parquet", pa.table(columns))
@@ -118,10 +123,12 @@ def _open(store: Store, folder: str, source: PairSource) -> DecodedPairs:
     arrays = {name: store.path(f"{folder}/{name}.npy") for name in ("pictures", "clip_image", "clip_text")}
     found = {name: read_array(path) if path.exists() else None for name, path in arrays.items()}
     assert found["pictures"] is not None
+    captions_of = [tuple(captions) for captions in table["captions"].to_pylist()]
     return DecodedPairs(
         digest=source.digest,
         keys=table["key"].to_pylist(),
-        captions=table["caption"].to_pylist(),
+        captions=[captions[0] for captions in captions_of],
+        captions_of=captions_of,
         weights=table["weight"].to_numpy().astype(np.float32),
         pictures=found["pictures"],
         clip_image=found["clip_image"],

@@ -1,7 +1,8 @@
 """Where pairs come from: a published dataset version, or the safe set of the crawl from which CLIP learns."""
 
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,13 +42,18 @@ class PairSource:
 
 @dataclass(frozen=True)
 class PairSample:
-    """One pair, unpacked: uint8 [side, side, 3], and its embeddings where the shard has them."""
+    """One pair, unpacked: uint8 [side, side, 3], its captions (at least one, best first), and its embeddings where the shard has them."""
 
     key: str
-    caption: str
+    captions: tuple[str, ...]
     picture: NDArray[np.uint8]
     clip_image: NDArray[np.float32] | None
     clip_text: NDArray[np.float32] | None
+
+    @property
+    def caption(self) -> str:
+        """The best of the captions."""
+        return self.captions[0]
 
 
 def pairs_source(store: Store, dataset: str, split: str = "train") -> PairSource:
@@ -117,13 +123,27 @@ def read_vector(data: bytes | None) -> NDArray[np.float32] | None:
     return None if data is None else np.load(io.BytesIO(data), allow_pickle=False).astype(np.float32).reshape(-1)
 
 
+def read_captions(raw: Mapping[str, bytes], key: str) -> tuple[str, ...]:
+    """All captions of a raw sample, best first: its `captions.json`, or its `txt` alone. `UserError` when the list cannot be read."""
+    if "captions.json" not in raw:
+        return (raw["txt"].decode(),)
+    try:
+        found = json.loads(raw["captions.json"])
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not found or not all(isinstance(one, str) for one in found):
+        raise UserError(f"captions.json of the pair {key} is no list of texts; publish the dataset again")
+    return tuple(found)
+
+
 def unpack(sample: RawSample, side: int) -> PairSample:
-    """The pair of a raw sample, its picture fitted into `side` x `side`."""
+    """The pair of a raw sample, its picture fitted into `side` x `side`. `UserError` when its captions cannot be read."""
     raw: dict[str, bytes] = {name: value for name, value in sample.items() if isinstance(value, bytes)}
     data = next(raw[name] for name in PICTURE_EXTENSIONS if name in raw)
     picture = to_array(fit_square(decode(data), side))
     vectors = read_vector(raw.get("clip_image.npy")), read_vector(raw.get("clip_text.npy"))
-    return PairSample(str(sample["__key__"]), raw["txt"].decode(), picture, *vectors)
+    key = str(sample["__key__"])
+    return PairSample(key, read_captions(raw, key), picture, *vectors)
 
 
 def raw_samples(store: Store, source: PairSource) -> Iterator[RawSample]:
