@@ -1,4 +1,4 @@
-"""What the tests of the deploy shelf share: small stores with finished trainings, and one database made once."""
+"""What the tests of the deploy shelf share: small stores with finished trainings, their bundles and figures, and one database made once."""
 
 import shutil
 from collections.abc import Callable
@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from unclip_pairs.home import open_store
-from unclip_pairs.manifest import file_digest, make_manifest, write_manifest
+from unclip_pairs.json_value import JsonValue
+from unclip_pairs.manifest import Manifest, file_digest, make_manifest, write_manifest
 from unclip_pairs.store import Store
-from unclip_release.bundle import STAGES
+from unclip_release.bundle import STAGES, write_bundle
 from unclip_release.registry import open_registry
 
 Train = Callable[..., dict[str, str]]
@@ -72,3 +73,28 @@ def train() -> Train:
         return stages
 
     return trained
+
+
+@pytest.fixture
+def bundle(registered_store: Store, train: Train) -> Manifest:
+    """The bundle of one finished training of each stage."""
+    return write_bundle(registered_store, train(registered_store), policy_version="p1")
+
+
+@pytest.fixture
+def bundles(registered_store: Store, train: Train) -> list[Manifest]:
+    """Three bundles of different weights."""
+    return [write_bundle(registered_store, train(registered_store, run), policy_version="p1") for run in ("first", "second", "third")]
+
+
+@pytest.fixture
+def good_figures() -> dict[str, JsonValue]:
+    """The figures of an evaluation that every gate lets through."""
+    return {
+        "concept_hit_rate": 0.40,
+        "style_hit_rate": 0.90,
+        "clip_score_judge": 0.30,
+        "frechet_mnv2": 20.0,
+        "nearest_train": {"mean": 0.8, "share_above_0.97": 0.1},
+        "explicit_pictures": 0,
+    }

@@ -7,21 +7,14 @@ import pytest
 from unclip_pairs.json_value import JsonValue
 from unclip_release.gates import PASSED, GatePolicy, numbers, objections, results
 
-GOOD = {
-    "concept_hit_rate": 0.40,
-    "style_hit_rate": 0.90,
-    "clip_score_judge": 0.30,
-    "frechet_mnv2": 20.0,
-    "nearest_train": {"mean": 0.8, "share_above_0.97": 0.1},
-    "explicit_pictures": 0,
-}
+Figures = dict[str, JsonValue]
 POLICY = GatePolicy(min_concept_hit_rate=0.1, max_copied=0.2, tolerance=0.05)
 
 
-def test_a_good_candidate_has_no_objections_with_and_without_a_champion() -> None:
-    assert objections(GOOD, None, POLICY) == []
-    assert objections(GOOD, GOOD, POLICY) == []
-    assert set(results(GOOD, None, POLICY).values()) == {PASSED}
+def test_a_good_candidate_has_no_objections_with_and_without_a_champion(good_figures: Figures) -> None:
+    assert objections(good_figures, None, POLICY) == []
+    assert objections(good_figures, good_figures, POLICY) == []
+    assert set(results(good_figures, None, POLICY).values()) == {PASSED}
 
 
 @pytest.mark.parametrize(
@@ -37,8 +30,8 @@ def test_a_good_candidate_has_no_objections_with_and_without_a_champion() -> Non
         ({"style_hit_rate": "high"}, "the evaluation lacks style_hit_rate"),
     ],
 )
-def test_each_gate_says_why(change: dict[str, JsonValue], told: str) -> None:
-    assert told in objections(GOOD | change, None, POLICY)
+def test_each_gate_says_why(change: dict[str, JsonValue], told: str, good_figures: Figures) -> None:
+    assert told in objections(good_figures | change, None, POLICY)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +45,10 @@ def test_each_gate_says_why(change: dict[str, JsonValue], told: str) -> None:
         ({"clip_score_judge": 0.2}, True),
     ],
 )
-def test_a_candidate_may_be_worse_than_the_champion_by_the_tolerance_only(change: dict[str, float], is_worse: bool) -> None:
-    sentences = objections(GOOD | change, GOOD, POLICY)
+def test_a_candidate_may_be_worse_than_the_champion_by_the_tolerance_only(
+    change: dict[str, float], is_worse: bool, good_figures: Figures
+) -> None:
+    sentences = objections(good_figures | change, good_figures, POLICY)
     assert bool(sentences) is is_worse
     assert all("is worse than the champion's" in sentence for sentence in sentences)
 

@@ -8,28 +8,16 @@ from PIL import Image
 
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
+from unclip_pairs.json_value import JsonValue
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
-from unclip_release.bundle import bundle_folder, write_bundle
+from unclip_release.bundle import bundle_folder
 from unclip_release.lineage import full_text, trace
 from unclip_release.provenance import Provenance, png_bytes, read_provenance
 from unclip_release.registry import open_registry
 
 Train = Callable[..., dict[str, str]]
-
-GOOD = {
-    "concept_hit_rate": 0.40,
-    "style_hit_rate": 0.90,
-    "clip_score_judge": 0.30,
-    "frechet_mnv2": 20.0,
-    "nearest_train": {"share_above_0.97": 0.1},
-    "explicit_pictures": 0,
-}
-
-
-@pytest.fixture
-def bundle(registered_store: Store, train: Train) -> Manifest:
-    return write_bundle(registered_store, train(registered_store), policy_version="p1")
+Figures = dict[str, JsonValue]
 
 
 @pytest.fixture
@@ -40,9 +28,9 @@ def picture(bundle: Manifest, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_picture_is_walked_back_to_its_crawl(registered_store: Store, bundle: Manifest, picture: Path) -> None:
+def test_a_picture_is_walked_back_to_its_crawl(registered_store: Store, bundle: Manifest, picture: Path, good_figures: Figures) -> None:
     registry = open_registry(registered_store)
-    registry.register(bundle, GOOD)
+    registry.register(bundle, good_figures)
     registry.promote()
     text = full_text(trace(registered_store, registry, str(picture)))
     stations = [

@@ -16,23 +16,16 @@ import pytest
 
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
+from unclip_pairs.json_value import JsonValue
 from unclip_pairs.store import Store
 from unclip_release.bundle import verify, write_bundle
 from unclip_release.registry import default_tracking_uri, open_registry
 from unclip_server.sockets import bound_socket
 
 Train = Callable[..., dict[str, str]]
+Figures = dict[str, JsonValue]
 
 pytestmark = pytest.mark.slow
-
-GOOD = {
-    "concept_hit_rate": 0.40,
-    "style_hit_rate": 0.90,
-    "clip_score_judge": 0.30,
-    "frechet_mnv2": 20.0,
-    "nearest_train": {"share_above_0.97": 0.1},
-    "explicit_pictures": 0,
-}
 
 
 @pytest.fixture
@@ -85,29 +78,31 @@ def by_alias(server: str, alias: str) -> str | None:
             return None
 
 
-def test_aliases_move_in_the_rest_api(server: str, registered_store: Store, train: Train) -> None:
+def test_aliases_move_in_the_rest_api(server: str, registered_store: Store, train: Train, good_figures: Figures) -> None:
     registry = open_registry(registered_store)
     assert by_alias(server, "champion") is None
-    registry.register(write_bundle(registered_store, train(registered_store, "first")), GOOD)
+    registry.register(write_bundle(registered_store, train(registered_store, "first")), good_figures)
     assert by_alias(server, "candidate") == "1"
     registry.promote()
     assert by_alias(server, "champion") == "1"
-    registry.register(write_bundle(registered_store, train(registered_store, "second")), GOOD)
+    registry.register(write_bundle(registered_store, train(registered_store, "second")), good_figures)
     registry.promote()
     assert (by_alias(server, "champion"), by_alias(server, "previous")) == ("2", "1")
     registry.rollback()
     assert (by_alias(server, "champion"), by_alias(server, "previous")) == ("1", None)
-    registry.register(write_bundle(registered_store, train(registered_store, "third")), GOOD | {"explicit_pictures": 3})
+    registry.register(write_bundle(registered_store, train(registered_store, "third")), good_figures | {"explicit_pictures": 3})
     with pytest.raises(UserError, match="3 pictures of the evaluation are explicit"):
         registry.promote()
     assert (by_alias(server, "champion"), by_alias(server, "candidate")) == ("1", "3")
 
 
-def test_a_bundle_travels_through_the_server_to_another_machine(server: str, registered_store: Store, train: Train, tmp_path: Path) -> None:
+def test_a_bundle_travels_through_the_server_to_another_machine(
+    server: str, registered_store: Store, train: Train, tmp_path: Path, good_figures: Figures
+) -> None:
     here = open_registry(registered_store, server)
     sheet = tmp_path / "sheet.png"
     sheet.write_bytes(b"a picture")
-    here.register(write_bundle(registered_store, train(registered_store)), GOOD, attachments=(sheet,))
+    here.register(write_bundle(registered_store, train(registered_store)), good_figures, attachments=(sheet,))
     here.promote()
     there = open_registry(open_store(tmp_path / "there"), server)
     version, folder = there.champion()

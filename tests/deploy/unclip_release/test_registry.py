@@ -7,23 +7,16 @@ from pathlib import Path
 import pytest
 
 from unclip_pairs.errors import UserError
+from unclip_pairs.json_value import JsonValue
 from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
-from unclip_release.bundle import bundle_folder, write_bundle
+from unclip_release.bundle import bundle_folder
 from unclip_release.gates import GatePolicy
 from unclip_release.model_version import read_versions
 from unclip_release.registry import Registry, open_registry
 
 Train = Callable[..., dict[str, str]]
-
-GOOD = {
-    "concept_hit_rate": 0.40,
-    "style_hit_rate": 0.90,
-    "clip_score_judge": 0.30,
-    "frechet_mnv2": 20.0,
-    "nearest_train": {"share_above_0.97": 0.1},
-    "explicit_pictures": 0,
-}
+Figures = dict[str, JsonValue]
 
 
 @pytest.fixture
@@ -31,13 +24,10 @@ def registry(registered_store: Store) -> Registry:
     return open_registry(registered_store)
 
 
-@pytest.fixture
-def bundles(registered_store: Store, train: Train) -> list[Manifest]:
-    return [write_bundle(registered_store, train(registered_store, run), policy_version="p1") for run in ("first", "second", "third")]
-
-
-def test_a_registered_bundle_is_a_candidate_with_its_gates_as_tags(registry: Registry, bundles: list[Manifest]) -> None:
-    version = registry.register(bundles[0], GOOD)
+def test_a_registered_bundle_is_a_candidate_with_its_gates_as_tags(
+    registry: Registry, bundles: list[Manifest], good_figures: Figures
+) -> None:
+    version = registry.register(bundles[0], good_figures)
     assert (version.name, version.version, version.aliases) == ("unclip", "1", ("candidate",))
     assert version.tags["manifest_digest"] == bundles[0].digest
     assert version.tags["policy_version"] == "p1"
@@ -46,12 +36,12 @@ def test_a_registered_bundle_is_a_candidate_with_its_gates_as_tags(registry: Reg
         *("gate.evaluated", "gate.finite", "gate.good_enough", "gate.safe", "gate.original", "gate.not_worse")
     }
     assert version.evaluation["concept_hit_rate"] == 0.4
-    assert registry.register(bundles[0], GOOD).version == "1"
+    assert registry.register(bundles[0], good_figures).version == "1"
 
 
-def test_promotion_and_rollback_move_the_aliases(registry: Registry, bundles: list[Manifest]) -> None:
+def test_promotion_and_rollback_move_the_aliases(registry: Registry, bundles: list[Manifest], good_figures: Figures) -> None:
     for bundle in bundles:
-        registry.register(bundle, GOOD)
+        registry.register(bundle, good_figures)
         registry.promote()
     aliases = {version.version: version.aliases for version in registry.versions()}
     assert aliases == {"3": ("champion",), "2": ("previous",), "1": ()}
@@ -63,22 +53,22 @@ def test_promotion_and_rollback_move_the_aliases(registry: Registry, bundles: li
     assert registry.champion()[0].version == "1"
 
 
-def test_what_was_rolled_back_comes_back_by_its_number_only(registry: Registry, bundles: list[Manifest]) -> None:
+def test_what_was_rolled_back_comes_back_by_its_number_only(registry: Registry, bundles: list[Manifest], good_figures: Figures) -> None:
     for bundle in bundles[:2]:
-        registry.register(bundle, GOOD)
+        registry.register(bundle, good_figures)
         registry.promote()
     registry.rollback()
-    registry.register(bundles[1], GOOD)
+    registry.register(bundles[1], good_figures)
     with pytest.raises(UserError, match="was rolled back"):
         registry.promote()
     assert registry.champion()[0].version == "1"
     assert registry.promote("2").aliases == ("champion",)
 
 
-def test_a_candidate_that_fails_a_gate_never_becomes_champion(registry: Registry, bundles: list[Manifest]) -> None:
-    registry.register(bundles[0], GOOD)
+def test_a_candidate_that_fails_a_gate_never_becomes_champion(registry: Registry, bundles: list[Manifest], good_figures: Figures) -> None:
+    registry.register(bundles[0], good_figures)
     registry.promote()
-    for number, worse in (("2", GOOD | {"concept_hit_rate": 0.1}), ("3", GOOD | {"explicit_pictures": 1})):
+    for number, worse in (("2", good_figures | {"concept_hit_rate": 0.1}), ("3", good_figures | {"explicit_pictures": 1})):
         refused = registry.register(bundles[int(number) - 1], worse)
         assert refused.tags["gates"] == "refused"
         assert refused.objections
@@ -88,29 +78,29 @@ def test_a_candidate_that_fails_a_gate_never_becomes_champion(registry: Registry
     assert registry.champion()[0].version == "1"
 
 
-def test_the_gates_are_asked_again_at_promotion(registry: Registry, bundles: list[Manifest]) -> None:
+def test_the_gates_are_asked_again_at_promotion(registry: Registry, bundles: list[Manifest], good_figures: Figures) -> None:
     """Version 2 passed while there was no champion; by now there is one that is better."""
-    registry.register(bundles[1], GOOD | {"concept_hit_rate": 0.1})
-    registry.register(bundles[0], GOOD)
+    registry.register(bundles[1], good_figures | {"concept_hit_rate": 0.1})
+    registry.register(bundles[0], good_figures)
     registry.promote("2")
     with pytest.raises(UserError, match=r"concept_hit_rate 0\.100 is worse than the champion's 0\.400"):
         registry.promote("1")
 
 
-def test_a_floor_of_the_policy_holds(registry: Registry, bundles: list[Manifest]) -> None:
-    version = registry.register(bundles[0], GOOD, GatePolicy(min_concept_hit_rate=0.5))
+def test_a_floor_of_the_policy_holds(registry: Registry, bundles: list[Manifest], good_figures: Figures) -> None:
+    version = registry.register(bundles[0], good_figures, GatePolicy(min_concept_hit_rate=0.5))
     assert version.objections == ["good_enough: concept_hit_rate 0.400 is below the floor 0.500"]
 
 
-def test_promoting_the_champion_changes_nothing(registry: Registry, bundles: list[Manifest]) -> None:
-    registry.register(bundles[0], GOOD)
+def test_promoting_the_champion_changes_nothing(registry: Registry, bundles: list[Manifest], good_figures: Figures) -> None:
+    registry.register(bundles[0], good_figures)
     assert registry.promote().version == registry.promote("champion").version == "1"
     with pytest.raises(UserError, match="no previous champion"):
         registry.rollback()
 
 
-def test_the_champion_is_a_checked_folder(registry: Registry, bundles: list[Manifest]) -> None:
-    registry.register(bundles[0], GOOD)
+def test_the_champion_is_a_checked_folder(registry: Registry, bundles: list[Manifest], good_figures: Figures) -> None:
+    registry.register(bundles[0], good_figures)
     registry.promote()
     _, folder = registry.champion()
     assert folder == registry.store.path(bundle_folder(bundles[0]))
@@ -119,8 +109,8 @@ def test_the_champion_is_a_checked_folder(registry: Registry, bundles: list[Mani
         registry.champion()
 
 
-def test_the_store_may_move_with_its_bundles(registry: Registry, bundles: list[Manifest], tmp_path: Path) -> None:
-    registry.register(bundles[0], GOOD)
+def test_the_store_may_move_with_its_bundles(registry: Registry, bundles: list[Manifest], tmp_path: Path, good_figures: Figures) -> None:
+    registry.register(bundles[0], good_figures)
     registry.promote()
     registry.store.root.rename(tmp_path / "moved")
     moved = open_registry(Store(tmp_path / "moved"))
@@ -139,9 +129,11 @@ def test_a_server_that_is_not_there_is_a_sentence(store: Store) -> None:
         open_registry(store, "http://127.0.0.1:9").champion()
 
 
-def test_versions_are_read_from_the_database_as_mlflow_gives_them(registry: Registry, bundles: list[Manifest]) -> None:
+def test_versions_are_read_from_the_database_as_mlflow_gives_them(
+    registry: Registry, bundles: list[Manifest], good_figures: Figures
+) -> None:
     for bundle in bundles:
-        registry.register(bundle, GOOD)
+        registry.register(bundle, good_figures)
         registry.promote()
     with registry.client() as client:
         theirs = {str(found.version): found for found in (client.get_model_version("unclip", number) for number in ("1", "2", "3"))}

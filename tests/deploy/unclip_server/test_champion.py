@@ -26,6 +26,7 @@ from unclip_models.config import (
 )
 from unclip_models.text import Tokenizer
 from unclip_pairs.errors import UserError
+from unclip_pairs.json_value import JsonValue
 from unclip_pairs.manifest import file_digest, make_manifest, write_manifest
 from unclip_pairs.store import Store
 from unclip_release.bundle import STAGES, write_bundle
@@ -37,14 +38,7 @@ from unclip_server.api.settings import Settings
 
 pytestmark = pytest.mark.slow
 
-GOOD = {
-    "concept_hit_rate": 0.40,
-    "style_hit_rate": 0.90,
-    "clip_score_judge": 0.30,
-    "frechet_mnv2": 20.0,
-    "nearest_train": {"share_above_0.97": 0.1},
-    "explicit_pictures": 0,
-}
+Figures = dict[str, JsonValue]
 TOWER = TowerConfig(width=32, depth=1, heads=2)
 UNET = UNetConfig(side=8, channels=16, multipliers=(1, 2), num_blocks=1, attention_sides=(4,), head_channels=16, num_groups=8)
 REGRESSOR = PictureRegressorConfig(width=16, depth=1, components=8)
@@ -64,7 +58,7 @@ def networks(vocab_size: int) -> dict[str, NetworkConfig]:
 
 
 @pytest.fixture
-def champion(registered_store: Store) -> Store:
+def champion(registered_store: Store, good_figures: Figures) -> Store:
     """A store whose registry has a champion with real, untrained networks."""
     store, inputs = registered_store, {"dataset": "d" * 64}
     torch.manual_seed(0)
@@ -79,7 +73,7 @@ def champion(registered_store: Store) -> Store:
         if stage == "clip":
             inputs |= {"clip": file_digest(store.path("models/clip/first/weights.safetensors"))}
     registry = open_registry(store)
-    registry.register(write_bundle(store, {stage: f"models/{stage}/first" for stage in STAGES}), GOOD)
+    registry.register(write_bundle(store, {stage: f"models/{stage}/first" for stage in STAGES}), good_figures)
     registry.promote()
     return store
 
