@@ -1,6 +1,6 @@
-"""This program does one act of a small story in a home, as the assets do it, and says when its work begins; `kills.py` kills it.
+"""Program that does one step of a small run in a home, as the assets do it, and prints when its work begins; `kills.py` kills it.
 
-python act.py HOME ACT [SEED_ADDRESS]
+python step.py HOME STEP [SEED_ADDRESS]
 """
 
 import sys
@@ -18,8 +18,10 @@ from unclip_curation.embeddings import embedding
 from unclip_curation.embeddings.embedding import embed_pairs, squares
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.publishing.publish import publish
-from unclip_curation.scorers import explicit, registry, runner
+from unclip_curation.scorers import registry, runner
 from unclip_curation.scorers.caption_agreement import score_agreement
+from unclip_curation.scorers.explicit import SAFETY
+from unclip_curation.scorers.faces import FACES
 from unclip_pairs.home import open_store
 from unclip_pairs.store import Store
 
@@ -68,7 +70,8 @@ def do_crawl(store: Store, seed: str) -> None:
 def do_score(store: Store) -> None:
     registry.score(store, BATCH, ["picture", "quality", "caption", "wording"])
     rows = read_table(store.path(f"crawl/{BATCH}/rows.parquet"), columns=["key", "status"]).to_pylist()
-    explicit.score_safety(store, BATCH, {row["key"] for row in rows if row["status"] == "ok"})
+    runner.score_together(store, BATCH, [SAFETY, FACES], {row["key"] for row in rows if row["status"] == "ok"})
+    registry.score(store, BATCH, ["blocklist"])
 
 
 def do_decide(store: Store, policy: Policy | None = None) -> None:
@@ -91,21 +94,21 @@ def do_publish(store: Store) -> None:
 
 
 def do_older(store: Store) -> None:
-    """What an older policy decided, before the act `decide` replaces it."""
+    """What an older policy decided, before the step `decide` replaces it."""
     do_decide(store, lax())
 
 
-ACTS = {"score": do_score, "older": do_older, "decide": do_decide, "dedupe": do_dedupe, "publish": do_publish}
+STEPS = {"score": do_score, "older": do_older, "decide": do_decide, "dedupe": do_dedupe, "publish": do_publish}
 
 
 def main() -> None:
-    home, act, *seed = sys.argv[1:]
+    home, step, *seed = sys.argv[1:]
     store = open_store(home)
     print("began", flush=True)
-    if act == "crawl":
+    if step == "crawl":
         do_crawl(store, *seed)
     else:
-        ACTS[act](store)
+        STEPS[step](store)
 
 
 if __name__ == "__main__":
