@@ -6,10 +6,7 @@ import unicodedata
 from collections.abc import Callable
 
 from unclip_curation.schemas import CAPTION_SCHEMA
-from unclip_curation.scorers.runner import Score, Scorer, each, score_batch
-from unclip_pairs.manifest import Manifest
-from unclip_pairs.progress import Progress, silent
-from unclip_pairs.store import Store
+from unclip_curation.scorers.runner import Score, Scorer, each
 
 EMAIL = re.compile(
     r"[\w.+-]+\s*(?:@|\(at\)|\[at\]|\bat\b(?=\s+\w+\s+dot\b))\s*[\w-]+(?:\s*(?:\.|\(dot\)|\[dot\]|\bdot\b)\s*[\w-]+)+", re.IGNORECASE
@@ -109,8 +106,3 @@ CAPTION = Scorer(
     cost="0.1 ms a caption",
     reads="caption",
 )
-
-
-def score_captions(store: Store, batch: str, progress: Progress = silent) -> Manifest:
-    """Writes `features/<batch>/caption.parquet` (`CAPTION_SCHEMA`, one row per key of the crawl, stored or not)."""
-    return score_batch(store, batch, CAPTION, progress=progress)

@@ -17,17 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from pyarrow.parquet import read_table
 
-from unclip_curation.engines.processes import Engine
-from unclip_curation.features import kept_keys, required, write_features
+from unclip_curation.features import required, write_features
 from unclip_curation.schemas import BLOCK_SCHEMA, SAFETY_SCHEMA
-from unclip_curation.scorers.faces import FACES
 from unclip_curation.scorers.pictures import picture
-from unclip_curation.scorers.runner import Derived, Row, Score, Scorer, each, score_together
+from unclip_curation.scorers.runner import Derived, Row, Score, Scorer, each
 from unclip_curation.similarity.hashes import MAX_RADIUS, BlockList, load_block_list, stacked, within
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import DecodeError
 from unclip_pairs.manifest import Manifest, file_digest, is_done, read_manifest
-from unclip_pairs.progress import Progress, silent
 from unclip_pairs.shards import Sample
 from unclip_pairs.store import Store
 
@@ -130,23 +127,6 @@ SAFETY = Scorer(
     cost="70 ms a picture",
     stage="rule",
 )
-
-
-def score_safety(
-    store: Store,
-    batch: str,
-    keys: set[str] | None = None,
-    blocklist: str | None = STARTER_BLOCK_LIST,
-    workers: Engine | int = 2,
-    progress: Progress = silent,
-) -> Manifest:
-    """Writes `features/<batch>/{blocklist,safety,faces}.parquet` for `keys` (None: what the rule stage keeps); gives that of safety.
-
-    A picture is decoded once for the explicit-picture networks and the face detector.
-    """
-    match_block_list(store, batch, blocklist)
-    wanted = kept_keys(store, "rule") if keys is None else keys
-    return score_together(store, batch, [SAFETY, FACES], wanted, workers, progress)[0]
 
 
 def match_block_list(store: Store, batch: str, blocklist: str | None) -> Manifest:

@@ -7,15 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unclip_curation.engines.processes import Engine
 from unclip_curation.schemas import GRID, PICTURE_SCHEMA
-from unclip_curation.scorers.runner import Row, Score, Scorer, each, score_batch
+from unclip_curation.scorers.runner import Row, Score, Scorer, each
 from unclip_curation.similarity.hashes import HASHED_SIDE, pdq, pdq_turns
 from unclip_pairs.images import DecodeError, decode, open_header, to_array, unpack
-from unclip_pairs.manifest import Manifest
-from unclip_pairs.progress import Progress, silent
 from unclip_pairs.shards import Sample, picture_bytes
-from unclip_pairs.store import Store
 
 
 class PictureMeasures(TypedDict):
@@ -126,8 +122,3 @@ PICTURE = Scorer(
     about="emptiness (entropy, contrast, flat share), digest of the pixels, PDQ hashes in eight orientations, colour grid",
     cost="5 ms a picture",
 )
-
-
-def score_pictures(store: Store, batch: str, workers: Engine | int = 2, progress: Progress = silent) -> Manifest:
-    """Writes `features/<batch>/picture.parquet` (`PICTURE_SCHEMA`, one row per stored picture)."""
-    return score_batch(store, batch, PICTURE, workers=workers, progress=progress)

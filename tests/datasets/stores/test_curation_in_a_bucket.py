@@ -18,8 +18,6 @@ from unclip_curation.embeddings.embedding import embed_pairs
 from unclip_curation.policy import load_policy
 from unclip_curation.publishing.publish import publish
 from unclip_curation.scorers.caption_agreement import score_agreement
-from unclip_curation.scorers.explicit import score_safety
-from unclip_curation.scorers.pictures import score_pictures
 from unclip_curation.scorers.registry import score
 from unclip_curation.similarity.neighbours import nearest
 from unclip_pairs.manifest import is_done, read_manifest
@@ -45,11 +43,11 @@ def test_curation_runs_on_a_bucket_and_goes_on_on_another_machine(opened: Opened
     settings = CrawlSettings(batch="a", contact="me@a.test", folders=(str(folder),))
     assert crawl(here, settings).counts["ok"] == 12
     assert not here.names("crawl/a/open/") and not here.names("crawl/a/journal/") and "crawl/a/lock" not in here.names()
-    score_pictures(here, "a", workers=2)
+    score(here, "a", ["picture"], workers=2)
     there = opened("two")
     score(there, "a", ["caption"])
     decide(there, "rule", policy)
-    score_safety(there, "a", workers=1)
+    score(there, "a", ["safety", "faces", "blocklist"], workers=1)
     score_agreement(there)
     decide(there, "safety", policy)
     embed_pairs(there, "a", projection)

@@ -12,19 +12,18 @@ from typing import Any
 import pytest
 from pyarrow.parquet import read_table
 
-from unclip_curation.scorers.pictures import score_pictures
+from unclip_curation.scorers import registry
 from unclip_pairs.store import Store
 
 SCORING = """
 import sys
 from pathlib import Path
-from unclip_curation import scoring
-from unclip_curation.scorers.pictures import score_pictures
+from unclip_curation.scorers import registry, runner
 from unclip_pairs.store import Store
 
 if __name__ == "__main__":
-    scoring.PIECE_SIZE = 4
-    score_pictures(Store(Path(sys.argv[1])), "a", workers=2)
+    runner.PIECE_SIZE = 4
+    registry.score(Store(Path(sys.argv[1])), "a", ["picture"], workers=2)
 """
 
 
@@ -58,6 +57,6 @@ def test_a_killed_scoring_leaves_no_worker_and_is_finished_by_the_next_run(
     while any(alive(worker) for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(alive(worker) for worker in workers)
-    score_pictures(store, "a", workers=1)
+    registry.score(store, "a", ["picture"], workers=1)
     keys = read_table(store.path("features/a/picture.parquet"))["key"].to_pylist()
     assert len(keys) == len(set(keys)) == 600

@@ -12,15 +12,13 @@ from unclip_curation.decisions.policy_diff import frequent_words, policy_diff, p
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.reports.policy_pages import diff_page, sweep_page
 from unclip_curation.samples import pictures_of, spread
-from unclip_curation.scorers.captions import score_captions
-from unclip_curation.scorers.pictures import score_pictures
+from unclip_curation.scorers import registry
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 
 
 def scored(store: Store) -> None:
-    score_pictures(store, "a", workers=1)
-    score_captions(store, "a")
+    registry.score(store, "a", ["picture", "caption"], workers=1)
 
 
 @pytest.fixture

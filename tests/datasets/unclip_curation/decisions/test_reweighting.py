@@ -10,8 +10,7 @@ from unclip_curation.decisions.reweighting import described, effective_size, mix
 from unclip_curation.decisions.verdicts import decide, decided
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.reports.policy_pages import mix_page
-from unclip_curation.scorers.captions import score_captions
-from unclip_curation.scorers.pictures import score_pictures
+from unclip_curation.scorers import registry
 from unclip_pairs.errors import UserError
 from unclip_pairs.shards import write_parquet
 from unclip_pairs.store import Store
@@ -51,8 +50,7 @@ def test_weights_reach_the_verdicts_when_the_policy_says_so(store: Store, crawl_
         for i in range(120)
     ]
     crawl_batch(rows)
-    score_pictures(store, "a", workers=1)
-    score_captions(store, "a")
+    registry.score(store, "a", ["picture", "caption"], workers=1)
     policy = load_policy()
     decide(store, "rule", Policy(policy.settings | {"min_side": 5}, policy.sql))
     everything = read_table(store.path("verdicts/rule.parquet"))

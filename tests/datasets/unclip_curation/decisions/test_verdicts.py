@@ -16,10 +16,13 @@ from unclip_curation.decisions.verdicts import counts, decide, decided
 from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.schemas import VERDICT_SCHEMA
+from unclip_curation.scorers import registry
 from unclip_curation.scorers.caption_agreement import score_agreement
-from unclip_curation.scorers.captions import CAPTION, score_captions
-from unclip_curation.scorers.explicit import score_safety
-from unclip_curation.scorers.pictures import PICTURE, score_pictures
+from unclip_curation.scorers.captions import CAPTION
+from unclip_curation.scorers.explicit import SAFETY, STARTER_BLOCK_LIST
+from unclip_curation.scorers.faces import FACES
+from unclip_curation.scorers.pictures import PICTURE
+from unclip_curation.scorers.runner import score_together
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.store import Store
@@ -28,15 +31,14 @@ Rows = list[dict[str, Any]]
 
 
 def rule_reasons(store: Store, policy: Policy | None = None) -> dict[str, list[str]]:
-    score_pictures(store, "a", workers=1)
-    score_captions(store, "a")
+    registry.score(store, "a", ["picture", "caption"], workers=1)
     decide(store, "rule", policy or load_policy())
     return {row["key"]: row["reasons"] for row in read_table(store.path("verdicts/rule.parquet")).to_pylist()}
 
 
 def curate(store: Store, policy: Policy) -> None:
     rule_reasons(store, policy)
-    score_safety(store, "a", workers=1)
+    registry.score(store, "a", ["safety", "faces", "blocklist"], workers=1)
     score_agreement(store)
     decide(store, "safety", policy)
     find_duplicates(store)
@@ -94,7 +96,8 @@ def test_a_stage_that_lacks_scores_refuses_to_decide(store: Store, crawl_batch: 
     with pytest.raises(UserError, match="run the scorers"):
         decide(store, "rule", policy)
     keys = sorted(rule_reasons(store))
-    score_safety(store, "a", set(keys[:2]), workers=1)
+    score_together(store, "a", [SAFETY, FACES], set(keys[:2]), workers=1)
+    registry.score(store, "a", ["blocklist"])
     score_agreement(store)
     with pytest.raises(UserError, match="2 kept rows have no safety scores"):
         decide(store, "safety", policy)
@@ -157,11 +160,11 @@ def test_sql_of_ones_own_keeps_to_the_closed_list(store: Store, crawl_batch: Any
 def test_listed_pictures_are_explicit_even_when_another_rule_drops_them(store: Store, crawl_batch: Any, shapes: Any, draw: Any) -> None:
     listed = draw("triangle", "red", 1, side=128)
     keys = crawl_batch([*shapes(4), {"caption": "a listed one", "image": listed, "licence": None}])
-    score_pictures(store, "a", workers=1)
+    registry.score(store, "a", ["picture"], workers=1)
     pdq = {row["key"]: row["pdq"] for row in read_table(store.path("features/a/picture.parquet")).to_pylist()}[keys[4]]
-    store.write_json("list.json", {"hashes": [{"pdq": pdq.hex(), "label": "stand-in"}]})
+    store.write_json(STARTER_BLOCK_LIST, {"hashes": [{"pdq": pdq.hex(), "label": "stand-in"}]})
     rule_reasons(store)
-    score_safety(store, "a", blocklist="list.json", workers=1)
+    registry.score(store, "a", ["safety", "faces", "blocklist"], workers=1)
     score_agreement(store)
     decide(store, "safety", load_policy())
     rows = {row["key"]: row for row in read_table(store.path("verdicts/safety.parquet")).to_pylist()}
@@ -175,8 +178,7 @@ def test_a_pair_that_two_batches_met_counts_once_and_as_stored(store: Store, cra
     second = crawl_batch([gone, {"caption": "a cross", "image": draw("cross", "blue", 2), "url": "http://a.test/1.png"}], batch="b")
     assert first[0] == second[0]
     for batch in ("a", "b"):
-        score_pictures(store, batch, workers=1)
-        score_captions(store, batch)
+        registry.score(store, batch, ["picture", "caption"], workers=1)
     decide(store, "rule", load_policy())
     rows = read_table(store.path("verdicts/rule.parquet")).to_pylist()
     assert sorted(row["key"] for row in rows) == sorted(second) and all(row["keep"] for row in rows)
@@ -184,7 +186,7 @@ def test_a_pair_that_two_batches_met_counts_once_and_as_stored(store: Store, cra
 
 def test_a_scorer_that_the_policy_does_not_name_may_be_missing(store: Store, crawl_batch: Any, shapes: Any) -> None:
     crawl_batch(shapes(3))
-    score_pictures(store, "a", workers=1)
+    registry.score(store, "a", ["picture"], workers=1)
     policy = load_policy()
     lenient = Policy(policy.settings | {"scorers": ["picture"]}, policy.sql)
     with pytest.raises(UserError, match="caption"):
@@ -216,8 +218,7 @@ def test_verdicts_of_columns_that_changed_are_not_proved(store: Store, crawl_bat
     crawl_batch(shapes(2), batch="b")
     with pytest.raises(UserError, match="run the scorers"):
         reproduce(store, "rule")
-    score_pictures(store, "b", workers=1)
-    score_captions(store, "b")
+    registry.score(store, "b", ["picture", "caption"], workers=1)
     came = ["crawl/b/manifest", "features/b/caption", "features/b/picture"]
     assert reproduce(store, "rule").objections == [f"{name} came since; decide the stage again" for name in came]
 

@@ -20,8 +20,7 @@ from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.embeddings.embedding import embed_pairs
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.publishing.publish import PUBLISHED_SCHEMA
-from unclip_curation.scorers.captions import score_captions
-from unclip_curation.scorers.pictures import score_pictures
+from unclip_curation.scorers import registry
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.pointers import point
@@ -45,8 +44,7 @@ class Colours:
 
 
 def final(store: Store, policy: Policy = POLICY) -> dict[str, list[str]]:
-    score_pictures(store, "a", workers=1)
-    score_captions(store, "a")
+    registry.score(store, "a", ["picture", "caption"], workers=1)
     for stage in ("rule", "safety"):
         decide(store, stage, policy)
     find_duplicates(store)

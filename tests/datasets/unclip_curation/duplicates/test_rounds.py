@@ -11,8 +11,7 @@ from pyarrow.parquet import read_table
 from unclip_curation.decisions.verdicts import decide
 from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.policy import Policy, load_policy
-from unclip_curation.scorers.captions import score_captions
-from unclip_curation.scorers.pictures import score_pictures
+from unclip_curation.scorers import registry
 from unclip_pairs.home import open_store
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.store import Store
@@ -24,8 +23,7 @@ Row = dict[str, Any]
 
 def add(store: Store, batch: str) -> dict[str, list[str]]:
     """The reasons by key after another batch."""
-    score_pictures(store, batch, workers=1)
-    score_captions(store, batch)
+    registry.score(store, batch, ["picture", "caption"], workers=1)
     for stage in ("rule", "safety"):
         decide(store, stage, POLICY)
     find_duplicates(store)
@@ -63,8 +61,7 @@ def test_a_later_batch_gives_what_searching_everything_gives(
         if home is store:
             add(home, "a")
         crawl_into(home, growing[1], "b")
-    score_pictures(together, "a", workers=1)
-    score_captions(together, "a")
+    registry.score(together, "a", ["picture", "caption"], workers=1)
     assert add(store, "b") == add(together, "b")
     assert [(one["known"], one["new"]) for one in rounds(store)] == [(0, 5), (4, 4)], "the copy that was dropped is not asked again"
     assert rounds(together)[0]["new"] == 9 and sum(one["candidates"] for one in rounds(store)) == rounds(together)[0]["candidates"]

@@ -29,10 +29,8 @@ from unclip_curation.publishing.data_card import MeasuredThreshold, NamedProbe, 
 from unclip_curation.publishing.data_card_page import card_page
 from unclip_curation.publishing.documents import PUBLISHED_SCHEMA
 from unclip_curation.publishing.publish import publish
+from unclip_curation.scorers import registry
 from unclip_curation.scorers.caption_agreement import score_agreement
-from unclip_curation.scorers.captions import score_captions
-from unclip_curation.scorers.explicit import score_safety
-from unclip_curation.scorers.pictures import score_pictures
 from unclip_curation.search.retrieval import ExactEngine, SearchQuery, search
 from unclip_curation.search.visibility import Visibility
 from unclip_pairs.errors import UserError
@@ -68,10 +66,9 @@ def finished(
     """Ten kept rows and one dropped, decided to the end."""
     store, policy = open_store(tmp_path_factory.mktemp("finished")), load_policy()
     keys = crawl_into(store, [*shapes(10), {"caption": "gone", "status": "timeout"}])
-    score_pictures(store, "a", workers=1)
-    score_captions(store, "a")
+    registry.score(store, "a", ["picture", "caption"], workers=1)
     decide(store, "rule", policy)
-    score_safety(store, "a", workers=1)
+    registry.score(store, "a", ["safety", "faces", "blocklist"], workers=1)
     score_agreement(store)
     decide(store, "safety", policy)
     embed_pairs(store, "a", Projection())

@@ -8,8 +8,7 @@ from unclip_curation.decisions.verdicts import decide, read_verdicts
 from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.reports.duplicate_pages import borderline, duplicates_page, find_groups
-from unclip_curation.scorers.captions import score_captions
-from unclip_curation.scorers.pictures import score_pictures
+from unclip_curation.scorers import registry
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 
@@ -24,8 +23,7 @@ def test_a_page_shows_who_stays_and_why(store: Store, crawl_batch: Any, draw: An
     rows.append({"caption": "turned", "image": draw("triangle", "green", 5, side=160).rotate(90)})
     rows.append({"caption": "upright", "image": draw("triangle", "green", 5, side=160)})
     keys = crawl_batch(rows)
-    score_pictures(store, "a", workers=1)
-    score_captions(store, "a")
+    registry.score(store, "a", ["picture", "caption"], workers=1)
     for stage in ("rule", "safety"):
         decide(store, stage, POLICY)
     with pytest.raises(UserError, match="search for duplicates first"):
@@ -49,8 +47,7 @@ def test_a_page_shows_who_stays_and_why(store: Store, crawl_batch: Any, draw: An
 def test_why_a_picture_stays_is_said_by_the_policys_own_ranking(store: Store, crawl_batch: Any, draw: Any) -> None:
     image = draw("circle", "red", 1, side=160)
     keys = crawl_batch([{"caption": "a small drawing", "image": image, "original_side": 100}, {"caption": "large", "image": image}])
-    score_pictures(store, "a", workers=1)
-    score_captions(store, "a")
+    registry.score(store, "a", ["picture", "caption"], workers=1)
     for stage in ("rule", "safety"):
         decide(store, stage, POLICY)
     find_duplicates(store)

@@ -9,9 +9,8 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.decisions.verdicts import decide
 from unclip_curation.policy import load_policy
+from unclip_curation.scorers import registry
 from unclip_curation.scorers.caption_agreement import page_fits, score_agreement, standardised, weighted_words
-from unclip_curation.scorers.captions import score_captions
-from unclip_curation.scorers.pictures import score_pictures
 from unclip_pairs.store import Store
 
 
@@ -24,8 +23,7 @@ def slipped(rows: list[dict[str, Any]], page: str) -> list[dict[str, Any]]:
 
 def test_a_page_with_slipped_captions_stands_out(store: Store, crawl_batch: Callable[..., Any], shapes: Callable[..., Any]) -> None:
     crawl_batch(slipped(shapes(240, per_page=20), "http://a.test/4.html"))
-    score_pictures(store, "a", workers=1)
-    score_captions(store, "a")
+    registry.score(store, "a", ["picture", "caption"], workers=1)
     decide(store, "rule", load_policy())
     manifest = score_agreement(store)
     fits = {row["page_url"]: row["page_fit"] for row in read_table(store.path("features/agreement.parquet")).to_pylist()}
@@ -37,8 +35,7 @@ def test_a_page_with_slipped_captions_stands_out(store: Store, crawl_batch: Call
 
 def test_more_features_may_be_given(store: Store, crawl_batch: Callable[..., Any], shapes: Callable[..., Any]) -> None:
     crawl_batch(shapes(30))
-    score_pictures(store, "a", workers=1)
-    score_captions(store, "a")
+    registry.score(store, "a", ["picture", "caption"], workers=1)
     decide(store, "rule", load_policy())
     manifest = score_agreement(store, lambda keys: np.ones((len(keys), 3), dtype=np.float32), "ones")
     assert manifest.settings["features"] == "ones"

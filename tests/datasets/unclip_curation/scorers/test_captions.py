@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from pyarrow.parquet import read_table
 
-from unclip_curation.scorers.captions import boilerplate, describe, language_detector, latin_share, score_captions
+from unclip_curation.scorers import registry
+from unclip_curation.scorers.captions import boilerplate, describe, language_detector, latin_share
 from unclip_pairs.store import Store
 
 
@@ -46,8 +47,8 @@ def test_languages_are_told_apart_without_a_network(detect: Callable[[str], list
 
 def test_every_row_of_the_crawl_is_scored_once(store: Store, crawl_batch: Callable[..., list[str]]) -> None:
     keys = crawl_batch([{"caption": "a red circle"}, {"caption": "A  RED circle", "status": "timeout"}])
-    manifest = score_captions(store, "a")
+    manifest = registry.score(store, "a", ["caption"])
     rows = read_table(store.path("features/a/caption.parquet")).to_pylist()
     assert sorted(row["key"] for row in rows) == sorted(keys)
     assert len({row["text_digest"] for row in rows}) == 1, "case and spaces do not make another caption"
-    assert score_captions(store, "a") == manifest
+    assert registry.score(store, "a", ["caption"]) == manifest

@@ -8,8 +8,9 @@ from PIL import Image
 from pyarrow.parquet import read_table
 
 from unclip_curation.schemas import SAFETY_SCHEMA
+from unclip_curation.scorers import registry
 from unclip_curation.scorers.explicit import OPEN_NSFW, SAFETY, load_explicit, match_block_list, weights
-from unclip_curation.scorers.pictures import PICTURE, measure, score_picture, score_pictures
+from unclip_curation.scorers.pictures import PICTURE, measure, score_picture
 from unclip_curation.scorers.runner import score_batch
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import encode_png
@@ -85,8 +86,8 @@ def test_two_workers_give_what_one_gives(
     crawl_batch(shapes(12))
     crawl_batch(shapes(12), batch="b")
     monkeypatch.setattr("unclip_curation.scorers.runner.PIECE_SIZE", 4)
-    score_pictures(store, "a", workers=1)
-    score_pictures(store, "b", workers=2)
+    registry.score(store, "a", ["picture"], workers=1)
+    registry.score(store, "b", ["picture"], workers=2)
     one, two = (read_table(store.path(f"features/{batch}/picture.parquet")).drop_columns(["key"]).to_pylist() for batch in "ab")
     assert sorted(map(str, one)) == sorted(map(str, two))
 
@@ -95,7 +96,7 @@ def test_listed_pictures_are_found_also_mirrored(store: Store, crawl_batch: Call
     listed = draw("triangle", "red", 1, side=128)
     images = [listed, listed.transpose(Image.Transpose.FLIP_LEFT_RIGHT), draw("circle", "blue", 2, side=128)]
     keys = crawl_batch([{"caption": f"picture {number}", "image": image} for number, image in enumerate(images)])
-    score_pictures(store, "a", workers=1)
+    registry.score(store, "a", ["picture"], workers=1)
     assert match_block_list(store, "a", None).counts == {"rows": 0}
     digest = measure(listed)["pdq"].hex()
     store.write_json("list.json", {"hashes": [{"pdq": digest, "label": "stand-in"}]})
