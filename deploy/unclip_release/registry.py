@@ -116,7 +116,7 @@ class Registry:
             known = next((version for version in _versions(client) if version.digest == bundle.digest), None)
             number = known.version if known else self._create(client, bundle, evaluation, attachments)
             judged = {f"metric.{name}": repr(value) for name, value in numbers(evaluation).items()}
-            _set_tags(client, number, judged | {"gate_policy": json.dumps(asdict(policy or GatePolicy()), sort_keys=True)})
+            _set_tags(client, number, judged | _policy_tag(policy or GatePolicy()))
             self._judge(client, number)
             client.set_registered_model_alias(MODEL, CANDIDATE, number)
             return _version(client, number)
@@ -164,16 +164,18 @@ class Registry:
         _set_tags(client, number, tags | {"gates": "refused" if refused else PASSED})
         return refused
 
-    def promote(self, which: str = CANDIDATE) -> ModelVersion:
+    def promote(self, which: str = CANDIDATE, policy: GatePolicy | None = None) -> ModelVersion:
         """Makes a version (its number, or an alias) champion and remembers the last champion as `previous`; gives the new champion.
 
-        `UserError` with the objections when a gate refuses it: there is no way around the gates. A version that was rolled back
-        comes back by its number only, so that no schedule brings it back.
+        A `policy` takes the place of the thresholds that the version was registered with, and is kept with it. `UserError` with the
+        objections when a gate refuses it: there is no way around the gates. A version that was rolled back comes back by its number
+        only, so that no schedule brings it back.
         """
         with self.client() as client:
             version, champion = self._find(client, which), _by_alias(client, CHAMPION)
             if champion is not None and champion.version == version.version:
                 return champion
+            _set_tags(client, version.version, _policy_tag(policy) if policy is not None else {})
             if refused := self._judge(client, version.version):
                 raise UserError(f"{version.label} may not become champion: {'; '.join(refused)}; train or curate anew and release that")
             if which == CANDIDATE and "rolled_back" in version.tags:
@@ -251,6 +253,11 @@ class Registry:
         Path(got).rename(target)
         shutil.rmtree(part, ignore_errors=True)
         return target
+
+
+def _policy_tag(policy: GatePolicy) -> dict[str, str]:
+    """The thresholds as they are kept with a version."""
+    return {"gate_policy": json.dumps(asdict(policy), sort_keys=True)}
 
 
 def _bundle_tags(bundle: Manifest) -> dict[str, str]:

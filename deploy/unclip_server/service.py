@@ -151,7 +151,10 @@ def open_service(settings: ServiceSettings, progress: Progress = silent, first: 
 
     `UserError` when no version is champion, its bundle is damaged, the policy is wrong, or a scorer of the output check cannot be loaded.
     """
+    from unclip_curation.policy import load_policy as load_curation
+
     refuse = refuser(load_policy(settings.policies.safety))
+    load_curation(settings.policies.curation)  # a wrong file is refused before seconds of loading
     _passed(refuse(first.prompt) if first is not None else None)
     progress(0, None, "opening the champion")
     version, folder = open_registry(settings.store, settings.tracking_uri).champion()

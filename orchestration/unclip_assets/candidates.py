@@ -10,6 +10,7 @@ from unclip_pairs.json_value import JsonObject
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.progress import Progress
 from unclip_pairs.store import Store
+from unclip_release.gates import GatePolicy
 from unclip_release.model_version import ModelVersion
 from unclip_release.registry import open_registry
 from unclip_safety.policy import PolicyFiles
@@ -71,12 +72,12 @@ def pictures(store: Store) -> dict[str, dg.MarkdownMetadataValue]:
     return {name.rsplit("/", 1)[1].removesuffix(".png"): previews.picture_file(store.path(name)) for name in names}
 
 
-def registered(store: Store, tracking_uri: str, policies: PolicyFiles = SHIPPED) -> ModelVersion:
-    """The present bundle as the registry's candidate, judged by the gates."""
+def registered(store: Store, tracking_uri: str, policies: PolicyFiles = SHIPPED, gates: GatePolicy | None = None) -> ModelVersion:
+    """The present bundle as the registry's candidate, judged by the gates with their default thresholds unless others are given."""
     manifest = read_manifest(store, f"bundles/{present(store, 'bundle').name}/manifest.json")
     assert manifest is not None, "a bundle that is pointed at is finished"
     attachments = tuple(store.path(name) for name in store.names(f"{folder(store)}/") if name.endswith(".png"))
-    return open_registry(store, tracking_uri).register(manifest, figures(store, policies), attachments=attachments)
+    return open_registry(store, tracking_uri).register(manifest, figures(store, policies), gates, attachments)
 
 
 def candidate(store: Store, tracking_uri: str) -> ModelVersion:

@@ -12,7 +12,10 @@ from unclip_curation.engines.ray import open_engine
 from unclip_curation.policy import Policy, load_policy
 from unclip_pairs.home import open_store
 from unclip_pairs.store import Store
+from unclip_release.gate_file import load_gate_policy
+from unclip_release.gates import GatePolicy
 from unclip_safety.policy import PolicyFiles
+from unclip_safety.policy import load_policy as load_safety
 
 
 class Home(dg.ConfigurableResource["Home"]):
@@ -56,9 +59,26 @@ class CurationPolicy(dg.ConfigurableResource["CurationPolicy"]):
         return {"policy": name or "default", "policy_version": self.load().version, "policy_path": self.path or "shipped with the package"}
 
 
+class GateThresholds(dg.ConfigurableResource["GateThresholds"]):
+    """What a candidate must reach: the thresholds of a gates file, or the defaults when `path` is empty."""
+
+    path: str = ""
+
+    def load(self) -> GatePolicy:
+        """The thresholds; `UserError` when the file cannot be read or is no gates file."""
+        return load_gate_policy(Path(self.path) if self.path else None)
+
+
 def policy_files(home: Home, policy: CurationPolicy) -> PolicyFiles:
     """The files of the policies that judge generated pictures."""
     return PolicyFiles(safety=home.safety_file(), curation=policy.file())
+
+
+def check_files(environment: Environment) -> None:
+    """`UserError` when a policy file or the gates file that the environment names is missing or wrong; asked before a run."""
+    load_policy(environment.curation_policy)
+    load_safety(environment.safety_policy)
+    load_gate_policy(environment.gate_policy)
 
 
 def resources_for(environment: Environment, listener: TimingListener | None = None) -> dict[str, object]:
@@ -72,6 +92,7 @@ def resources_for(environment: Environment, listener: TimingListener | None = No
             safety_policy=str(environment.safety_policy) if environment.safety_policy else None,
         ),
         "policy": CurationPolicy(path=str(environment.curation_policy or "")),
+        "gates": GateThresholds(path=str(environment.gate_policy or "")),
         "trainer": Trainer(size=environment.size, tracking_uri=environment.tracking_uri),
         "pipes": dg.PipesSubprocessClient(),
         "timer": Timer(listener or SilentListener()),

@@ -34,6 +34,8 @@ class Environment:
     """The file of what may not be asked for; None is the one of the package."""
     curation_policy: Path | None = None
     """The file of what may be learned from, and may leave; None is the one of the package."""
+    gate_policy: Path | None = None
+    """The file of the gates' thresholds; None is the defaults at a release, and those kept with the version at a promotion."""
 
     @property
     def policies(self) -> PolicyFiles:
@@ -60,7 +62,7 @@ def named_file(path: str | None) -> Path | None:
 
 def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     """UNCLIP_ENV, UNCLIP_HOME, UNCLIP_SIZE, UNCLIP_ENGINE, UNCLIP_RAY_ADDRESS, UNCLIP_SAFETY_POLICY,
-    UNCLIP_CURATION_POLICY and MLFLOW_TRACKING_URI.
+    UNCLIP_CURATION_POLICY, UNCLIP_GATE_POLICY and MLFLOW_TRACKING_URI.
 
     Unset and empty ones mean the default. `UserError` on an unknown value.
     """
@@ -79,4 +81,5 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         ray_address=values.get("UNCLIP_RAY_ADDRESS") or "local",
         safety_policy=named_file(values.get("UNCLIP_SAFETY_POLICY")),
         curation_policy=named_file(values.get("UNCLIP_CURATION_POLICY")),
+        gate_policy=named_file(values.get("UNCLIP_GATE_POLICY")),
     )

@@ -33,6 +33,7 @@ VARIABLES = {
     "UNCLIP_RAY_ADDRESS": "The Ray cluster: its head (`host:port`), `auto`, or `local` (when unset). `--ray-address` goes before it.",
     "UNCLIP_SAFETY_POLICY": "The file of what may not be asked for; the one that ships when unset.",
     "UNCLIP_CURATION_POLICY": "The policy file by which pairs are kept and generated pictures judged; the one that ships when unset.",
+    "UNCLIP_GATE_POLICY": "The file of the gates' thresholds; when unset the defaults at a release, those of the version at a promotion.",
     "MLFLOW_TRACKING_URI": "Where MLflow keeps runs and models; a database under the home when unset.",
     "UNCLIP_HOST": "The address to listen on; `127.0.0.1` when unset. `--host` goes before it.",
     "UNCLIP_PORT": "The port; 8000 when unset. `--port` goes before it.",

@@ -12,7 +12,7 @@ import dagster as dg
 
 from unclip_assets.partitions import CRAWL_BATCHES
 from unclip_assets.reporting.timing import TimingListener
-from unclip_assets.resources import resources_for
+from unclip_assets.resources import check_files, resources_for
 from unclip_assets.settings import Environment
 from unclip_orchestration.definitions import build
 from unclip_orchestration.user_errors import user_error
@@ -70,7 +70,8 @@ def run_job(
     batch: str | None = None,
     listener: TimingListener | None = None,
 ) -> dg.ExecuteInProcessResult:
-    """Runs a job to its end; `UserError` when an asset raised one. `config` is given per asset."""
+    """Runs a job to its end; `UserError` when an asset raised one, or a file that the environment names is wrong. `config` is per asset."""
+    check_files(environment)
     if batch is not None:
         instance.add_dynamic_partitions(CRAWL_BATCHES, [batch])
     definitions = build(resources_for(environment, listener=listener))

@@ -7,6 +7,7 @@ and actors of a node that dies are started again on another one; what they had s
 import logging
 import os
 import queue
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
 LOCAL = "local"
+_ADDRESS = re.compile(r"auto|local|(ray://)?[^\s/]+:\d+")
 RESERVED_CPUS = 0.5
 PATIENCE_S = 30.0
 
@@ -55,11 +57,13 @@ class RayCluster:
 
 
 def open_engine(name: str, workers: int | None = None, ray_address: str = LOCAL) -> Engine:
-    """The engine that a user names: local (two processes unless told otherwise) or ray; `UserError` for any other name."""
+    """The engine that a user names: local (two processes unless told otherwise) or ray; `UserError` for another name or no address."""
     if name == "local":
         return Processes(2 if workers is None else workers)
     if name != "ray":
         raise UserError(f"the engine {name!r} does not exist; choose local or ray")
+    if not _ADDRESS.fullmatch(ray_address):
+        raise UserError(f"the address of the Ray cluster is {ray_address!r}; give host:port of its head, auto or local")
     if find_spec("ray") is None:
         raise UserError("the engine ray needs the package ray; install it with `pip install 'unclip[ray]'`, or choose local")
     return RayCluster(address=ray_address, workers=workers)

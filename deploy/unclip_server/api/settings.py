@@ -46,6 +46,13 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
+def _public_url(environment: Mapping[str, str]) -> str | None:
+    url = environment.get("UNCLIP_PUBLIC_URL") or None
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise UserError(f"UNCLIP_PUBLIC_URL is {url!r}, but links must begin with http:// or https://")
+    return url
+
+
 def read_settings(
     *,
     home: Path,
@@ -70,5 +77,5 @@ def read_settings(
         images_per_minute=_number(values, "UNCLIP_IMAGES_PER_MINUTE", 60),
         max_waiting=_number(values, "UNCLIP_MAX_WAITING", 64),
         max_batch=_number(values, "UNCLIP_MAX_BATCH", 10),
-        public_url=values.get("UNCLIP_PUBLIC_URL") or None,
+        public_url=_public_url(values),
     )

@@ -6,6 +6,11 @@ from typing import Annotated
 
 import typer
 
+GatesFile = Annotated[
+    Path | None, typer.Option("--gates", help="A YAML or JSON file of the gates' thresholds. $UNCLIP_GATE_POLICY when left out.")
+]
+Prompts = Annotated[int, typer.Option(help="Training captions of distinct concepts, one picture each.")]
+HeldOut = Annotated[int, typer.Option(help="Held-out combinations of concept and style, one picture each.")]
 group = typer.Typer(help="Train, evaluate, release and trace models.", no_args_is_help=True)
 
 
@@ -43,11 +48,7 @@ def train(
 
 
 @group.command()
-def evaluate(
-    context: typer.Context,
-    prompts: Annotated[int, typer.Option(help="Training captions of distinct concepts, one picture each.")] = 200,
-    held_out: Annotated[int, typer.Option(help="Held-out combinations of concept and style, one picture each.")] = 100,
-) -> None:
+def evaluate(context: typer.Context, prompts: Prompts = 200, held_out: HeldOut = 100) -> None:
     """Evaluate the present bundle.
 
     Measures concept and style hit rates, CLIP score by the judge, Fréchet distance and nearest training pictures.
@@ -56,10 +57,12 @@ def evaluate(
 
     from unclip_assets import candidates
     from unclip_assets.reporting.previews import flat
+    from unclip_assets.resources import check_files
     from unclip_orchestration.progress import lines
     from unclip_orchestration.running import alone
     from unclip_pairs.home import open_store
 
+    check_files(context.obj)
     store = open_store(context.obj.home)
     with alone(context.obj.home), lines(Console(stderr=True)) as listener:
         listener.began("evaluate")
@@ -69,30 +72,41 @@ def evaluate(
 
 
 @group.command()
-def release(context: typer.Context) -> None:
+def release(context: typer.Context, gates: GatesFile = None, prompts: Prompts = 200, held_out: HeldOut = 100) -> None:
     """Bundle the present stages and release them.
 
     The bundle is evaluated and registered as candidate; when every gate lets it through, it becomes champion.
     """
+    from dataclasses import replace
+
     from rich.console import Console
 
     from unclip_orchestration.progress import lines
     from unclip_orchestration.running import alone, instance_at, run_job
 
+    environment = replace(context.obj, gate_policy=gates or context.obj.gate_policy)
     with alone(context.obj.home), instance_at(context.obj.home) as instance, lines(Console(stderr=True)) as listener:
-        run_job(instance, context.obj, "release", listener=listener)
+        config = {"evaluation": {"num_prompts": prompts, "num_held_out": held_out}}
+        run_job(instance, environment, "release", config=config, listener=listener)
 
 
 @group.command()
-def promote(context: typer.Context, which: Annotated[str, typer.Argument(help="A version's number or an alias.")] = "candidate") -> None:
+def promote(
+    context: typer.Context,
+    which: Annotated[str, typer.Argument(help="A version's number or an alias.")] = "candidate",
+    gates: GatesFile = None,
+) -> None:
     """Promote a version to champion, if every gate lets it through.
 
-    The one before stays at hand for a rollback.
+    Its gates ask by the file, or else by the thresholds that are kept with it. The one before stays at hand for a rollback.
     """
     from unclip_pairs.home import open_store
+    from unclip_release.gate_file import load_gate_policy
     from unclip_release.registry import open_registry
 
-    version = open_registry(open_store(context.obj.home), context.obj.tracking_uri).promote(which)
+    file = gates or context.obj.gate_policy
+    policy = load_gate_policy(file) if file else None
+    version = open_registry(open_store(context.obj.home), context.obj.tracking_uri).promote(which, policy)
     typer.echo(f"{version.label} is champion ({version.bundle})")
 
 

@@ -21,10 +21,16 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from unclip_assets.bundle import STAGES
+from unclip_assets.pointers import present
 from unclip_labels.label_store import open_labels
 from unclip_orchestration.cli import app
 from unclip_orchestration.cli_reference import leaves, root
 from unclip_pairs.home import open_store
+from unclip_pairs.manifest import Manifest
+from unclip_pairs.store import Store
+from unclip_release.bundle import write_bundle
+from unclip_release.registry import open_registry
 
 ROOT = Path(__file__).parents[3]
 PROCESS = [sys.executable, "-m", "unclip_orchestration.cli"]
@@ -209,20 +215,28 @@ def search(home: Home) -> None:
     assert found[0]["key"] in home.run_here("data takedown", "--list")
 
 
-@runs("model train", "model evaluate", "model promote", "model rollback", "model lineage")
+@runs("model train", "model evaluate", "model release", "model promote", "model rollback", "model lineage")
 def models(home: Home) -> None:
     home.run("model train", "clip_tiny", "--run", "again", "--steps", "2")
     assert json.loads((home.path / "models/clip/again/manifest.json").read_text())["kind"]
     assert "concept_hit_rate" in home.run("model evaluate", "--prompts", "12", "--held-out", "6")
-    assert "unclip/1 is champion" in home.run("model promote", "1")
+    gates = home.path.parent / "gates.yaml"
+    gates.write_text("tolerance: 0.2\n")
+    home.run("model release", "--prompts", "12", "--held-out", "6", "--gates", gates)
+    registry = open_registry(open_store(home.path))
+    (first,) = registry.versions()
+    assert first.aliases == ("champion",) and '"tolerance": 0.2' in first.tags["gate_policy"]
     assert "no previous champion" in home.run("model rollback", code=2)
+    registry.register(other_bundle(registry.store), first.evaluation)
+    assert "unclip/2 is champion" in home.run("model promote", "candidate", "--gates", gates)
+    assert "unclip/1 is champion again" in home.run("model rollback")
     assert "unclip/1" in home.run("model lineage", "champion")
 
 
-@runs("model release", quick=True)
-def release(home: Home) -> None:
-    # its way to the end is told by the demo, whose job holds the same assets; with its own numbers of prompts it takes minutes
-    assert "run `unclip demo`" in home.run("model release", code=2)
+def other_bundle(store: Store) -> Manifest:
+    """The present stages with another guidance scale, which is another bundle."""
+    runs = {stage: f"models/{run}/{present(store, f'{run}_model').name}" for stage, run in STAGES.items()}
+    return write_bundle(store, runs, guidance={"decoder": 3.0})
 
 
 @runs("generate", "variations", "serve api")

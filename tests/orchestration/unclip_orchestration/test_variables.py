@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from unclip_assets.settings import read_environment
 from unclip_orchestration.cli import app
+from unclip_orchestration.cli_reference import VARIABLES, leaves, root
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
 from unclip_safety import policy
@@ -23,26 +24,36 @@ from unclip_server.api.settings import read_settings
 from unclip_server.service import ImageService, Painter, ServedModel
 
 ROOT = Path(__file__).parents[3]
-GENERATE, VARIATIONS, API = ("generate", "a ball"), ("variations", "PICTURE"), ("serve", "api")
-MODEL = (("model", "promote"), ("model", "rollback"), ("model", "lineage", "champion"))
-OTHERS = (("keys", "list"), ("data", "verdicts"))
+GENERATE, VARIATIONS, API = ("generate", "a ball"), ("variations", "PICTURE"), ("serve", "api", "--port", "0")
+PROMOTE, EVALUATE, RELEASE = ("model", "promote"), ("model", "evaluate"), ("model", "release")
+REGISTRY = (PROMOTE, ("model", "rollback"), ("model", "lineage", "champion"))
+GENERATING = (GENERATE, VARIATIONS, API)
+JOBS = (("demo", "--size", "smoke", "--port", "28741"), RELEASE)
+SCORING = (("data", "score", "caption"), ("data", "embed", "--clip", "models/clip/a"), ("data", "curate"))
+SWEEP = ("policy", "sweep", "min_side", "1", "2")
+DECIDING = (("data", "curate"), ("data", "duplicates"), SWEEP, ("dataset", "build"), ("leaks", "check", "v"))
 NOWHERE, CLOSED = "/nowhere/policy.yaml", "http://127.0.0.1:9"
-CASES = [
-    *(("UNCLIP_SAFETY_POLICY", NOWHERE, command, NOWHERE) for command in (GENERATE, VARIATIONS, (*API, "--port", "0"))),
-    *(("MLFLOW_TRACKING_URI", CLOSED, command, CLOSED) for command in (GENERATE, VARIATIONS, (*API, "--port", "0"), *MODEL)),
+Case = tuple[str, str, tuple[str, ...], str]
+CASES: list[Case] = [
+    *(("UNCLIP_SAFETY_POLICY", NOWHERE, command, NOWHERE) for command in (*GENERATING, EVALUATE, *JOBS)),
+    *(("UNCLIP_CURATION_POLICY", NOWHERE, command, NOWHERE) for command in (*GENERATING, EVALUATE, *JOBS, *DECIDING)),
+    *(("UNCLIP_GATE_POLICY", NOWHERE, command, NOWHERE) for command in (PROMOTE, *JOBS)),
+    *(("MLFLOW_TRACKING_URI", CLOSED, command, CLOSED) for command in (*GENERATING, *REGISTRY)),
     *(
         ("UNCLIP_HOME", "FILE/home", command, "FILE")
-        for command in (GENERATE, VARIATIONS, API, *MODEL, ("keys", "list"), ("data", "verdicts"))
+        for command in (*GENERATING, EVALUATE, *JOBS, *REGISTRY, *SCORING, *DECIDING, ("keys", "list"), ("data", "verdicts"))
     ),
+    *(("UNCLIP_ENGINE", "ray", (*command, "--ray-address", "nowhere"), "nowhere") for command in SCORING),
+    *(("UNCLIP_RAY_ADDRESS", "nowhere", (*command, "--engine", "ray"), "nowhere") for command in SCORING),
     ("UNCLIP_HOST", "192.0.2.1", API, "192.0.2.1"),
-    ("UNCLIP_PORT", "http", API, "UNCLIP_PORT"),
+    ("UNCLIP_PORT", "http", ("serve", "api"), "UNCLIP_PORT"),
     ("UNCLIP_IMAGES_PER_MINUTE", "0", API, "UNCLIP_IMAGES_PER_MINUTE"),
     ("UNCLIP_MAX_WAITING", "0", API, "UNCLIP_MAX_WAITING"),
     ("UNCLIP_MAX_BATCH", "0", API, "UNCLIP_MAX_BATCH"),
+    ("UNCLIP_PUBLIC_URL", "pictures.test", API, "UNCLIP_PUBLIC_URL"),
     *((name, "odd", ("keys", "list"), name) for name in ("UNCLIP_ENV", "UNCLIP_SIZE", "UNCLIP_ENGINE")),
 ]
-READ_ONLY = {"UNCLIP_PUBLIC_URL", "UNCLIP_RAY_ADDRESS", "UNCLIP_CURATION_POLICY"}
-"""Variables whose wrong value nothing can tell before it is used; that they are read is seen in the settings."""
+LEAVES = list(leaves(root()))
 
 
 @pytest.mark.parametrize(("name", "value", "command", "part"), CASES, ids=[f"{case[0]} {' '.join(case[2])}" for case in CASES])
@@ -59,17 +70,31 @@ def test_a_variable_is_read_at_each_command_that_names_it(
     assert part.replace("FILE", str(file)) in str(error)
 
 
-def test_the_other_variables_are_in_the_settings(tmp_path: Path) -> None:
-    environment = read_environment({"UNCLIP_RAY_ADDRESS": "head:1", "UNCLIP_CURATION_POLICY": str(tmp_path / "p.yaml")})
-    assert (environment.ray_address, environment.policies.curation) == ("head:1", tmp_path / "p.yaml")
-    assert read_settings(home=tmp_path, variables={"UNCLIP_PUBLIC_URL": "https://p.test"}).public_url == "https://p.test"
+def test_every_command_reads_the_environment() -> None:
+    for leaf in LEAVES:
+        error = CliRunner().invoke(app, list(leaf.words), env={"UNCLIP_ENV": "odd"}).exception
+        assert isinstance(error, UserError) and "UNCLIP_ENV" in str(error), leaf.name
+
+
+def test_every_command_that_names_a_variable_is_tried_with_it() -> None:
+    named, tried = set[tuple[str, str]](), set[tuple[str, str]]()
+    for leaf in LEAVES:
+        text = " ".join([leaf.help, *(str(getattr(parameter, "help", "")) for parameter in leaf.command.params)])
+        named |= {(name, leaf.name) for name in re.findall(r"\$([A-Z_]+)", text)}
+        tried |= {(name, leaf.name) for name, _, words, _ in CASES if words[: len(leaf.words)] == leaf.words}
+    assert named - tried == set()
 
 
 def test_every_documented_variable_is_tried() -> None:
     pages = [(ROOT / shelf / "README.md").read_text() for shelf in ("deploy", "orchestration")]
     rows = [line.split("|")[1] for page in pages for line in page.splitlines() if re.match(r"\| `(UNCLIP|MLFLOW)_", line)]
     documented = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
-    assert documented == {case[0] for case in CASES} | READ_ONLY
+    assert documented == {case[0] for case in CASES} == set(VARIABLES)
+
+
+def test_links_to_pictures_begin_with_the_public_address(tmp_path: Path) -> None:
+    answer = asyncio.run(asked({"UNCLIP_HOME": str(tmp_path / "home"), "UNCLIP_PUBLIC_URL": "https://p.test"}, "a ball"))
+    assert answer.json()["data"][0]["url"].startswith("https://p.test/v1/results/")
 
 
 def test_one_policy_refuses_a_word_at_the_command_line_and_at_the_server(tmp_path: Path) -> None:
@@ -94,12 +119,16 @@ async def asked(variables: dict[str, str], prompt: str) -> httpx.Response:
     access = open_access(store)
     service = ImageService(
         model=ServedModel(label="unclip/1", manifest="ab"),
-        painter=Painter(paint=lambda prompts, seeds, size, guidance: [], vary=lambda image, seeds, size: []),
+        painter=Painter(
+            paint=lambda prompts, seeds, size, guidance: [Image.new("RGB", (size, size)) for _ in prompts],
+            vary=lambda image, seeds, size: [],
+        ),
         refuse=refuser(policy.load_policy(settings.policies.safety)),
         check=lambda image: None,
     )
     made = create_app(Dependencies(service=service, access=access, results=Results(store, b"secret"), settings=settings))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=made), base_url="http://test") as client:
+    transport = httpx.ASGITransport(app=made)
+    async with made.router.lifespan_context(made), httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         headers = {"authorization": f"Bearer {access.create('tester')}"}
         answer = await client.post("/v1/images/generations", json={"prompt": prompt}, headers=headers)
     access.close()
