@@ -78,11 +78,12 @@ def shape_pairs() -> list[dict[str, object]]:
     return pairs
 
 
-def publish(store: Store, version: str, shards: int = 1) -> None:
-    """A dataset version as curation publishes it: one held-out combination, the rest for training."""
+def publish(store: Store, version: str, shards: int = 1, validation: int = 0) -> None:
+    """A dataset version as curation publishes it: one held-out combination, so many pairs for validation, the rest for training."""
     pairs = shape_pairs()
     held_out, train = pairs[5:6], pairs[:5] + pairs[6:]
-    names = []
+    validated, train = train[1::4][:validation], [pair for pair in train if pair not in train[1::4][:validation]]
+    names = [_shard(store, f"datasets/{version}/validation-00000", validated)] if validated else []
     for i in range(shards):
         names.append(_shard(store, f"datasets/{version}/train-{i:05d}", train[i::shards]))
     names.append(_shard(store, f"datasets/{version}/held_out-00000", held_out))
@@ -115,6 +116,14 @@ def shapes(tmp_path: Path) -> Store:
     """A store with the published version `v-shapes` in one shard."""
     store = open_store(tmp_path / "home")
     publish(store, "v-shapes")
+    return store
+
+
+@pytest.fixture
+def validated(tmp_path: Path) -> Store:
+    """The same with six pairs for validation."""
+    store = open_store(tmp_path / "home")
+    publish(store, "v-shapes", validation=6)
     return store
 
 

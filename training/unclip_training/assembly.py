@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -22,9 +23,9 @@ from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import settings_digest
 from unclip_pairs.store import Store
 from unclip_training.config import AnyRun, ClipRun, DecoderRun, JudgeRun, PriorRun, UpsamplerRun
-from unclip_training.data.batches import Batch, BatchSlice, More, PairsData
+from unclip_training.data.batches import Batch, BatchSlice, PairsData, Reading, Sources
 from unclip_training.data.decoded_cache import DecodedPairs
-from unclip_training.data.pair_source import PairSource, raw_samples, read_vector
+from unclip_training.data.pair_source import raw_samples, read_vector
 from unclip_training.data.streaming import RequiredColumns
 from unclip_training.judging.judge import Judge, save_judge
 from unclip_training.judging.picture_features import picture_features
@@ -57,14 +58,14 @@ class TrainingSite:
     """Where a training reads and writes: the store, the pairs, the run's folder, and the run folder of the CLIP it is conditioned on."""
 
     store: Store
-    source: PairSource
+    sources: Sources
     folder: str
     clip: str | None
 
 
-def assemble(store: Store, run: AnyRun, source: PairSource, clip: str | None, folder: str) -> Assembly:
+def assemble(store: Store, run: AnyRun, sources: Sources, clip: str | None, folder: str) -> Assembly:
     """The parts of the training. `UserError` when it required a CLIP and none, or one of other sizes, is named."""
-    site = TrainingSite(store, source, folder, clip)
+    site = TrainingSite(store, sources, folder, clip)
     match run:
         case ClipRun():
             return _clip(site, run)
@@ -82,7 +83,9 @@ def own_tokenizer(site: TrainingSite, vocab: int, context: int) -> Tokenizer:
     """The tokenizer of this run, trained on its captions the first time and kept beside the weights."""
     name = f"{site.folder}/tokenizer.json"
     if not site.store.exists(name):
-        captions = (bytes(sample["txt"]).decode() for sample in raw_samples(site.store, site.source) if isinstance(sample["txt"], bytes))
+        captions = (
+            bytes(sample["txt"]).decode() for sample in raw_samples(site.store, site.sources.training) if isinstance(sample["txt"], bytes)
+        )
         trained = Tokenizer.train(list(islice(captions, TOKENIZER_CAPTIONS)), vocab_size=vocab, context=context)
         with site.store.writing(name) as part:
             trained.save(part)
@@ -92,7 +95,8 @@ def own_tokenizer(site: TrainingSite, vocab: int, context: int) -> Tokenizer:
 def _clip(site: TrainingSite, run: ClipRun) -> Assembly:
     tokenizer = own_tokenizer(site, run.model.vocab_size, run.model.context)
     stage = ClipStage(run, Clip(run.model))
-    data = _data(site, run, RequiredColumns(side=run.side, embeddings=False, captions=True), tokenizer)
+    required = RequiredColumns(side=run.side, embeddings=False, captions=True)
+    data = _data(site, run, Reading(required=required, encode=tokenizer.encode))
     return Assembly(stage, data, lambda path: checkpoint.save(path, stage.network, run.model))
 
 
@@ -101,13 +105,17 @@ def _judge(site: TrainingSite, run: JudgeRun) -> Assembly:
     judge = Judge(run.model)
     stage = JudgeStage(run, judge)
 
-    def features(pairs: DecodedPairs) -> Batch:
-        found = torch.from_numpy(picture_features(site.store, site.source, pairs))
+    def features(pairs: DecodedPairs) -> Tensor:
+        return torch.from_numpy(picture_features(site.store, site.sources.training, pairs))
+
+    def prepare(pairs: DecodedPairs) -> None:
+        found = features(pairs)
         judge.mean.copy_(found.mean(0))
         judge.std.copy_(found.std(0).clamp(min=1e-3))
-        return {"features": found}
 
-    data = _data(site, run, RequiredColumns(side=None, embeddings=False, captions=True), tokenizer, features)
+    required = RequiredColumns(side=None, embeddings=False, captions=True)
+    reading = Reading(required=required, encode=tokenizer.encode, more=lambda pairs: {"features": features(pairs)}, prepare=prepare)
+    data = _data(site, run, reading)
     return Assembly(stage, data, lambda path: save_judge(path, judge))
 
 
@@ -118,13 +126,14 @@ def _prior(site: TrainingSite, run: PriorRun) -> Assembly:
         _fit_stats(site, network)
     stage = PriorStage(run, network, clip)
 
-    def more(pairs: DecodedPairs) -> Batch:
+    def prepare(pairs: DecodedPairs) -> None:
         if network.regressor is not None and network.preconditioning is not None:
             parts = nn.ModuleDict({"guess": network.regressor, "shares": network.preconditioning})
             _pretrained(site, run, parts, lambda: pretrain_prior(network, _regression_data(pairs), run))
-        return read_captions(clip, tokenizer, pairs)
 
-    data = _data(site, run, RequiredColumns(side=None, embeddings=True, captions=True), tokenizer, more)
+    required = RequiredColumns(side=None, embeddings=True, captions=True)
+    more = partial(read_captions, clip, tokenizer)
+    data = _data(site, run, Reading(required=required, encode=tokenizer.encode, more=more, prepare=prepare))
     return Assembly(stage, data, _saver(stage, run))
 
 
@@ -135,14 +144,15 @@ def _decoder(site: TrainingSite, run: DecoderRun) -> Assembly:
         _fit_stats(site, network)
     stage = DecoderStage(run, network, clip)
 
-    def more(pairs: DecodedPairs) -> Batch:
+    def prepare(pairs: DecodedPairs) -> None:
         if isinstance(network, CompactDecoder) and network.regressor is not None:
             parts, decoder = nn.ModuleDict({"sketch": network.regressor, "shares": network.preconditioning}), network
             _pretrained(site, run, parts, lambda: pretrain_decoder(decoder, _regression_data(pairs, run.side), run))
-        return read_captions(clip, tokenizer, pairs) if stage.reads_text else {}
 
     required = RequiredColumns(side=run.side, embeddings=True, captions=stage.reads_text)
-    return Assembly(stage, _data(site, run, required, tokenizer if stage.reads_text else None, more), _saver(stage, run))
+    encode, more = (tokenizer.encode, partial(read_captions, clip, tokenizer)) if stage.reads_text else (None, None)
+    data = _data(site, run, Reading(required=required, encode=encode, more=more, prepare=prepare))
+    return Assembly(stage, data, _saver(stage, run))
 
 
 def _fit_stats(site: TrainingSite, network: Prior | CompactDecoder) -> None:
@@ -162,7 +172,7 @@ def _pretrained(site: TrainingSite, run: PriorRun | DecoderRun, parts: nn.Module
 
     `parts` are named as in the weights file.
     """
-    name = f"{site.folder}/first-{settings_digest([run.settings(), site.source.digest])[:12]}.safetensors"
+    name = f"{site.folder}/first-{settings_digest([run.settings(), site.sources.training.digest])[:12]}.safetensors"
     if not site.store.exists(name):
         pretrain()
         with site.store.writing(name) as part:
@@ -173,7 +183,8 @@ def _pretrained(site: TrainingSite, run: PriorRun | DecoderRun, parts: nn.Module
 
 def _upsampler(site: TrainingSite, run: UpsamplerRun) -> Assembly:
     stage = UpsamplerStage(run, CompactUpsampler(run.model) if isinstance(run.model, CompactUpsamplerConfig) else Upsampler(run.model))
-    return Assembly(stage, _data(site, run, RequiredColumns(side=run.side, embeddings=False, captions=False), None), _saver(stage, run))
+    required = RequiredColumns(side=run.side, embeddings=False, captions=False)
+    return Assembly(stage, _data(site, run, Reading(required=required)), _saver(stage, run))
 
 
 def _saver(stage: PriorStage | DecoderStage | UpsamplerStage, run: PriorRun | DecoderRun | UpsamplerRun) -> Callable[[Path], None]:
@@ -207,13 +218,12 @@ def read_captions(clip: "Clip", tokenizer: Tokenizer, pairs: DecodedPairs) -> Ba
 
 def some_embeddings(site: TrainingSite, extension: str = "clip_image.npy") -> Tensor:
     """float32 [N, D]: the embeddings of the first pairs, enough for their mean and spread."""
-    samples = islice(raw_samples(site.store, site.source), STATS_PAIRS)
+    samples = islice(raw_samples(site.store, site.sources.training), STATS_PAIRS)
     found = [read_vector(value) for sample in samples if isinstance(value := sample.get(extension), bytes)]
     if not found:
         raise UserError("the dataset holds no CLIP embeddings; embed and publish it again")
     return torch.from_numpy(np.stack([vector for vector in found if vector is not None]))
 
 
-def _data(site: TrainingSite, run: AnyRun, required: RequiredColumns, tokenizer: Tokenizer | None, more: More | None = None) -> PairsData:
-    batch_slice = BatchSlice(batch_size=run.batch_size, seed=run.seed)
-    return PairsData(site.store, site.source, required, batch_slice, tokenizer.encode if tokenizer else None, more)
+def _data(site: TrainingSite, run: AnyRun, reading: Reading) -> PairsData:
+    return PairsData(site.store, site.sources, reading, BatchSlice(batch_size=run.batch_size, seed=run.seed))

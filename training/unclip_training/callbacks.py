@@ -1,6 +1,9 @@
 """What is watched while a stage trains: curves, sample grids, and the noise of each step made repeatable."""
 
+import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -75,6 +78,28 @@ class Curves(Callback):
         }
         self.points += [(name, value, stamp, step) for name, value in values.items()]
         self.losses, self.waited, self.window_from = [], 0.0, now
+
+    def add(self, name: str, value: float, step: int) -> None:
+        """A point of another curve, sent with the next ones."""
+        self.points.append((name, value, int(time.time() * 1000), step))
+
+    def last(self, name: str) -> float:
+        """The latest finite value of a curve; 0 while it has none."""
+        return next((value for of, value, _, _ in reversed(self.points) if of == name and math.isfinite(value)), 0.0)
+
+    def lowest(self, name: str) -> tuple[float, int] | None:
+        """The lowest value of a curve and the first step that had it; None while it has no point."""
+        return min(((value, step) for of, value, _, step in self.points if of == name and math.isfinite(value)), default=None)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The block's time counts neither as training nor as waiting."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            seconds = time.monotonic() - started
+            self.window_from, self.waiting_from = self.window_from + seconds, self.waiting_from + seconds
 
     def _send(self) -> None:
         if self.tracker is not None:

@@ -1,10 +1,11 @@
 """One training from start to manifest: what is done is left alone, what was begun is resumed."""
 
 import logging
-import math
+import shutil
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.utilities import rank_zero_only
@@ -17,10 +18,13 @@ from unclip_training.assembly import Assembly, assemble
 from unclip_training.callbacks import Curves, SampleGrids, SeededSteps
 from unclip_training.checkpoints import Checkpoints, read_checkpoint
 from unclip_training.config import AnyRun
-from unclip_training.data.pair_source import PairSource, pairs_source
+from unclip_training.data.batches import Sources
+from unclip_training.data.pair_source import PairSource, pairs_source, validation_source
+from unclip_training.metrics import CURVES_FILE, write_metrics
 from unclip_training.precision import chosen
-from unclip_training.progress import progress_callback
+from unclip_training.progress import progress_callback, say
 from unclip_training.tracking import RunCard, Tracker
+from unclip_training.validation import Validation
 
 IDENTIFIERS = ("dagster_run_id", "mlflow_run_id")
 
@@ -47,9 +51,19 @@ class PlannedRun:
 
     run: AnyRun
     launch: Launch
-    source: PairSource
+    sources: Sources
     folder: str
     inputs: dict[str, str]
+
+    @property
+    def best(self) -> str:
+        """The store name of the weights with the lowest validation loss so far, while the training runs."""
+        return f"{self.folder}/best.safetensors"
+
+    @property
+    def source(self) -> PairSource:
+        """The pairs that are learned from."""
+        return self.sources.training
 
     @property
     def identity(self) -> dict[str, object]:
@@ -67,8 +81,9 @@ def plan(store: Store, run: AnyRun, launch: Launch) -> PlannedRun:
     except ValueError as error:
         raise UserError(str(error)) from error
     source = pairs_source(store, launch.dataset)
+    sources = Sources(training=source, validation=validation_source(store, launch.dataset))
     learned_from = {"dataset": source.digest} | ({"verdicts": source.verdicts} if source.verdicts else {})
-    return PlannedRun(run, launch, source, f"models/{run.stage}/{launch.name}", learned_from | _clip_input(store, launch.clip))
+    return PlannedRun(run, launch, sources, f"models/{run.stage}/{launch.name}", learned_from | _clip_input(store, launch.clip))
 
 
 def _clip_input(store: Store, clip: str | None) -> dict[str, str]:
@@ -114,9 +129,11 @@ def fit(store: Store, run: AnyRun, launch: Launch) -> Manifest:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     resume = resumable(store, planned)
     seed_everything(planned.run.seed, verbose=False)
-    parts = assemble(store, planned.run, planned.source, launch.clip, planned.folder)
+    parts = assemble(store, planned.run, planned.sources, launch.clip, planned.folder)
     tracker = _tracker(store, planned) if launch.track and is_first() else None
     curves = Curves(planned.run.batch_size, tracker)
+    if planned.sources.validation is None and is_first():
+        say(f"{planned.run.stage}: {launch.dataset} has no validation split, so no validation loss is measured")
     try:
         _train(store, planned, parts, tracker, curves, resume)
     except BaseException as error:
@@ -146,6 +163,7 @@ def _train(store: Store, planned: PlannedRun, parts: Assembly, tracker: Tracker 
         gradient_clip_val=run.optim.grad_clip,
         callbacks=[
             SeededSteps(run.seed),
+            Validation(curves, (lambda: _save(store, planned.best, parts)) if run.keep_best else None),
             curves,
             SampleGrids(store, planned.folder, run.sample_every, tracker),
             progress_callback(run.stage),
@@ -185,19 +203,34 @@ def flat(settings: Mapping[str, JsonValue], prefix: str = "") -> dict[str, str]:
 def _finish(store: Store, planned: PlannedRun, parts: Assembly, tracker: Tracker | None, curves: Curves) -> Manifest:
     """Saves the averaged weights and the curves, closes the tracked run, writes the manifest last."""
     folder = planned.folder
+    is_best_kept = planned.run.keep_best and store.exists(planned.best)
     if not is_first():
         return make_manifest(store, "model", [], inputs=planned.inputs, settings=planned.run.settings())
-    with store.writing(f"{folder}/weights.safetensors") as part, parts.stage.averaged_weights():
-        parts.save(part)
-    final = {name: value for name, value, _, _ in curves.points if math.isfinite(value)}
-    store.write_json(f"{folder}/metrics.json", {"final": final, "points": [p for p in curves.points if math.isfinite(p[1])]})
+    weights = f"{folder}/weights.safetensors"
+    if is_best_kept:
+        with store.writing(weights) as part:
+            shutil.copyfile(store.path(planned.best), part)
+    else:
+        with parts.stage.averaged_weights():
+            _save(store, weights, parts)
+    validated = write_metrics(store, folder, curves)
+    if tracker is not None:
+        tracker.picture(Path(store.path(f"{folder}/{CURVES_FILE}")), "curves")
     mlflow_run_id = (tracker.finish() if tracker is not None else None) or ""
-    names = [name for name in store.names(f"{folder}/") if not name.endswith(("last.ckpt", "manifest.json"))]
+    names = [name for name in store.names(f"{folder}/") if not name.endswith(("last.ckpt", "manifest.json", planned.best))]
     settings: dict[str, JsonValue] = planned.run.settings() | {
         "dagster_run_id": planned.launch.dagster_run_id,
         "mlflow_run_id": mlflow_run_id,
     }
-    counts = {"steps": planned.run.steps, "pairs": planned.source.count, "loss": final.get("loss", 0.0)}
-    return write_manifest(
-        store, f"{folder}/manifest.json", make_manifest(store, "model", names, inputs=planned.inputs, settings=settings, counts=counts)
-    )
+    counts = {"steps": planned.run.steps, "pairs": planned.source.count, "loss": curves.last("loss")} | validated
+    manifest = make_manifest(store, "model", names, inputs=planned.inputs, settings=settings, counts=counts)
+    write_manifest(store, f"{folder}/manifest.json", manifest)
+    if is_best_kept:
+        store.remove(planned.best)
+    return manifest
+
+
+def _save(store: Store, name: str, parts: Assembly) -> None:
+    """Writes the network's weights as they are now, whole or not at all."""
+    with store.writing(name) as part:
+        parts.save(part)

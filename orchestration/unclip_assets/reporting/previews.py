@@ -118,7 +118,12 @@ def made(step: TimedStep, manifest: Manifest | None, **more: Shown | str) -> Mat
 
 
 def training(store: Store, folder: str) -> dict[str, Shown]:
-    """The last values of a run's curves as numbers under `final.`, and its last sample grid where the stage paints one."""
-    final = numbers(store.read_json(f"{folder}/metrics.json")["final"], "final.")
+    """The last values of a run's curves under `final.`, the curves as a picture, and the last sample grid of a stage that paints."""
+    metrics = store.read_json(f"{folder}/metrics.json")
+    final = numbers(metrics["final"], "final.") | numbers(
+        {name: metrics[name] for name in ("best_validation_loss", "best_step") if name in metrics}
+    )
+    if store.exists(f"{folder}/curves.png"):
+        final["curves"] = picture_file(store.path(f"{folder}/curves.png"))
     grids = [name for name in store.names(f"{folder}/samples/") if name.endswith(".png")]
     return {**final, "samples": picture_file(store.path(grids[-1]))} if grids else final

@@ -6,6 +6,7 @@ import torch
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 from unclip_training.assembly import assemble
+from unclip_training.data.batches import Sources
 from unclip_training.data.pair_source import pairs_source
 from unclip_training.fit import flat
 from unclip_training.recipes import RECIPES, decoder_tiny, prior_tiny
@@ -21,10 +22,10 @@ def test_settings_keep_the_names_that_manifests_hold() -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_says_whether_it_needs_a_clip(recipe: str, shapes: Store) -> None:
-    run, source = RECIPES[recipe](), pairs_source(shapes, "v-shapes")
+    run, sources = RECIPES[recipe](), Sources(training=pairs_source(shapes, "v-shapes"))
     with torch.device("meta"):  # the paper's networks would not fit
         if run.needs_clip:
             with pytest.raises(UserError, match="this stage is conditioned on CLIP; name its run folder with --clip"):
-                assemble(shapes, run, source, None, f"models/{run.stage}/probe")
+                assemble(shapes, run, sources, None, f"models/{run.stage}/probe")
         else:
-            assert assemble(shapes, run, source, None, f"models/{run.stage}/probe").stage.run is run
+            assert assemble(shapes, run, sources, None, f"models/{run.stage}/probe").stage.run is run

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from unclip_pairs.store import Store
-from unclip_training.data.decoded_cache import DecodedPairs, decoded_pairs
+from unclip_training.data.decoded_cache import DecodedPairs, decoded_pairs, first_pairs
 from unclip_training.data.pair_source import PairSource
 from unclip_training.data.streaming import Encode, RequiredColumns, check_shards, streamed
 
@@ -101,25 +101,38 @@ def columns_of(pairs: DecodedPairs, required: RequiredColumns, encode: Encode | 
     return columns
 
 
-class PairsData(LightningDataModule):
-    """The batches of one training. In memory the order is exact after a resume; streamed, a resume draws a new one from seed and step.
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """What a stage learns from, and the pairs on which its validation loss is measured (None: it is not)."""
 
-    `more` gives further columns, computed once, of a set that lies in memory.
+    training: PairSource
+    validation: PairSource | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How a stage reads pairs: `encode` makes tokens of captions, `more` further columns of pairs that lie in memory.
+
+    `prepare` is called once, with the whole training set in memory, before the first batch.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        source: PairSource,
-        required: RequiredColumns,
-        batch_slice: BatchSlice,
-        encode: Encode | None,
-        more: More | None = None,
-        workers: int = 2,
-    ) -> None:
+    required: RequiredColumns
+    encode: Encode | None = None
+    more: More | None = None
+    prepare: Callable[[DecodedPairs], None] | None = None
+
+    def columns(self, pairs: DecodedPairs) -> Batch:
+        """All columns of these pairs."""
+        return columns_of(pairs, self.required, self.encode) | (self.more(pairs) if self.more is not None else {})
+
+
+class PairsData(LightningDataModule):
+    """The batches of one training. In memory the order is exact after a resume; streamed, a resume draws a new one from seed and step."""
+
+    def __init__(self, store: Store, sources: Sources, reading: Reading, batch_slice: BatchSlice, workers: int = 2) -> None:
         super().__init__()
-        self.store, self.source, self.required, self.batch_slice = store, source, required, batch_slice
-        self.encode, self.more, self.workers = encode, more, workers
+        self.store, self.source, self.validation = store, sources.training, sources.validation
+        self.reading, self.required, self.batch_slice, self.workers = reading, reading.required, batch_slice, workers
         self.in_memory_bytes = IN_MEMORY_BYTES
         self._columns: Batch | None = None
         self._order: SamplingOrder | None = None
@@ -134,7 +147,9 @@ class PairsData(LightningDataModule):
         """Unpacks the set once when it fits."""
         if self.fits_in_memory and self._columns is None:
             pairs = decoded_pairs(self.store, self.source, self.required.side or 0)
-            self._columns = columns_of(pairs, self.required, self.encode) | (self.more(pairs) if self.more is not None else {})
+            if self.reading.prepare is not None:
+                self.reading.prepare(pairs)
+            self._columns = self.reading.columns(pairs)
             self._order = SamplingOrder(pairs.weights, self.batch_slice.seed)
 
     def train_dataloader(self) -> "MemoryBatches | DataLoader[Batch]":
@@ -149,8 +164,17 @@ class PairsData(LightningDataModule):
             self.store,
             self.source,
             self.required,
-            self.encode,
+            self.reading.encode,
             batch_slice.batch_size // batch_slice.world,
             batch_slice.seed + batch_slice.start,
         )
         return DataLoader(dataset, batch_size=None, num_workers=self.workers)
+
+    def validation_batches(self, count: int) -> list[Batch]:
+        """At most `count` validation pairs in batches of about one size, none larger than in training; none without a validation split."""
+        if self.validation is None:
+            return []
+        columns = self.reading.columns(first_pairs(self.store, self.validation, self.required.side or 0, count))
+        number = -(-min(count, self.validation.count) // self.batch_slice.batch_size)
+        parts = {name: torch.chunk(column, number) for name, column in columns.items()}
+        return [dict(zip(parts, batch, strict=True)) for batch in zip(*parts.values(), strict=True)]

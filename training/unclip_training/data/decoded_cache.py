@@ -77,6 +77,22 @@ def decoded_pairs(store: Store, source: PairSource, side: int, progress: Callabl
     return _open(store, folder, source)
 
 
+def first_pairs(store: Store, source: PairSource, side: int, count: int) -> DecodedPairs:
+    """At most `count` pairs of the source at `side` (at least 128), in shard order, unpacked anew each time; errors as above."""
+    chosen = [unpack(sample, max(side, SMALLEST_SIDE)) for sample in islice(raw_samples(store, source), count)]
+    images, texts = [s.clip_image for s in chosen if s.clip_image is not None], [s.clip_text for s in chosen if s.clip_text is not None]
+    return DecodedPairs(
+        digest=source.digest,
+        keys=[s.key for s in chosen],
+        captions=[s.caption for s in chosen],
+        captions_of=[s.captions for s in chosen],
+        weights=np.ones(len(chosen), np.float32),
+        pictures=np.stack([s.picture for s in chosen]),
+        clip_image=np.stack(images) if len(images) == len(chosen) else None,
+        clip_text=np.stack(texts) if len(texts) == len(chosen) else None,
+    )
+
+
 def _unpacked(store: Store, source: PairSource, side: int, progress: Callable[[int], None] | None) -> Iterator[PairSample]:
     """Pictures unpack outside Python's lock, so two threads keep two cores busy."""
     raw, count = raw_samples(store, source), 0

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,7 @@ from unclip_pairs.shards import read_shard, shard_names
 from unclip_pairs.store import Store
 
 SAFE = "safe"
+VALIDATION = "validation"
 RawSample = dict[str, bytes | str]
 """One pair as its shard holds it: the bytes of each file by extension, and `__key__`."""
 PICTURE_EXTENSIONS = ("png", "jpg", "webp")
@@ -61,6 +62,14 @@ def pairs_source(store: Store, dataset: str, split: str = "train") -> PairSource
     return _safe_set(store) if dataset == SAFE else _published(store, dataset, split)
 
 
+def validation_source(store: Store, dataset: str) -> PairSource | None:
+    """The pairs kept for the validation loss, from which no stage learns; None when there are none. `UserError` as in `pairs_source`."""
+    if dataset == SAFE:
+        return _safe_validation(store)
+    manifest = read_manifest(store, f"datasets/{dataset}/manifest.json")
+    return _published(store, dataset, VALIDATION) if manifest and shard_names(store, f"datasets/{dataset}/{VALIDATION}-") else None
+
+
 def _published(store: Store, version: str, split: str) -> PairSource:
     manifest = read_manifest(store, f"datasets/{version}/manifest.json")
     if manifest is None:
@@ -80,31 +89,38 @@ def _count(store: Store, shard: str) -> int:
 
 
 def _safe_set(store: Store) -> PairSource:
+    withheld = _withheld_keys(store, "held_out") | _withheld_keys(store, VALIDATION)
+    source = _safe_pairs(store, lambda keys: keys - withheld)
+    if not source.count:
+        raise UserError(f"the safe set of {store} is empty; crawl some pairs, or loosen the policy")
+    return source
+
+
+def _safe_validation(store: Store) -> PairSource | None:
+    chosen = _withheld_keys(store, VALIDATION) - _withheld_keys(store, "held_out")
+    source = _safe_pairs(store, lambda keys: keys & chosen) if chosen else None
+    return source if source is not None and source.count else None
+
+
+def _safe_pairs(store: Store, choose: Callable[[set[str]], set[str]]) -> PairSource:
+    """Those of the crawl's safe pairs that `choose` gives; none of them when there is no shard."""
     verdict = read_manifest(store, "verdicts/safety.json")
     if verdict is None:
         raise UserError(f"the safety verdicts are missing in {store}; run `unclip data curate` first, or name a dataset version")
     table = pyarrow.parquet.read_table(store.path("verdicts/safety.parquet"), columns=["key", "keep"])
-    keep = {key for key, kept in zip(table["key"].to_pylist(), table["keep"].to_pylist(), strict=True) if kept}
-    keys = frozenset(keep - _held_out_keys(store))
+    kept = {key for key, keep in zip(table["key"].to_pylist(), table["keep"].to_pylist(), strict=True) if keep}
     shards = [name for name in shard_names(store, "crawl/") if name.rsplit("/", 1)[1].startswith("shard-")]
-    if not keys or not shards:
-        raise UserError(f"the safe set of {store} is empty; crawl some pairs, or loosen the policy")
+    keys = frozenset(choose(kept)) if shards else frozenset[str]()
     digests = [manifest.digest for shard in shards if (manifest := read_manifest(store, f"{shard}.json"))]
-    return PairSource(
-        settings_digest([verdict.digest, digests, sorted(keys)]),
-        tuple(shards),
-        keys,
-        len(keys),
-        verdict.digest,
-        read_blurs(store, "safety"),
-    )
+    digest = settings_digest([verdict.digest, digests, sorted(keys)])
+    return PairSource(digest, tuple(shards), keys, len(keys), verdict.digest, read_blurs(store, "safety"))
 
 
-def _held_out_keys(store: Store) -> set[str]:
-    """The pairs kept for testing composition, which no stage may see."""
-    if not store.exists("verdicts/held_out.parquet"):
+def _withheld_keys(store: Store, split: str) -> set[str]:
+    """The pairs that no stage may learn from, CLIP included: kept for testing composition (`held_out`), or for the validation loss."""
+    if not store.exists(f"verdicts/{split}.parquet"):
         return set()
-    return set(pyarrow.parquet.read_table(store.path("verdicts/held_out.parquet"), columns=["key"])["key"].to_pylist())
+    return set(pyarrow.parquet.read_table(store.path(f"verdicts/{split}.parquet"), columns=["key"])["key"].to_pylist())
 
 
 def sample_weights(store: Store, source: PairSource) -> dict[str, float]:

@@ -57,6 +57,10 @@ class Stage(LightningModule, ABC, Generic[RunKind]):
     def loss(self, batch: Batch) -> Tensor:
         """The mean loss of a batch, a scalar."""
 
+    def validation_loss(self, batch: Batch) -> Tensor:
+        """The loss of a batch of validation pairs, measured by one process alone."""
+        return self.loss(batch)
+
     def paint(self) -> Image.Image | None:
         """A grid that shows what the stage can do now, painted with the averaged weights; None for a stage that paints nothing."""
         return None

@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from unclip_training.config import ClipRun
 from unclip_training.data.batches import Batch
@@ -33,3 +35,9 @@ class ClipStage(Stage[ClipRun]):
             self._contrast = ClipLoss(local_loss=True, gather_with_grad=True, cache_labels=True, rank=self.global_rank, world_size=world)
         image_BD, text_BD, scale = self.network(to_pixels(batch["pictures"]), batch["tokens"])
         return self._contrast(image_BD, text_BD, scale)
+
+    def validation_loss(self, batch: Batch) -> Tensor:
+        """The same over this batch alone, whatever other processes do."""
+        image_BD, text_BD, scale = self.network(to_pixels(batch["pictures"]), batch["tokens"])
+        logits, target = scale * image_BD @ text_BD.T, torch.arange(len(image_BD), device=self.device)
+        return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
