@@ -8,11 +8,13 @@ of pictures. There is no peer: no other project measures all of this.
 `python benchmarks/score.py` draws its pictures; `--home var` takes those of a home's first crawl batch (the starter corpus after `make
 demo`), with what the rule stage needs. An identity and an aesthetic probe are brought by `corpus/stand_ins.py`; drawn pictures show no
 faces, so `identities` tells what looking for them costs, and `faces.py` what comparing one costs. `--rows 64` is a quick look, `--only
-quality caption` times some. A scorer that cannot run here says why and is left out.
+quality caption` times some. A scorer that cannot run here says why and is left out. Processor time, with decoding and the start of the
+processes, stands beside the rates: on a busy machine compare that.
 """
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -68,14 +70,21 @@ def time_each(store: Store, chosen: Sequence[Scorer | Derived], rows: int, worke
             if isinstance(scorer, Scorer) and scorer.reads == "caption":
                 print(f"figure score_{scorer.name} {caption_rate(store, scorer):.0f} captions/s/core", flush=True)
             else:
-                began = time.perf_counter()
+                began, before = time.perf_counter(), processor_seconds()
                 measure(store, [scorer], workers)
                 print(f"figure score_{scorer.name} {rows / (time.perf_counter() - began):.1f} pictures/s", flush=True)
+                print(f"figure score_{scorer.name}_cpu {1000 * (processor_seconds() - before) / rows:.1f} ms/picture", flush=True)
         except UserError as error:
             print(f"{scorer.name} was left out: {error}")
             continue
         ran += [scorer] if isinstance(scorer, Scorer) else []
     return ran
+
+
+def processor_seconds() -> float:
+    """User and system time of this process and of its children that have ended: what other work on the machine does not change much."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def caption_rate(store: Store, scorer: Scorer) -> float:

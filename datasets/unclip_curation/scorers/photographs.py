@@ -42,8 +42,8 @@ def texture(image: Image.Image) -> tuple[float, float, float, float] | None:
         return None
     pixels = np.asarray(small, dtype=np.uint8)
     motif = _motif(pixels)
-    across = cv2.absdiff(pixels[:, 1:], pixels[:, :-1]).max(axis=2)[motif[:, 1:] & motif[:, :-1]]
-    down = cv2.absdiff(pixels[1:], pixels[:-1]).max(axis=2)[motif[1:] & motif[:-1]]
+    across = _largest_steps(pixels[:, 1:], pixels[:, :-1])[motif[:, 1:] & motif[:, :-1]]
+    down = _largest_steps(pixels[1:], pixels[:-1])[motif[1:] & motif[:-1]]
     steps = np.bincount(across, minlength=256) + np.bincount(down, minlength=256)
     total = int(steps.sum())
     if total < _LEAST:
@@ -52,6 +52,14 @@ def texture(image: Image.Image) -> tuple[float, float, float, float] | None:
     shares = (steps[0], steps[3 : _SOFT + 1].sum(), steps[_HARD + 1 :].sum())
     equal, soft, hard = (float(share) / total for share in shares)
     return equal, soft, hard, math.log1p(float(np.median(grain)))
+
+
+def _largest_steps(pixels: NDArray[np.uint8], neighbours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The largest difference of a channel, pixel by pixel. By OpenCV: NumPy's maximum over three channels takes 25 times as long."""
+    import cv2
+
+    red, green, blue = cv2.split(cv2.absdiff(pixels, neighbours))
+    return np.asarray(cv2.max(cv2.max(red, green), blue), dtype=np.uint8)
 
 
 def _motif(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
