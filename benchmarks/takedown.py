@@ -28,6 +28,7 @@ from unclip_curation.policy import load_policy
 from unclip_curation.publishing.publish import publish
 from unclip_curation.search.retrieval import SearchQuery, search
 from unclip_curation.search.visibility import Visibility
+from unclip_curation.splits import SPLITS
 from unclip_pairs.home import open_store
 from unclip_pairs.store import Store
 from unclip_pairs.takedowns import read_takedowns
@@ -96,7 +97,7 @@ def published_again(store: Store, keys: set[str]) -> int:
         decide(store, stage, policy, embeddings if stage == "final" else None)
     version = str(publish(store, policy, starter_labels(store), embeddings).settings["version"])
     assert version != present(store, "training_shards").name
-    return len({key for split in ("train", "held_out") for key in published(store, version, split, "key")} & keys)
+    return len({key for split in SPLITS for key in published(store, version, split, "key")} & keys)
 
 
 def main() -> None:

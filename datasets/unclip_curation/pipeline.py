@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from unclip_curation.decisions.caption_choice import choose_captions
 from unclip_curation.decisions.ground_truth import hold_out, starter_labels
 from unclip_curation.decisions.verdicts import decide
 from unclip_curation.duplicates.leaks import compare_sets
@@ -20,6 +21,7 @@ from unclip_curation.scorers.caption_agreement import score_agreement
 from unclip_curation.scorers.identities import gallery_digest
 from unclip_curation.scorers.probes import score_probes
 from unclip_curation.scorers.runner import Scorer
+from unclip_curation.splits import choose_validation
 from unclip_curation.tables import PER_BATCH
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest
@@ -27,7 +29,7 @@ from unclip_pairs.pointers import point
 from unclip_pairs.progress import Progress, silent
 from unclip_pairs.store import Store
 
-ALWAYS = ("picture", "quality", "caption", "wording", "safety", "blocklist")
+ALWAYS = ("picture", "quality", "caption", "wording", "caption_candidates", "safety", "blocklist")
 """Measured whether or not the policy names them."""
 FACES = ("faces", "identities")
 Watch = Callable[[str], Progress]
@@ -142,11 +144,13 @@ def _decide_rule(curation: Curation, batch: str, progress: Progress) -> Manifest
 
 
 def _decide_safety(curation: Curation, batch: str, progress: Progress) -> Manifest:
-    """Decides, and holds out what no training may see, CLIP's included; this is the set that CLIP learns from."""
+    """Decides, chooses the captions, and sets apart what no training may see, CLIP's included; this is the set that CLIP learns from."""
     manifest = decide(curation.store, "safety", curation.policy)
     labels = starter_labels(curation.store)
     if labels is not None:
         hold_out(curation.store, labels)
+    choose_validation(curation.store)
+    choose_captions(curation.store, curation.policy)
     point(curation.store, "safety_verdicts", "safe", manifest.digest)
     return manifest
 

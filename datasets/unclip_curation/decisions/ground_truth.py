@@ -8,12 +8,13 @@ from pyarrow.parquet import read_table
 
 from unclip_curation.decisions.verdicts import latest_stage, read_verdicts
 from unclip_curation.features import batches
-from unclip_pairs.manifest import Manifest, is_done, make_manifest, read_manifest, settings_digest, write_manifest
-from unclip_pairs.shards import write_parquet
+from unclip_curation.splits import HELD_OUT_KEYS, write_keys
+from unclip_pairs.manifest import Manifest
 from unclip_pairs.store import Store
 
 TRUTH = "starter/truth.parquet"
-LABEL_SCHEMA = pa.schema([(name, pa.string()) for name in ("key", "concept", "concept_label", "style", "attributes", "split")])
+_LABELS = ("key", "concept", "concept_label", "style", "attributes", "split", "scene", "held_out")
+LABEL_SCHEMA = pa.schema([(name, pa.string()) for name in _LABELS])
 
 # What a planted class should end as; the reasons of a class are counted as its findings.
 EXPECTED = {
@@ -67,16 +68,7 @@ def starter_labels(store: Store) -> pa.Table | None:
 def hold_out(store: Store, labels: pa.Table | None) -> Manifest:
     """Writes `verdicts/held_out.parquet` (key): the rows that no training may see, CLIP's included."""
     keys = sorted(row["key"] for row in labels.to_pylist() if row["split"] == "held_out") if labels is not None else []
-    rows = pa.table({"key": pa.array(keys, pa.string())})
-    name, inputs = "verdicts/held_out", {"keys": settings_digest(keys)}
-    if is_done(store, f"{name}.json", inputs, {}):
-        manifest = read_manifest(store, f"{name}.json")
-        assert manifest is not None
-        return manifest
-    write_parquet(store, f"{name}.parquet", rows, manifest=f"{name}.json")
-    return write_manifest(
-        store, f"{name}.json", make_manifest(store, "verdicts", [f"{name}.parquet"], inputs=inputs, counts={"rows": rows.num_rows})
-    )
+    return write_keys(store, HELD_OUT_KEYS, keys)
 
 
 def planted_report(store: Store, stage: str | None = None) -> dict[str, dict[str, float | int]]:

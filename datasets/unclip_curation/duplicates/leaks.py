@@ -20,6 +20,7 @@ from unclip_curation.schemas import LEAK_SCHEMA
 from unclip_curation.similarity.hashes import ROTATED, UPRIGHT
 from unclip_curation.similarity.likeness import NO_PAIRS, Likeness, Pictures, Rows, as_pictures, compared, near_hashes
 from unclip_curation.similarity.neighbours import normalised
+from unclip_curation.splits import HELD_OUT_KEYS, SPLITS, VALIDATION_KEYS, withheld
 from unclip_curation.tables import add_policy, embedding_files, open_tables
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import Manifest, is_done, read_manifest
@@ -50,7 +51,7 @@ def compare_sets(store: Store, embeddings: str | None, embedder: LoadEmbedder | 
 
 def find_leaks(store: Store, embeddings: str | None = None) -> Manifest | None:
     """Writes `features/leaks.parquet` (`LEAK_SCHEMA`): the rows that the safety stage keeps for training and the pictures of evaluation
-    sets that are near them; None when no set is named. Held-out rows are not trained on, so they are left out.
+    sets that are near them; None when no set is named. Held-out and validation rows are not trained on, so they are left out.
 
     `embeddings` is the folder under `embeddings/` whose CLIP is compared, for the sets that were embedded by it.
     """
@@ -59,7 +60,7 @@ def find_leaks(store: Store, embeddings: str | None = None) -> Manifest | None:
     inputs, settings = _inputs(store, embeddings), {"scorer": "leaks", "version": VERSION, "embeddings": embeddings}
     if is_done(store, "features/leaks.json", inputs, settings):
         return required(store, "features/leaks.json", "compare again")
-    keys = sorted(kept_keys(store, "safety") - _held_out(store))
+    keys = sorted(kept_keys(store, "safety") - withheld(store))
     table = nearest_pictures(_rows(store, keys, embeddings), _sets(store, embeddings))
     return write_features(store, "leaks", table, inputs, settings)
 
@@ -74,15 +75,9 @@ def must_be_compared(store: Store) -> None:
 def _inputs(store: Store, embeddings: str | None) -> dict[str, str]:
     names = [f"{FOLDER}/{name}/{file}" for name in set_names(store) for file in ("pictures", embeddings) if file]
     names += [file.removesuffix(".parquet") for file in embedding_files(store, embeddings)]
-    manifests = {name: read_manifest(store, f"{name}.json") for name in ["verdicts/safety", "verdicts/held_out", *names]}
+    manifests = {name: read_manifest(store, f"{name}.json") for name in ["verdicts/safety", HELD_OUT_KEYS, VALIDATION_KEYS, *names]}
     required(store, "verdicts/safety.json", "decide the stage 'safety' first")
     return {name: manifest.digest for name, manifest in manifests.items() if manifest is not None}
-
-
-def _held_out(store: Store) -> set[str]:
-    if not store.exists("verdicts/held_out.json"):
-        return set()
-    return set(read_table(store.path("verdicts/held_out.parquet"))["key"].to_pylist())
 
 
 def _rows(store: Store, keys: Sequence[str], embeddings: str | None) -> EmbeddedPictures:
@@ -162,13 +157,18 @@ def judged(store: Store, policy: Policy, near: pa.Table) -> list[Leak]:
 
 
 def published_leaks(store: Store, version: str, policy: Policy, embeddings: str | None = None) -> list[Leak]:
-    """The training rows of a published dataset that show one of its held-out pictures or a picture of a named evaluation set."""
-    keys = {split: _published_keys(store, version, split) for split in ("train", "held_out")}
+    """The training rows of a published dataset that show one of its held-out or validation pictures or a picture of a named
+    evaluation set."""
+    keys = {split: _published_keys(store, version, split) for split in SPLITS}
     sides = {split: _rows(store, found, embeddings) for split, found in keys.items()}
     missing = len(keys["train"]) - len(sides["train"].pictures.keys)
     if missing:
         raise UserError(f"{missing} training rows of {version} have no picture features; run `unclip data score picture` and check again")
-    return judged(store, policy, nearest_pictures(sides["train"], {"held_out": sides["held_out"]} | _sets(store, embeddings)))
+    return judged(
+        store,
+        policy,
+        nearest_pictures(sides["train"], {name: sides[name] for name in SPLITS if name != "train"} | _sets(store, embeddings)),
+    )
 
 
 def _published_keys(store: Store, version: str, split: str) -> list[str]:

@@ -2,7 +2,7 @@
 --
 -- Given: policy (one row, one column per threshold); scored, the crawl's rows of one batch with the columns of the scorers picture, caption,
 -- safety and faces beside them (null where a scorer did not measure a row); and, over all batches, pairs (the crawl's rows) and one table per scorer with
--- one row per key: pictures, captions, quality, wording, toxicity, safety, faces, identities, watermarks, blocklist, agreement, aesthetic,
+-- one row per key: pictures, captions, quality, wording, caption_candidates (what the page says beside the caption), toxicity, safety, faces, identities, watermarks, blocklist, agreement, aesthetic,
 -- embeddings, reweighting. candidates
 -- holds pairs of keys (a < b) that may be duplicates, one row as they stand or mirrored (rotation 0) and one with the first turned; searched
 -- the rows among which they were sought (key, round, similarity of caption and picture); leaks what is like a picture of an evaluation set
@@ -14,12 +14,34 @@
 -- areas (x, y, width, height in 0..1) that must be blurred if the row stays, or null; what is found
 -- otherwise than row by row, in rule_findings, safety_findings and final_findings (key, reason); duplicate_edges (a, b, reason);
 -- standing (key, place) of contested rows, which may also say why (ranks, one number per criterion, lower is better, and words for each);
--- weights (key, weight) of those that do not weigh what the policy's field weight says.
+-- weights (key, weight) of those that do not weigh what the policy's field weight says; chosen_captions (key, texts, sources), the texts
+-- that a pair has beside its caption, best first, and where they come from.
 
 -- How sure the detector is of all the allowed languages together.
 CREATE MACRO language_share(languages, scores, allowed) AS
     coalesce(list_sum(list_transform(
         list_filter(list_zip(languages, scores), lambda guess: list_contains(allowed, guess[1])), lambda guess: guess[2])), 0);
+
+-- Why a text may not caption a picture; nulls do not count. A row's caption and the candidates beside it are both judged by it.
+CREATE MACRO text_reasons(said, limits) AS [
+    CASE WHEN said.characters < limits.min_characters OR said.words < limits.min_words THEN 'caption_short' END,
+    CASE WHEN said.characters > limits.max_characters THEN 'caption_long' END,
+    CASE WHEN said.latin_share < limits.min_latin_share
+           OR (said.words >= limits.language_min_words
+               AND NOT list_contains(limits.languages, said.languages[1])
+               AND said.language_scores[1] >= limits.language_min_score
+               AND language_share(said.languages, said.language_scores, limits.languages) < limits.language_allowed_score)
+         THEN 'caption_language' END,
+    CASE WHEN limits.drop_email AND said.email THEN 'caption_email' END,
+    CASE WHEN limits.drop_boilerplate AND said.boilerplate IS NOT NULL THEN 'caption_boilerplate' END
+];
+
+-- The same of what its wording gives away, and of how offensive it is.
+CREATE MACRO wording_reasons(said, limits) AS [
+    CASE WHEN list_has_any(said.personal, limits.drop_pii) THEN 'caption_pii' END,
+    CASE WHEN said.repeated_share > limits.max_caption_repetition THEN 'caption_repetition' END
+];
+CREATE MACRO is_toxic(toxicity, limits) AS toxicity > limits.max_toxicity;
 
 -- What the first rule that fits says of the faces in a picture of this kind from this host.
 CREATE MACRO face_action(rules, kind, place) AS
@@ -64,21 +86,10 @@ SELECT
              THEN 'odd_aspect' END,
         CASE WHEN decode_status = 'ok' AND (contrast < min_contrast OR entropy < min_entropy OR flat_share > max_flat_share)
              THEN 'blank' END,
-        CASE WHEN status = 'ok' AND (characters < min_characters OR words < min_words) THEN 'caption_short' END,
-        CASE WHEN status = 'ok' AND characters > max_characters THEN 'caption_long' END,
-        CASE WHEN status = 'ok'
-              AND (latin_share < min_latin_share
-                   OR (words >= language_min_words
-                       AND NOT list_contains(policy.languages, scored.languages[1])
-                       AND language_scores[1] >= language_min_score
-                       AND language_share(scored.languages, language_scores, policy.languages) < language_allowed_score))
-             THEN 'caption_language' END,
-        CASE WHEN status = 'ok' AND drop_email AND email THEN 'caption_email' END,
-        CASE WHEN status = 'ok' AND drop_boilerplate AND boilerplate IS NOT NULL THEN 'caption_boilerplate' END,
         CASE WHEN status = 'ok'
               AND CASE WHEN coalesce(licence, '') = '' THEN NOT allow_unstated_licence ELSE NOT list_contains(licences, licence) END
              THEN 'licence_denied' END
-    ] AS rule,
+    ] || CASE WHEN status = 'ok' THEN text_reasons(scored, policy) ELSE [] END AS rule,
     [
         CASE WHEN safety_scored AND is_explicit(scored, policy) THEN 'explicit' END,
         CASE WHEN face_action = 'drop' THEN 'faces' END
@@ -89,29 +100,59 @@ FROM faced AS scored, policy;
 
 CREATE VIEW stored AS SELECT * FROM pairs WHERE status = 'ok';
 
--- The same text under many pictures; counting short hashes first leaves few rows to look at.
-CREATE VIEW repeated_caption AS
-WITH frequent AS MATERIALIZED (
-    SELECT hash(text_digest) AS text_hash FROM captions GROUP BY text_hash HAVING count(*) > (SELECT max_caption_repeats FROM policy)
+-- One row for each text that a page offers beside a caption, in the page's order.
+CREATE VIEW candidate_texts AS
+SELECT key, unnest(candidates) AS said, generate_subscripts(candidates, 1) AS place FROM caption_candidates;
+
+CREATE VIEW texts AS
+SELECT 'caption' AS role, key, text_digest FROM captions
+UNION ALL
+SELECT 'candidate', key, said.text_digest FROM candidate_texts;
+
+-- The same text in the same role under many pictures; counting short hashes first leaves few rows to look at.
+CREATE MACRO repeated_texts(asked) AS TABLE
+WITH mine AS (SELECT key, text_digest FROM texts WHERE role = asked),
+frequent AS MATERIALIZED (
+    SELECT hash(text_digest) AS text_hash FROM mine GROUP BY text_hash HAVING count(*) > (SELECT max_caption_repeats FROM policy)
 ),
-few AS MATERIALIZED (SELECT key, text_digest FROM captions WHERE hash(text_digest) IN (FROM frequent)),
+few AS MATERIALIZED (SELECT key, text_digest FROM mine WHERE hash(text_digest) IN (FROM frequent)),
 shown AS MATERIALIZED (SELECT key, text_digest, sha256 FROM stored SEMI JOIN few USING (key) JOIN few USING (key))
-SELECT key FROM shown WHERE text_digest IN (
+SELECT key, text_digest FROM shown WHERE text_digest IN (
     SELECT text_digest FROM shown GROUP BY text_digest HAVING count(DISTINCT sha256) > (SELECT max_caption_repeats FROM policy)
 );
 
 CREATE VIEW rule_findings AS
-SELECT key, 'caption_boilerplate' AS reason FROM repeated_caption
+SELECT key, 'caption_boilerplate' AS reason FROM repeated_texts('caption')
 UNION ALL
 SELECT key, 'blurred' FROM quality, policy WHERE sharpness < min_sharpness
 UNION ALL
 SELECT key, 'low_quality' FROM quality, policy WHERE blockiness > max_blockiness OR jpeg_quality < min_jpeg_quality
 UNION ALL
-SELECT key, 'caption_pii' FROM wording SEMI JOIN stored USING (key), policy WHERE list_has_any(personal, drop_pii)
+SELECT key, reason
+FROM (SELECT key, unnest(wording_reasons(wording, policy)) AS reason FROM wording SEMI JOIN stored USING (key), policy)
+WHERE reason IS NOT NULL
 UNION ALL
-SELECT key, 'caption_repetition' FROM wording SEMI JOIN stored USING (key), policy WHERE repeated_share > max_caption_repetition
-UNION ALL
-SELECT key, 'caption_toxic' FROM toxicity SEMI JOIN stored USING (key), policy WHERE toxicity > max_toxicity;
+SELECT key, 'caption_toxic' FROM toxicity SEMI JOIN stored USING (key), policy WHERE is_toxic(toxicity, policy);
+
+-- The candidates that would pass as captions and say something. Sentences around a picture may speak of another one, so they must hold what
+-- the caption says. Where the policy relies on the scorer toxicity, a text that it has not judged does not pass.
+CREATE VIEW passing_candidates AS
+SELECT key, said, place, said.source IN ('text_before', 'text_after') AS around
+FROM candidate_texts LEFT JOIN toxicity USING (key), policy
+WHERE len(list_distinct(text_reasons(said, policy) || wording_reasons(said, policy))) = 0
+  AND NOT coalesce(is_toxic(candidate_toxicity[place], policy), list_contains(policy.scorers, 'toxicity'))
+  AND said.content_words > 0
+  AND (said.source NOT IN ('text_before', 'text_after') OR said.agreement >= min_surrounding_agreement)
+  AND (key, said.text_digest) NOT IN (SELECT (key, text_digest) FROM repeated_texts('candidate'));
+
+-- Best first: what is meant as a caption before what only stands around, then what says more, then the page's order.
+CREATE VIEW chosen_captions AS
+SELECT key, list(said.text ORDER BY rank) AS texts, list(said.source ORDER BY rank) AS sources
+FROM (
+    SELECT key, said, row_number() OVER (PARTITION BY key ORDER BY around, said.content_words DESC, place) AS rank FROM passing_candidates
+), policy
+WHERE rank < max_captions
+GROUP BY key;
 
 CREATE VIEW safety_findings AS
 SELECT key, 'excluded_identity' AS reason FROM identities JOIN faces USING (key), policy

@@ -91,6 +91,10 @@ def _field(record_set: str, name: str, kind: str, about: str, source: Mapping[st
     return {"@type": "cr:Field", "@id": f"{record_set}/{name}", "name": name, "description": about, "dataType": kind, "source": source}
 
 
+def _is_list_of_texts(type_: pa.DataType) -> bool:
+    return pa.types.is_list(type_) and pa.types.is_string(type_.value_type)
+
+
 def _rows(table: str, schema: pa.Schema) -> dict[str, object]:
     """One record a pair, without its picture: the columns of the table."""
 
@@ -99,8 +103,9 @@ def _rows(table: str, schema: pa.Schema) -> dict[str, object]:
 
     fields = [
         _field("pairs", one.name, kind(one.type), f"column {one.name}", {"fileObject": {"@id": table}, "extract": {"column": one.name}})
+        | ({"repeated": True} if pa.types.is_list(one.type) else {})
         for one in schema
-        if not pa.types.is_nested(one.type)
+        if not pa.types.is_nested(one.type) or _is_list_of_texts(one.type)
     ]
     return {"@type": "cr:RecordSet", "@id": "pairs", "name": "pairs", "key": {"@id": "pairs/key"}, "field": fields}
 

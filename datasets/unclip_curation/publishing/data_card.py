@@ -8,6 +8,14 @@ from typing import TypedDict
 from unclip_curation.policy import Policy
 
 MOST_ROWS = 50
+SOURCES = {
+    "caption": "the pair's own caption",
+    "alt": "alt text",
+    "title": "title",
+    "figcaption": "the figure's caption",
+    "text_before": "the sentence before the picture",
+    "text_after": "the sentence behind the picture",
+}
 GAPS = """- The explicit-picture networks were checked for speed and false positives only, never on explicit pictures; nothing is known
   here about what they miss. The planted stand-ins are abstract patterns found through a list of hashes: they prove that the list is
   wired in, no more.
@@ -58,6 +66,7 @@ def data_card(
         _contents(rows),
         "## Licences and attribution\n\n" + _table(("licence", "pictures"), _counted(rows, "licence", "unstated")) + _credits(rows),
         "## Sources\n\n" + _table(("host", "pictures"), _counted(rows, "host", "unknown")),
+        _captions(rows),
         _spoken(languages),
         f"## Filters (policy {policy.version})\n\n{_filters(counts)}",
         _errors(planted, probes),
@@ -66,6 +75,17 @@ def data_card(
         "## Made from\n\n" + _table(("input", "digest"), sorted(inputs.items())),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _captions(rows: Sequence[Mapping[str, object]]) -> str:
+    """How many captions a pair has, and where they come from."""
+    sources = Counter(source for row in rows for source in _listed(row.get("caption_sources", ["caption"])))
+    head = f"## Captions\n\nA pair has {sources.total() / len(rows):.2f} captions on average; `captions.json` holds them, best first.\n\n"
+    return head + _table(("from", "captions"), [(SOURCES[name], sources[name]) for name in SOURCES if sources[name]])
+
+
+def _listed(value: object) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else []
 
 
 def _spoken(languages: Mapping[str, int]) -> str:

@@ -27,7 +27,7 @@ PUBLISHED_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("key", "url", "page_url", "caption", "licence", "host", "sha256")]
     + [("width", pa.int32()), ("height", pa.int32()), ("weight", pa.float32()), ("similarity", pa.float32())]
     + [(name, pa.string()) for name in LABEL_SCHEMA.names[1:]]
-    + [VERDICT_SCHEMA.field("blur")]
+    + [VERDICT_SCHEMA.field("blur"), ("captions", pa.list_(pa.string()))]
 )
 ROWS = "rows.parquet"
 
@@ -40,6 +40,8 @@ class Label(TypedDict):
     style: str | None
     attributes: str | None
     split: str | None
+    scene: str | None
+    held_out: str | None
 
 
 class CrawledRow(TypedDict):
@@ -65,6 +67,8 @@ class DatasetRow(CrawledRow, Label):
     weight: float
     similarity: float
     blur: list[Box] | None
+    captions: list[str]
+    caption_sources: list[str]
 
 
 Rows = list[DatasetRow]

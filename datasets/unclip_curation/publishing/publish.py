@@ -10,32 +10,44 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
+from unclip_curation.caption_lists import CAPTION_LISTS, CaptionList, caption_lists_manifest, read_caption_lists
 from unclip_curation.decisions.verdicts import embeddings_of, read_verdicts
 from unclip_curation.embeddings.blurring import Blurs, blurred_sample, read_blurs
 from unclip_curation.embeddings.embedding import column_vectors
 from unclip_curation.features import batches, crawl_manifest, required
 from unclip_curation.policy import Policy
 from unclip_curation.publishing.documents import PUBLISHED_SCHEMA, CrawledRow, DatasetRow, Label, Rows, describe, fetched_until
+from unclip_curation.splits import SPLITS, VALIDATION_KEYS, read_keys
 from unclip_curation.tables import embedding_files
 from unclip_pairs.errors import UserError
-from unclip_pairs.manifest import Manifest, is_done, make_manifest, read_manifest, settings_digest, write_manifest
+from unclip_pairs.manifest import Manifest, file_digest, is_done, make_manifest, read_manifest, settings_digest, write_manifest
 from unclip_pairs.shards import EXTENSIONS, Sample, write_shard
 from unclip_pairs.store import Store
 from unclip_pairs.takedowns import read_takedowns
 
-LAYOUT = 2
+LAYOUT = 3
 SHARD_SIZE = 1_000
-SPLITS = ("train", "held_out")
-_UNLABELLED: Label = {"concept": None, "concept_label": None, "style": None, "attributes": None, "split": "train"}
+PROMPTS = "starter/prompts.json"
+_UNLABELLED: Label = {
+    "concept": None,
+    "concept_label": None,
+    "style": None,
+    "attributes": None,
+    "split": "train",
+    "scene": None,
+    "held_out": None,
+}
 _CRAWLED = ("key", "url", "page_url", "caption", "licence", "host", "sha256", "width", "height", "shard", "fetched_at")
 
 
 def publish(store: Store, policy: Policy, labels: pa.Table | None, embeddings: str) -> Manifest:
-    """Writes `datasets/<version>/`: shards `train-*` and `held_out-*` (tar, sidecar of `PUBLISHED_SCHEMA`, manifest), what describes them
-    (`describe`) and, last, `manifest.json`, whose settings name the version. The same inputs give the same version and the same bytes.
+    """Writes `datasets/<version>/`: shards `train-*`, `held_out-*` and `validation-*` (tar, sidecar of `PUBLISHED_SCHEMA`, manifest), what
+    describes them (`describe`), `prompts.json` where the ground truth has one and, last, `manifest.json`, whose settings name the version.
+    The same inputs give the same version and the same bytes.
 
-    `labels` are rows of `LABEL_SCHEMA`; those whose split is "held_out" go to the shards of that name. `embeddings` is the folder under
-    `embeddings/`. `UserError` when the final verdicts are of another policy, nothing is left to publish, or an embedding is missing.
+    `labels` are rows of `LABEL_SCHEMA`; those whose split is "held_out" go to the shards of that name, those that `choose_validation` set
+    apart to the validation shards. `embeddings` is the folder under `embeddings/`. `UserError` when the final verdicts are of another
+    policy, the captions were chosen by other verdicts, nothing is left to publish, or an embedding is missing.
     """
     inputs = _inputs(store, policy, labels, embeddings)
     settings: dict[str, object] = {"layout": LAYOUT, "shard_size": SHARD_SIZE, "policy_version": policy.version, "policy": policy.settings}
@@ -47,6 +59,9 @@ def publish(store: Store, policy: Policy, labels: pa.Table | None, embeddings: s
     files = [file for split in SPLITS for file in _write_split(store, version, split, rows, embeddings)]
     totals = {split: sum(row["split"] == split for row in rows) for split in SPLITS}
     files += describe(store, version, policy, rows, inputs, files)
+    if "prompts" in inputs:
+        store.write_bytes(f"datasets/{version}/prompts.json", store.read_bytes(PROMPTS))
+        files.append(f"datasets/{version}/prompts.json")
     manifest = make_manifest(store, "dataset", files, inputs=inputs, settings=settings, counts=totals)
     return write_manifest(store, name, manifest)
 
@@ -75,7 +90,19 @@ def _inputs(store: Store, policy: Policy, labels: pa.Table | None, embeddings: s
     for file in embedding_files(store, embeddings):
         name = file.removesuffix(".parquet")
         inputs[name] = required(store, f"{name}.json", "embed the pairs first").digest
-    return inputs | ({"labels": settings_digest(labels.to_pylist())} if labels is not None else {})
+    chosen = {CAPTION_LISTS: caption_lists_manifest(store), VALIDATION_KEYS: read_manifest(store, f"{VALIDATION_KEYS}.json")}
+    inputs |= {name: manifest.digest for name, manifest in chosen.items() if manifest is not None}
+    return inputs | (_truth_digests(store, labels) if labels is not None else {})
+
+
+def _truth_digests(store: Store, labels: pa.Table) -> dict[str, str]:
+    prompts = {"prompts": file_digest(store.path(PROMPTS))} if store.exists(PROMPTS) else {}
+    return {"labels": settings_digest(labels.to_pylist())} | prompts
+
+
+def _split(label: Label, is_validation: bool) -> str:
+    """Where a pair goes; what the ground truth holds out is held out."""
+    return "held_out" if label["split"] == "held_out" else "validation" if is_validation else "train"
 
 
 def _rows(store: Store, labels: pa.Table | None, embeddings: str) -> Rows:
@@ -97,12 +124,22 @@ def _rows(store: Store, labels: pa.Table | None, embeddings: str) -> Rows:
     missing = crawled.keys() - similar.keys()
     if missing:
         raise UserError(f"{len(missing)} kept rows have no embedding under embeddings/{embeddings}; embed the pairs again")
-    blurs = _blurs(store, set(crawled))
+    blurs, validation, further = _blurs(store, set(crawled)), read_keys(store, VALIDATION_KEYS), read_caption_lists(store)
     rows = list[DatasetRow]()
-    for key in sorted(crawled):
+    for key, row in sorted(crawled.items()):
         label: Label = {**_UNLABELLED, **known.get(key, _UNLABELLED)}
-        split = "held_out" if label["split"] == "held_out" else "train"
-        rows.append({**crawled[key], **label, "split": split, "weight": kept[key], "similarity": similar[key], "blur": blurs.get(key)})
+        label["split"], beside = _split(label, key in validation), further.get(key, CaptionList())
+        rows.append(
+            {
+                **row,
+                **label,
+                "weight": kept[key],
+                "similarity": similar[key],
+                "blur": blurs.get(key),
+                "captions": [row["caption"], *beside.texts],
+                "caption_sources": ["caption", *beside.sources],
+            }
+        )
     return rows
 
 
@@ -139,6 +176,7 @@ def _samples(store: Store, rows: Rows, embeddings: str) -> Iterator[Sample]:
             "__key__": row["key"],
             **(blurred_sample(stored, row["blur"]) if row["blur"] else stored),
             "txt": row["caption"].encode(),
+            "captions.json": json.dumps(row["captions"], ensure_ascii=False).encode(),
             "json": json.dumps(description, sort_keys=True, ensure_ascii=False).encode(),
             "clip_image.npy": _npy(image),
             "clip_text.npy": _npy(text),

@@ -6,6 +6,7 @@ from PIL import Image
 
 from unclip_curation.duplicates.evaluation_sets import set_names, set_pictures
 from unclip_curation.duplicates.leaks import Leak
+from unclip_curation.splits import SPLITS
 from unclip_pairs.images import contact_sheet, decode
 from unclip_pairs.shards import picture_bytes, read_shard, shard_names
 from unclip_pairs.store import Store
@@ -26,9 +27,8 @@ def leak_sheet(store: Store, version: str, leaks: Sequence[Leak]) -> Image.Image
     """Rows of two: the training picture, and the evaluation picture beside it. None when there is nothing to show."""
     shown = list(leaks)[:MOST]
     mine = _published(store, version, "train", {leak["key"] for leak in shown})
-    theirs = {
-        ("held_out", key): image for key, image in _published(store, version, "held_out", {leak["picture"] for leak in shown}).items()
-    }
+    pictures = {leak["picture"] for leak in shown}
+    theirs = {(split, key): image for split in SPLITS[1:] for key, image in _published(store, version, split, pictures).items()}
     for name in set_names(store):
         wanted = {leak["picture"] for leak in shown if leak["evaluation_set"] == name}
         theirs |= {(name, key): image for key, image in set_pictures(store, name, wanted)}

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from unclip_curation.engines.processes import Engine
 from unclip_curation.features import batches, kept_keys
 from unclip_curation.scorers.aesthetic import AESTHETIC
+from unclip_curation.scorers.caption_candidates import CAPTION_CANDIDATES
 from unclip_curation.scorers.captions import CAPTION
 from unclip_curation.scorers.explicit import BLOCKLIST, SAFETY
 from unclip_curation.scorers.faces import FACES
@@ -26,7 +27,10 @@ from unclip_pairs.store import Store
 
 SCORERS: dict[str, Scorer | Derived] = {
     scorer.name: scorer
-    for scorer in (PICTURE, QUALITY, CAPTION, WORDING, TOXICITY, SAFETY, FACES, IDENTITIES, WATERMARK, BLOCKLIST, AESTHETIC)
+    for scorer in (
+        *(PICTURE, QUALITY, CAPTION, WORDING, CAPTION_CANDIDATES, TOXICITY),
+        *(SAFETY, FACES, IDENTITIES, WATERMARK, BLOCKLIST, AESTHETIC),
+    )
 }
 
 

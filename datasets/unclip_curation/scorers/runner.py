@@ -15,9 +15,12 @@ from unclip_curation.engines.processes import Engine, Work, engine_of
 from unclip_curation.features import crawl_manifest, write_features
 from unclip_pairs.manifest import Manifest, read_manifest, settings_digest
 from unclip_pairs.progress import Progress, silent
+from unclip_pairs.schema import CRAWL_SCHEMA
 from unclip_pairs.shards import Sample, read_shard, shard_names, write_parquet
 from unclip_pairs.store import Store
 
+PAGE_TEXTS = ("alt", "title", "figcaption", "text_before", "text_after")
+_WORDS = pa.schema([CRAWL_SCHEMA.field(name) for name in ("key", "caption", *PAGE_TEXTS)])
 PIECE_SIZE = 128
 CAPTION_PIECE = 8192
 Row = Mapping[str, object]
@@ -30,7 +33,8 @@ class Scorer:
 
     `load` runs once per worker process and gives the batch function. `version` rises whenever an answer may change; every batch is then
     scored anew. `reads` "picture" gives samples as the shards hold them, stored pictures only; "caption" gives every crawled row, with
-    `txt` alone. `stage` names the decided stage whose kept rows are scored when nobody says otherwise; None means all rows.
+    `txt` and what its page says beside it (`PAGE_TEXTS`, text or None). `stage` names the decided stage whose kept rows are scored when
+    nobody says otherwise; None means all rows.
     """
 
     name: str
@@ -184,12 +188,12 @@ def _score_piece(store: Store, loaded: Loaded, piece: ScoringPiece) -> int:
 
 
 def _captions(store: Store, piece: ScoringPiece) -> list[Sample]:
-    """The captions of a piece as samples that hold nothing else; a row without a caption has an empty one.
+    """The captions of a piece, and what the pages say beside them, as samples without pictures; a row without a caption has an empty one.
 
     Rows are sorted by key, so the range lets all but a few row groups unread; what is in memory does not grow with the crawl.
     """
     first, last = min(piece.keys), max(piece.keys)
     filters = [("key", ">=", first), ("key", "<=", last), ("key", "in", list(piece.keys))]
-    rows = read_table(store.path(f"{piece.source}.parquet"), columns=["key", "caption"], filters=filters)
-    captions = dict(zip(rows["key"].to_pylist(), rows["caption"].to_pylist(), strict=True))
-    return [{"__key__": key, "txt": (captions[key] or "").encode()} for key in piece.keys]
+    rows = {row["key"]: row for row in read_table(store.path(f"{piece.source}.parquet"), schema=_WORDS, filters=filters).to_pylist()}
+    page_texts = {key: {name: row[name] for name in PAGE_TEXTS} for key, row in rows.items()}
+    return [{"__key__": key, "txt": (rows[key]["caption"] or "").encode(), **page_texts[key]} for key in piece.keys]

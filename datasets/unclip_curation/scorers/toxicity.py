@@ -6,9 +6,11 @@ pickles, so they are opened only when their bytes are the known ones, and the pa
 
 from collections.abc import Sequence
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
 from unclip_curation.schemas import TOXICITY_SCHEMA
+from unclip_curation.scorers.caption_candidates import candidates_of
 from unclip_curation.scorers.captions import normalised
 from unclip_curation.scorers.runner import Row, Score, Scorer
 from unclip_pairs.errors import UserError
@@ -32,25 +34,30 @@ def known_file(file: str, digest: str) -> Path:
 
 
 def load_toxicity() -> Score:
-    """The batch function of the toxicity scorer: 0..1 by caption."""
+    """The batch function of the toxicity scorer: 0..1 by caption, and for each candidate beside it in the order of `candidates_of`."""
     import joblib
 
     vectorizer, model = (joblib.load(known_file(*file)) for file in (VECTORIZER, MODEL))
 
     def score(samples: Sequence[Sample]) -> list[Row]:
-        texts = [normalised(sample["txt"].decode()) for sample in samples]
-        scores = model.predict_proba(vectorizer.transform(texts))[:, 1] if texts else []
-        return [{"key": sample["__key__"], "toxicity": float(value)} for sample, value in zip(samples, scores, strict=True)]
+        said = [[sample["txt"].decode(), *(one.text for one in candidates_of(sample))] for sample in samples]
+        texts = [normalised(text) for row in said for text in row]
+        scores = iter(model.predict_proba(vectorizer.transform(texts))[:, 1].tolist() if texts else [])
+        found = [list(islice(scores, len(row))) for row in said]
+        return [
+            {"key": sample["__key__"], "toxicity": values[0], "candidate_toxicity": values[1:]}
+            for sample, values in zip(samples, found, strict=True)
+        ]
 
     return score
 
 
 TOXICITY = Scorer(
     name="toxicity",
-    version=1,
+    version=2,
     schema=TOXICITY_SCHEMA,
     load=load_toxicity,
-    about="how offensive the caption's words are (English)",
+    about="how offensive the words of the caption and of its candidates are (English)",
     cost="0.05 ms a caption",
     reads="caption",
 )

@@ -12,10 +12,12 @@ from PIL import Image
 from torch import Tensor
 from webdataset import WebDataset
 
+from unclip_curation.caption_lists import CAPTION_LIST_SCHEMA
 from unclip_curation.embeddings.blurring import area, blurred
+from unclip_curation.splits import VALIDATION_KEYS, write_keys
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import decode, encode_png, to_array
-from unclip_pairs.manifest import make_manifest, write_manifest
+from unclip_pairs.manifest import make_manifest, read_manifest, write_manifest
 from unclip_pairs.shards import picture_bytes, write_parquet, write_shard
 from unclip_pairs.store import Store
 from unclip_training.data.batches import BatchSlice, MemoryBatches, SamplingOrder, columns_of
@@ -101,6 +103,21 @@ def test_the_safe_set_is_the_crawl_less_what_was_refused_and_what_is_held_out(cr
     after = pairs_source(crawled, "safe")
     assert before.count == 30 and after.count == 27 and before.digest != after.digest
     assert set(decoded_pairs(crawled, after, 32).keys).isdisjoint(held)
+
+
+def test_the_safe_set_is_without_validation_and_has_the_chosen_captions(crawled: Store) -> None:
+    before = pairs_source(crawled, "safe")
+    first, second, *rest = sorted(before.keys or [])
+    write_keys(crawled, VALIDATION_KEYS, [first])
+    lists = [{"key": second, "texts": ["in other words"], "sources": ["title"]}]
+    write_parquet(crawled, "verdicts/captions.parquet", pa.Table.from_pylist(lists, schema=CAPTION_LIST_SCHEMA))
+    verdict = read_manifest(crawled, "verdicts/safety.json")
+    assert verdict is not None
+    inputs = {"verdicts/safety": verdict.digest}
+    write_manifest(crawled, "verdicts/captions.json", make_manifest(crawled, "verdicts", ["verdicts/captions.parquet"], inputs=inputs))
+    pairs = decoded_pairs(crawled, pairs_source(crawled, "safe"), 32)
+    captions = dict(zip(pairs.keys, pairs.captions_of, strict=True))
+    assert first not in captions and captions[second][1:] == ("in other words",) and len(captions[rest[0]]) == 1
 
 
 def test_clip_sees_faces_of_the_safe_set_blurred(crawled: Store) -> None:

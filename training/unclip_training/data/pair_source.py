@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow.parquet
 from numpy.typing import NDArray
 
+from unclip_curation.caption_lists import CaptionList, caption_lists_manifest, read_caption_lists
 from unclip_curation.embeddings.blurring import Blurs, Box, blurred_where_asked, read_blurs
+from unclip_curation.splits import HELD_OUT_KEYS, VALIDATION_KEYS, read_keys, withheld
 from unclip_pairs.errors import UserError
 from unclip_pairs.images import decode, fit_square, to_array
 from unclip_pairs.manifest import read_manifest, settings_digest
@@ -34,6 +36,8 @@ class PairSource:
     verdicts: str | None = None
     blurs: Blurs = field(default_factory=dict[str, list[Box]], repr=False)
     """The areas by key that are blurred before anything learns from them; a published set is blurred already."""
+    captions: Mapping[str, CaptionList] = field(default_factory=dict[str, CaptionList], repr=False)
+    """Further captions by key; a published set has them in its shards."""
 
     @property
     def digest12(self) -> str:
@@ -89,15 +93,15 @@ def _count(store: Store, shard: str) -> int:
 
 
 def _safe_set(store: Store) -> PairSource:
-    withheld = _withheld_keys(store, "held_out") | _withheld_keys(store, VALIDATION)
-    source = _safe_pairs(store, lambda keys: keys - withheld)
+    kept_from_training = withheld(store)
+    source = _safe_pairs(store, lambda keys: keys - kept_from_training)
     if not source.count:
         raise UserError(f"the safe set of {store} is empty; crawl some pairs, or loosen the policy")
     return source
 
 
 def _safe_validation(store: Store) -> PairSource | None:
-    chosen = _withheld_keys(store, VALIDATION) - _withheld_keys(store, "held_out")
+    chosen = read_keys(store, VALIDATION_KEYS) - read_keys(store, HELD_OUT_KEYS)
     source = _safe_pairs(store, lambda keys: keys & chosen) if chosen else None
     return source if source is not None and source.count else None
 
@@ -112,15 +116,16 @@ def _safe_pairs(store: Store, choose: Callable[[set[str]], set[str]]) -> PairSou
     shards = [name for name in shard_names(store, "crawl/") if name.rsplit("/", 1)[1].startswith("shard-")]
     keys = frozenset(choose(kept)) if shards else frozenset[str]()
     digests = [manifest.digest for shard in shards if (manifest := read_manifest(store, f"{shard}.json"))]
-    digest = settings_digest([verdict.digest, digests, sorted(keys)])
-    return PairSource(digest, tuple(shards), keys, len(keys), verdict.digest, read_blurs(store, "safety"))
-
-
-def _withheld_keys(store: Store, split: str) -> set[str]:
-    """The pairs that no stage may learn from, CLIP included: kept for testing composition (`held_out`), or for the validation loss."""
-    if not store.exists(f"verdicts/{split}.parquet"):
-        return set()
-    return set(pyarrow.parquet.read_table(store.path(f"verdicts/{split}.parquet"), columns=["key"])["key"].to_pylist())
+    captions = caption_lists_manifest(store)
+    return PairSource(
+        settings_digest([verdict.digest, digests, sorted(keys), captions.digest if captions else ""]),
+        tuple(shards),
+        keys,
+        len(keys),
+        verdict.digest,
+        read_blurs(store, "safety"),
+        read_caption_lists(store),
+    )
 
 
 def sample_weights(store: Store, source: PairSource) -> dict[str, float]:
@@ -162,9 +167,18 @@ def unpack(sample: RawSample, side: int) -> PairSample:
     return PairSample(key, read_captions(raw, key), picture, *vectors)
 
 
+def as_learned(sample: RawSample, source: PairSource) -> RawSample:
+    """The raw sample as a training may see it: its faces blurred and its further captions beside it, where the source says so."""
+    blurred = blurred_where_asked(sample, source.blurs)
+    found, caption = source.captions.get(str(sample["__key__"])), sample["txt"]
+    if found is None or not isinstance(caption, bytes):
+        return blurred
+    return blurred | {"captions.json": json.dumps([caption.decode(), *found.texts]).encode()}
+
+
 def raw_samples(store: Store, source: PairSource) -> Iterator[RawSample]:
     """The chosen samples in shard order, undecoded."""
     for shard in source.shards:
         for sample in read_shard(store, shard):
             if source.keys is None or sample["__key__"] in source.keys:
-                yield blurred_where_asked(sample, source.blurs)
+                yield as_learned(sample, source)

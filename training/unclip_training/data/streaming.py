@@ -8,10 +8,9 @@ import torch
 import webdataset
 from torch import Tensor
 
-from unclip_curation.embeddings.blurring import blurred_where_asked
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
-from unclip_training.data.pair_source import PairSource, RawSample, sample_weights, unpack
+from unclip_training.data.pair_source import PairSource, RawSample, as_learned, sample_weights, unpack
 
 SHUFFLE_BUFFER = 1000
 Encode = Callable[[Sequence[str]], Tensor]
@@ -88,6 +87,5 @@ def streamed(
         seed=seed,
     )
     stream = stream.repeat().select(partial(_chosen, keys=source.keys)).shuffle(SHUFFLE_BUFFER, seed=seed)
-    stream = stream.map(partial(blurred_where_asked, blurs=source.blurs)) if source.blurs else stream
-    stream = stream.map(partial(_row, required=required, encode=encode, weights=weights))
+    stream = stream.map(partial(as_learned, source=source)).map(partial(_row, required=required, encode=encode, weights=weights))
     return stream.compose(partial(batched, size=batch_size))

@@ -18,12 +18,15 @@ import pytest
 from numpy.typing import NDArray
 from pyarrow.parquet import read_table
 
+from unclip_curation.caption_lists import CAPTION_LIST_SCHEMA
 from unclip_curation.decisions import checks
 from unclip_curation.decisions.ground_truth import LABEL_SCHEMA, hold_out, planted_report, starter_labels
 from unclip_curation.decisions.takedown_effects import meant_by, remaining_files, still_published
 from unclip_curation.decisions.verdicts import decide
+from unclip_curation.duplicates.leaks import published_leaks
 from unclip_curation.duplicates.search import find_duplicates
 from unclip_curation.embeddings.embedding import embed_pairs
+from unclip_curation.features import required
 from unclip_curation.policy import Policy, load_policy
 from unclip_curation.publishing.data_card import MeasuredThreshold, NamedProbe, data_card
 from unclip_curation.publishing.data_card_page import card_page
@@ -33,9 +36,11 @@ from unclip_curation.scorers import registry
 from unclip_curation.scorers.caption_agreement import score_agreement
 from unclip_curation.search.retrieval import ExactEngine, SearchQuery, search
 from unclip_curation.search.visibility import Visibility
+from unclip_curation.splits import VALIDATION_KEYS, write_keys
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
 from unclip_pairs.images import decode
+from unclip_pairs.manifest import make_manifest, write_manifest
 from unclip_pairs.shards import read_shard, write_parquet
 from unclip_pairs.store import Store
 from unclip_pairs.takedowns import read_takedowns, record
@@ -97,10 +102,11 @@ def test_a_version_holds_everything_a_training_needs(curated: tuple[Store, list[
     store, keys, policy = curated
     manifest = publish(store, policy, labels_of(keys[:10]), FOLDER)
     version = manifest.settings["version"]
-    assert manifest.counts == {"train": 8, "held_out": 2}
+    assert manifest.counts == {"train": 8, "held_out": 2, "validation": 0}
     samples = list(read_shard(store, f"datasets/{version}/train-00000"))
     assert [sample["__key__"] for sample in samples] == sorted(set(keys[:10]) - {keys[3], keys[6]})
-    assert set(samples[0]) == {"__key__", "png", "txt", "json", "clip_image.npy", "clip_text.npy"}
+    assert set(samples[0]) == {"__key__", "png", "txt", "captions.json", "json", "clip_image.npy", "clip_text.npy"}
+    assert json.loads(samples[0]["captions.json"]) == [samples[0]["txt"].decode()]
     vector = np.load(io.BytesIO(samples[0]["clip_image.npy"]), allow_pickle=False)
     assert vector.shape == (48,) and np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
     sidecar = read_table(store.path(f"datasets/{version}/held_out-00000.parquet"))
@@ -129,8 +135,47 @@ def test_a_dataset_loads_with_plain_webdataset_tools(curated: tuple[Store, list[
     version = publish(store, policy, None, FOLDER).settings["version"]
     with tarfile.open(store.path(f"datasets/{version}/train-00000.tar")) as tar:
         names = tar.getnames()
-    endings = ("png", "txt", "json", "clip_image.npy", "clip_text.npy")
-    assert len(names) == 5 * 10 and names[:5] == [f"{min(keys[:10])}.{ending}" for ending in endings]
+    endings = ("png", "txt", "captions.json", "json", "clip_image.npy", "clip_text.npy")
+    assert len(names) == 6 * 10 and names[:6] == [f"{min(keys[:10])}.{ending}" for ending in endings]
+
+
+def test_a_version_holds_the_chosen_captions_and_says_where_they_come_from(curated: tuple[Store, list[str], Policy]) -> None:
+    store, keys, policy = curated
+    lists = [{"key": keys[0], "texts": ["a round thing", "Red and round."], "sources": ["title", "text_after"]}]
+    write_parquet(store, "verdicts/captions.parquet", pa.Table.from_pylist(lists, schema=CAPTION_LIST_SCHEMA))
+    inputs = {"verdicts/safety": required(store, "verdicts/safety.json", "").digest}
+    write_manifest(store, "verdicts/captions.json", make_manifest(store, "verdicts", ["verdicts/captions.parquet"], inputs=inputs))
+    folder = f"datasets/{publish(store, policy, None, FOLDER).settings['version']}"
+    samples = {sample["__key__"]: sample for sample in read_shard(store, f"{folder}/train-00000")}
+    captions = json.loads(samples[keys[0]]["captions.json"])
+    assert captions == [samples[keys[0]]["txt"].decode(), "a round thing", "Red and round."]
+    rows = {row["key"]: row["captions"] for row in read_table(store.path(f"{folder}/rows.parquet")).to_pylist()}
+    assert rows[keys[0]] == captions and len(rows[keys[1]]) == 1
+    card = store.read_bytes(f"{folder}/card.md").decode()
+    assert "1.20 captions on average" in card and "| title | 1 |" in card and "| the sentence behind the picture | 1 |" in card
+
+
+def test_validation_pairs_are_apart_and_in_no_training(curated: tuple[Store, list[str], Policy]) -> None:
+    store, keys, policy = curated
+    hold_out(store, labels_of(keys[:10]))
+    write_keys(store, VALIDATION_KEYS, [keys[0], keys[3]])
+    manifest = publish(store, policy, labels_of(keys[:10]), FOLDER)
+    version = str(manifest.settings["version"])
+    assert manifest.counts == {"train": 7, "held_out": 2, "validation": 1}
+    assert checks.published(store, version, "validation", "key") == [keys[0]] and checks.nothing_leaks(store, version) == []
+    assert published_leaks(store, version, policy, FOLDER) == []
+
+
+def test_prompts_of_the_ground_truth_travel_with_the_version(curated: tuple[Store, list[str], Policy]) -> None:
+    store, keys, policy = curated
+    before = publish(store, policy, labels_of(keys[:10]), FOLDER).settings["version"]
+    store.write_bytes("starter/prompts.json", b'{"format": 1, "sets": {}}')
+    manifest = publish(store, policy, labels_of(keys[:10]), FOLDER)
+    file = f"datasets/{manifest.settings['version']}/prompts.json"
+    assert manifest.settings["version"] != before and file in manifest.files
+    assert store.read_bytes(file) == b'{"format": 1, "sets": {}}'
+    without = f"datasets/{publish(store, policy, None, FOLDER).settings['version']}/prompts.json"
+    assert not store.exists(without)
 
 
 def test_publishing_under_another_policy_or_without_embeddings_is_refused(curated: tuple[Store, list[str], Policy]) -> None:
