@@ -5,7 +5,7 @@ of its pictures. Everything is made from pinned packages and a seed, so two buil
 """
 
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from unclip_pairs.progress import Progress, silent
 from unclip_pairs.shards import write_parquet
 from unclip_pairs.store import Store
 from unclip_starter.concepts import Names, order, read_names
-from unclip_starter.corpus import Wanted, draw_corpus, make_renderer
+from unclip_starter.corpus import Corpus, Wanted, draw_corpus, make_renderer
 from unclip_starter.defects import block_list
 from unclip_starter.packages import EMOJIBASE, STYLE_PACKAGES, fetch_packages
 from unclip_starter.pages import ANNEX, MAIN, ROBOTS, SitePage, galleries, ground_truth_rows, index, page_of_its_own, render, routes
@@ -24,13 +24,12 @@ from unclip_starter.planting import (
     DENIED_LICENCES,
     PER_PAGE,
     Figure,
-    Picture,
     PlantingMaterials,
     bad_captions,
     copies,
     denied,
     figure,
-    hold_out,
+    is_of_one_thing,
     misaligned,
     opted_out,
     redirected,
@@ -38,34 +37,39 @@ from unclip_starter.planting import (
     synthetic,
     unfetchable,
 )
+from unclip_starter.scenes.prompts import make_prompts
 
 STYLES = ("noto", "fluent-flat", "fluent-3d", "twemoji", "openmoji")
-LAYOUT = 3  # raised when the same size gives another site
+LAYOUT = 4  # raised when the same size gives another site
 MANIFEST = "starter/manifest.json"
+PROMPTS = "starter/prompts.json"
 REDIRECTED = 12
 
 GROUND_TRUTH_COLUMNS = (
-    *("url_path", "page_path", "caption", "true_caption", "concept", "concept_label", "style", "attributes"),
-    *("split", "planted", "expected", "duplicate_of", "licence"),
+    *("url_path", "page_path", "caption", "true_caption", "captions", "concept", "concept_label", "style", "attributes"),
+    *("scene", "split", "held_out", "planted", "expected", "duplicate_of", "licence"),
 )
 GROUND_TRUTH_SCHEMA = pa.schema([(name, pa.string()) for name in GROUND_TRUTH_COLUMNS])
 
 
 @dataclass(frozen=True, kw_only=True)
 class StarterSize:
-    """How much is built. A concept is in the corpus in all `styles` but those in which it looks like another picture of it.
+    """How much is built: every concept plain in all `styles` but those in which it looks like another picture of it, and in `scenes`.
 
-    `planted` is the number of pictures of each planted class (a seventh of it where a class costs a crawler time),
-    `wrong_pages` that of pages of twenty with slipped captions, `held_out` that of (concept, style) combinations kept from training.
-    With `tones`, people and hands are in it in every skin tone too; these resemble each other, so not only planted duplicates are found.
+    `scenes` is the number of composed pictures for training, `held_out` that of real pictures of combinations kept from training and
+    `prompts` the largest number of prompts in a set. `planted` is the number of pictures of each planted class (a seventh of it where a
+    class costs a crawler time), `wrong_pages` that of pages of twenty with slipped captions. With `tones`, people and hands are in it in
+    every skin tone.
     """
 
     concepts: int
     styles: tuple[str, ...]
+    scenes: int
+    held_out: int
+    prompts: int
     tones: bool
     planted: int
     wrong_pages: int
-    held_out: int
     size: int = 256
     seed: int = 0
 
@@ -73,9 +77,13 @@ class StarterSize:
         unknown = set(self.styles) - set(STYLES)
         if unknown or len(self.styles) < 2:
             raise UserError(f"styles: {', '.join(self.styles) or 'none'}; choose at least two of {', '.join(STYLES)}")
-        if self.wrong_pages * PER_PAGE + self.held_out > self.concepts or min(self.concepts, self.planted) < 3:
-            least = max(3, self.wrong_pages * PER_PAGE + self.held_out)
-            raise UserError(f"concepts is {self.concepts} and planted {self.planted}; take at least {least} concepts and plant at least 3")
+        if min(self.concepts, self.planted) < 3:
+            raise UserError(f"concepts is {self.concepts} and planted {self.planted}; take at least 3 concepts and plant at least 3")
+        least = self.wrong_pages * PER_PAGE + REDIRECTED + 3 * self.planted + PER_PAGE
+        if self.scenes < least:
+            raise UserError(
+                f"scenes is {self.scenes}; take at least {least}, so that there is enough to plant copies and slipped captions in"
+            )
 
     @property
     def spare_concepts(self) -> int:
@@ -83,8 +91,10 @@ class StarterSize:
         return -(-5 * self.planted // (len(self.styles) - 1))
 
 
-FULL = StarterSize(concepts=930, styles=STYLES, tones=False, planted=45, wrong_pages=3, held_out=100)
-SMOKE = StarterSize(concepts=60, styles=("noto", "twemoji", "openmoji"), tones=False, planted=3, wrong_pages=1, held_out=6)
+FULL = StarterSize(concepts=76, styles=STYLES, scenes=3_600, held_out=300, prompts=200, tones=True, planted=45, wrong_pages=3)
+SMOKE = StarterSize(
+    concepts=12, styles=("noto", "twemoji", "openmoji"), scenes=110, held_out=24, prompts=12, tones=True, planted=3, wrong_pages=1
+)
 SIZES = {"full": FULL, "smoke": SMOKE}
 
 
@@ -104,23 +114,25 @@ def build_starter(store: Store, size: StarterSize, progress: Progress = silent, 
     fetch_packages(store, packages, lambda package: progress(0, None, f"fetched {package.name}"))
     names = read_names(store)
     renderer = make_renderer(store, size.styles, size.size, size.seed)
-    wanted = Wanted(concepts=size.concepts, spare=size.spare_concepts, tones=size.tones, workers=workers)
-    pictures, spare = draw_corpus(renderer, names.concepts, wanted, lambda done, total: progress(done, total, "drawing concepts"))
-    progress(wanted.concepts + wanted.spare, wanted.concepts + wanted.spare, "publishing the starter site")
-    return _publish(store, size, _pages(store, size, names, pictures, spare), inputs, settings)
+    wanted = Wanted(
+        concepts=size.concepts, scenes=size.scenes, held_out=size.held_out, spare=size.spare_concepts, tones=size.tones, workers=workers
+    )
+    corpus = draw_corpus(renderer, names.concepts, wanted, lambda done, total: progress(done, total, "drawing scenes"))
+    progress(size.scenes, size.scenes, "publishing the starter site")
+    store.write_json(PROMPTS, make_prompts(corpus.palette, size.prompts))
+    return _publish(store, size, _pages(store, size, names, corpus), inputs, settings)
 
 
-def _pages(store: Store, size: StarterSize, names: Names, pictures: Sequence[Picture], spare: Sequence[Picture]) -> list[SitePage]:
+def _pages(store: Store, size: StarterSize, names: Names, corpus: Corpus) -> list[SitePage]:
     """The whole site: galleries of good and single planted figures, and the pages that are special as a whole."""
-    held = hold_out(pictures, size.held_out, min(3, len(size.styles) - 1), size.seed)
-    figures = [figure(one, size.seed, split="held_out" if one.file in held else "train") for one in pictures]
+    figures = [figure(one, size.seed, split="held_out" if one.held_out else "train") for one in corpus.pictures]
     test = [one for one in figures if one.split == "held_out"]
     train = sorted((one for one in figures if one.split == "train"), key=lambda one: order(size.seed, "train", one.url_path))
-    slipped, good = _slipped(train, {shown(one).concept.id for one in test}, size)
+    slipped, good = _slipped(train, size)
     annex = [one for one in good if shown(one).style == size.styles[0]][: PER_PAGE // 2]
     good = [one for one in good if one not in annex]
     materials = PlantingMaterials(
-        store=store, spare=spare, good=good, foreign=names.foreign, size=size.size, count=size.planted, seed=size.seed
+        store=store, spare=corpus.spare, good=good[:-REDIRECTED], foreign=names.foreign, size=size.size, count=size.planted, seed=size.seed
     )
     by_robots, by_header, by_page = opted_out(materials)
     forbidden = denied(materials)
@@ -136,13 +148,15 @@ def _pages(store: Store, size: StarterSize, names: Names, pictures: Sequence[Pic
     return pages
 
 
-def _slipped(train: Sequence[Figure], tested: Set[str], size: StarterSize) -> tuple[list[list[Figure]], list[Figure]]:
-    """The pages with slipped captions, of one figure for each of their concepts, none of them tested, and the figures left."""
-    first = dict[str, Figure]()
-    for one in train:
-        if shown(one).concept.id not in tested:
-            first.setdefault(shown(one).concept.id, one)
-    taken = list(first.values())[: size.wrong_pages * PER_PAGE]
+def _slipped(train: Sequence[Figure], size: StarterSize) -> tuple[list[list[Figure]], list[Figure]]:
+    """The pages with slipped captions, of figures of one thing each, as many different ones as there are, and the figures left."""
+    met = Counter[str]()
+    turns = list[tuple[int, int]]()
+    for number, one in enumerate(train):
+        if is_of_one_thing(one):
+            turns.append((met[shown(one).concept.id], number))
+            met[shown(one).concept.id] += 1
+    taken = [train[number] for _, number in sorted(turns)[: size.wrong_pages * PER_PAGE]]
     paths = {one.url_path for one in taken}
     return misaligned(taken, size.wrong_pages, size.seed), [one for one in train if one.url_path not in paths]
 
@@ -159,5 +173,5 @@ def _publish(store: Store, size: StarterSize, pages: Sequence[SitePage], inputs:
     counts = {"figures": len(rows), "pages": len(pages), **dict(sorted(planted.items()))}
     counts["held_out"] = sum(row["split"] == "held_out" for row in rows)
     counts["concepts"] = len({row["concept"] for row in rows if row["planted"] is None})
-    files = ["starter/site/site.json", "starter/site/blocklist.json", "starter/truth.parquet"]
+    files = ["starter/site/site.json", "starter/site/blocklist.json", "starter/truth.parquet", PROMPTS]
     return write_manifest(store, MANIFEST, make_manifest(store, "starter", files, inputs=inputs, settings=settings, counts=counts))

@@ -6,11 +6,11 @@ Vendors do not agree on colours (curly hair is brown here and ginger there), so 
 from unclip_starter.concepts import Concept, order
 
 STYLE_WORDS = {
-    "noto": ("softly shaded cartoon", "shaded cartoon"),
-    "fluent-flat": ("flat vector", "flat"),
-    "fluent-3d": ("glossy 3-D", "3-D rendered"),
-    "twemoji": ("simple sticker-like", "sticker-like"),
-    "openmoji": ("outlined", "line-drawn and outlined"),
+    "noto": ("softly shaded cartoon", "shaded cartoon", "soft cartoon", "gently shaded", "cartoon"),
+    "fluent-flat": ("flat vector", "flat", "minimal flat", "flat vector-drawn", "clean flat"),
+    "fluent-3d": ("glossy 3-D", "3-D rendered", "3d rendered", "shiny 3-D", "three-dimensional"),
+    "twemoji": ("simple sticker-like", "sticker-like", "simple sticker", "sticker", "bright sticker-like"),
+    "openmoji": ("outlined", "line-drawn and outlined", "line-drawn", "black-outlined", "thick-outlined"),
 }
 MEDIA = ("picture", "illustration", "drawing", "icon", "image")
 SENTENCES = (

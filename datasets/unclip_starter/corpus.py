@@ -1,4 +1,4 @@
-"""Choice of the starter corpus: which concepts, in which styles and tones, drawn into which files."""
+"""Choice of the starter corpus: which concepts, in which styles, tones and scenes, drawn into which files."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -9,10 +9,15 @@ from unclip_pairs.store import Store, explained
 from unclip_starter.captions import caption
 from unclip_starter.concepts import Concept, in_order
 from unclip_starter.packages import drawings
-from unclip_starter.pictures import Chosen, Drawing, Look, choose, drawing_pool, file_name
+from unclip_starter.pictures import Chosen, DistinctLooks, Drawing, Look, Pool, choose, draw, drawing_pool, file_name
 from unclip_starter.planting import Picture
+from unclip_starter.scenes.composing import DesignDrawing
+from unclip_starter.scenes.everyday import Everyday, everyday, unlisted
+from unclip_starter.scenes.planning import Palette, held_out_wishes, plain_wishes, training_wishes
+from unclip_starter.scenes.sentences import Candidates
+from unclip_starter.studio import CHUNK, Studio, chunks, distinct, open_studio
 
-Pool = Callable[[Sequence[Drawing]], Iterator[Look]]
+Report = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,39 +30,36 @@ class ConceptRenderer:
     seed: int
 
     def drawing(self, style: str, code: str) -> Drawing:
-        """The work of making one file."""
+        """The work of making one plain file."""
         path = self.store.local_path(f"starter/site/{file_name(style, code, self.pixels, self.seed)}")
         return Drawing(self.sources[style][code], path, self.pixels)
 
-    def picture(self, concept: Concept, style: str, tone: str | None, code: str) -> Picture:
-        """The finished file with its true caption."""
-        file = file_name(style, code, self.pixels, self.seed)
-        return Picture(concept=concept, style=style, tone=tone, file=file, caption=caption(concept, style, tone, self.seed))
+    def design(self, style: str, code: str) -> DesignDrawing:
+        """The work of making one design with a transparent ground."""
+        path = self.store.local_path(f"starter/designs/{self.pixels}/{style}/{code}.png")
+        return DesignDrawing(self.sources[style][code], path, self.pixels)
+
+    def spare(self, one: Chosen) -> list[Picture]:
+        """The finished plain files of a concept that planting uses."""
+        found = list[Picture]()
+        for style in one.styles:
+            true, file = caption(one.concept, style, None, self.seed), file_name(style, one.concept.id, self.pixels, self.seed)
+            alone = Candidates(alt=true, true=(true,))
+            found.append(Picture(concept=one.concept, style=style, tone=None, file=file, captions=alone, more_captions=alone))
+        return found
 
     def looks(self, concepts: Sequence[Concept], pool: Pool) -> Iterator[dict[str, Look]]:
         """Each concept drawn in all styles, in order."""
-        looks = pool([self.drawing(style, concept.id) for concept in concepts for style in self.sources])
+        looks = pool(draw, [self.drawing(style, concept.id) for concept in concepts for style in self.sources])
         while row := list(itertools.islice(looks, len(self.sources))):
             yield dict(zip(self.sources, row, strict=True))
-
-    def plain(self, one: Chosen) -> list[Picture]:
-        """The concept in its styles, without skin tones."""
-        return [self.picture(one.concept, style, None, one.concept.id) for style in one.styles]
-
-    def toned(self, one: Chosen) -> list[tuple[Picture, Drawing]]:
-        """The concept in its styles and in every skin tone that the style draws."""
-        return [
-            (self.picture(one.concept, style, tone, code), self.drawing(style, code))
-            for tone, code in one.concept.tones
-            for style in one.styles
-            if code in self.sources[style]
-        ]
 
 
 def make_renderer(store: Store, styles: Sequence[str], pixels: int, seed: int) -> ConceptRenderer:
     """A renderer with the sources of all styles read from their packages and the folders made."""
-    for style in styles:
-        folder = store.local_path(f"starter/site/pictures/{pixels}/{style}")
+    folders = [f"starter/site/pictures/{pixels}/{style}" for style in (*styles, "scenes")]
+    for name in folders + [f"starter/designs/{pixels}/{style}" for style in styles]:
+        folder = store.local_path(name)
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
     return ConceptRenderer(store=store, sources={style: drawings(store, style) for style in styles}, pixels=pixels, seed=seed)
@@ -65,34 +67,77 @@ def make_renderer(store: Store, styles: Sequence[str], pixels: int, seed: int) -
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """How many concepts for the corpus, how many spare ones for planting, and whether in skin tones."""
+    """How many concepts for the corpus, composed pictures of them for training and real ones of withheld combinations, how many spare
+    concepts for planting, and whether people and hands come in skin tones."""
 
     concepts: int
+    scenes: int
+    held_out: int
     spare: int
     tones: bool
     workers: int
 
 
-def draw_corpus(
-    renderer: ConceptRenderer, known: Sequence[Concept], wanted: Wanted, report: Callable[[int, int], None]
-) -> tuple[list[Picture], list[Picture]]:
-    """The corpus's pictures, concept by concept, and the spare ones; `UserError` when too few concepts differ."""
-    available = set.intersection(*(set(found) for found in renderer.sources.values()))
-    concepts = in_order(known, available, renderer.seed)
-    total, min_styles, chosen = wanted.concepts + wanted.spare, max(2, len(renderer.sources) - 1), list[Chosen]()
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """The pictures of the corpus, the spare ones for planting, and what the pictures were planned from."""
+
+    pictures: list[Picture]
+    spare: list[Picture]
+    palette: Palette
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cast:
+    """The concepts of the corpus, in which (id, style) their plain picture differs from all others, and the concepts for planting."""
+
+    concepts: list[Everyday]
+    plain: set[tuple[str, str]]
+    spare: list[Chosen]
+
+
+def draw_corpus(renderer: ConceptRenderer, known: Sequence[Concept], wanted: Wanted, report: Report) -> Corpus:
+    """Draws plain pictures, spare ones and scenes, none of them a twin of another; `UserError` when too few concepts differ."""
+    gallery = DistinctLooks()
     with drawing_pool(wanted.workers) as pool:
-        for one in choose(concepts, lambda some: renderer.looks(some, pool), total, min_styles, renderer.seed):
-            chosen.append(one)
-            report(len(chosen), total)
-        if len(chosen) < total:
-            found = max(0, len(chosen) - wanted.spare)
-            raise UserError(f"concepts is {wanted.concepts}, but only {found} differ enough; take no more than that")
-        corpus = [_with_tones(renderer, one, pool) if wanted.tones else renderer.plain(one) for one in chosen[: wanted.concepts]]
-    return list(itertools.chain(*corpus)), [picture for one in chosen[wanted.concepts :] for picture in renderer.plain(one)]
+        cast = _cast(renderer, known, wanted, gallery, pool)
+        studio = open_studio(
+            cast.concepts,
+            renderer.sources,
+            renderer.design,
+            tones=wanted.tones,
+            seed=renderer.seed,
+            site=renderer.store.local_path("starter/site"),
+            pool=pool,
+        )
+        pictures = [studio.plain(wish) for wish in plain_wishes(studio.palette) if (wish.concepts[0], wish.style) in cast.plain]
+        pictures += _scenes(studio, wanted, gallery, pool, report)
+    spare = [picture for one in cast.spare for picture in renderer.spare(one)]
+    return Corpus(pictures=pictures, spare=spare, palette=studio.palette)
 
 
-def _with_tones(renderer: ConceptRenderer, one: Chosen, pool: Pool) -> list[Picture]:
-    toned = renderer.toned(one)
-    for _ in pool([drawing for _, drawing in toned]):
-        pass
-    return renderer.plain(one) + [picture for picture, _ in toned]
+def _scenes(studio: Studio, wanted: Wanted, gallery: DistinctLooks, pool: Pool, report: Report) -> Iterator[Picture]:
+    """The composed pictures, those of withheld combinations first."""
+    wishes = [*held_out_wishes(studio.palette, wanted.held_out), *training_wishes(studio.palette, wanted.scenes)]
+    return distinct(studio, wishes, gallery, pool, report)
+
+
+def _cast(renderer: ConceptRenderer, known: Sequence[Concept], wanted: Wanted, gallery: DistinctLooks, pool: Pool) -> _Cast:
+    """The concepts of the table first, then others that differ; all plain pictures are drawn and in the gallery."""
+    available = set.intersection(*(set(found) for found in renderer.sources.values()))
+    listed = everyday(known, available, wanted.concepts)
+    drawings = [renderer.drawing(style, one.concept.id) for one in listed for style in renderer.sources]
+    admitted = [is_admitted for chunk in chunks(pool(draw, drawings), CHUNK) for is_admitted in gallery.admit(chunk)]
+    names = [(one.concept.id, style) for one in listed for style in renderer.sources]
+    families = {one.concept.family for one in listed}
+    others = [one for one in in_order(known, available, renderer.seed) if one.family not in families]
+    unlisted_ones = wanted.concepts - len(listed)
+    missing, min_styles = unlisted_ones + wanted.spare, max(2, len(renderer.sources) - 1)
+    chosen = list(choose(others, lambda some: renderer.looks(some, pool), missing, min_styles, renderer.seed, gallery))
+    if len(chosen) < missing:
+        found = max(0, len(listed) + len(chosen) - wanted.spare)
+        raise UserError(f"concepts is {wanted.concepts}, but only {found} differ enough; take no more than that")
+    more, spare = chosen[:unlisted_ones], chosen[unlisted_ones:]
+    plain = {name for name, is_admitted in zip(names, admitted, strict=True) if is_admitted}
+    plain |= {(one.concept.id, style) for one in more for style in one.styles}
+    return _Cast(concepts=[*listed, *(unlisted(one.concept) for one in more)], plain=plain, spare=spare)

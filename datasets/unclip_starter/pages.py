@@ -89,16 +89,21 @@ def _address(path: str, number: int, page: SitePage) -> str:
 
 
 def _figure(one: Figure, number: int, page: SitePage) -> str:
+    """The picture between the sentences about it; a licence of its own is what the picture links to."""
     address, alt = html.escape(_address(one.url_path, number, page)), html.escape(one.caption)
+    title = f' title="{html.escape(one.captions.title)}"' if one.captions.title else ""
     match number % 5:
         case 2:
-            image = f'<img loading="lazy" src="{SPACER}" data-src="{address}" alt="{alt}">'
+            image = f'<img loading="lazy" src="{SPACER}" data-src="{address}" alt="{alt}"{title}>'
         case 4:
-            image = f'<img src="{address}" srcset="{address} 256w" sizes="256px" alt="{alt}" width="256" height="256">'
+            image = f'<img src="{address}" srcset="{address} 256w" sizes="256px" alt="{alt}"{title} width="256" height="256">'
         case _:
-            image = f'<img src="{address}" alt="{alt}">'
-    licence = f'<figcaption><a rel="license" href="{html.escape(one.licence)}">licence</a></figcaption>' if one.licence else ""
-    return f"<figure>{image}{licence}</figure>" if licence or number % 2 else f"<div>{image}</div>"
+            image = f'<img src="{address}" alt="{alt}"{title}>'
+    if one.licence:
+        image = f'<a rel="license" href="{html.escape(one.licence)}">{image}</a>'
+    caption = f"<figcaption>{html.escape(one.captions.figcaption)}</figcaption>" if one.captions.figcaption else ""
+    shown = f"<figure>{image}{caption}</figure>" if one.licence or caption or number % 2 else f"<div>{image}</div>"
+    return f"<p>{html.escape(one.captions.before)}</p>\n{shown}\n<p>{html.escape(one.captions.after)}</p>"
 
 
 def routes(pages: Sequence[SitePage]) -> dict[str, dict[str, object]]:

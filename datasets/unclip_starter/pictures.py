@@ -10,12 +10,13 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 import pdqhash
@@ -29,9 +30,11 @@ from unclip_starter.concepts import Concept, order
 
 TWIN_BITS = 40  # of PDQ's 256; a policy that calls 31 a duplicate keeps its distance from it
 TWIN_CORRELATION = 0.975
-FAINT = 12.0  # a spread of grey levels under which a picture is hard to tell from a blank one
+FAINT = 12.0  # a spread of grey levels under which a design is hard to tell from a blank picture ...
+FAINT_SCENE = 5.0  # ... and a scene, in which a thing may be small
 JPEG_SHARE = 15  # of a hundred drawn pictures; the others are PNG, as on a real page
 LOOK_SIDE = 32
+HASHED_SIDE = 64
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,11 @@ def file_name(style: str, code: str, size: int, seed: int) -> str:
 def draw(drawing: Drawing) -> Look:
     """Makes the file unless it is there, and says how it looks."""
     if not drawing.path.exists():
-        _write(drawing.path, _encoded(drawing))
+        write_picture(drawing.path, _encoded(drawing))
     return look(decode(drawing.path.read_bytes()))
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_picture(path: Path, data: bytes) -> None:
     """Whole or not at all, but without waiting for the disk: what a power cut takes away is drawn again."""
     part = path.with_name(f"{PART_PREFIX}{secrets.token_hex(6)}-{path.name}")
     with explained(path):
@@ -91,9 +94,9 @@ def _encoded(drawing: Drawing) -> bytes:
 
 
 def look(image: Image.Image) -> Look:
-    """The numbers by which twins are recognised."""
+    """The numbers by which twins are recognised; hashed at 64 pixels a side, the size that PDQ itself works on."""
     grey = to_array(image.convert("L").resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX))[..., 0].astype(np.float32)
-    colours = to_array(image)
+    colours = to_array(image.convert("RGB").resize((HASHED_SIDE, HASHED_SIDE), Image.Resampling.BOX))
     return Look(_unit(grey), _unit(grey[:, ::-1]), _signs(colours), _signs(colours[:, ::-1]), float(grey.std()))
 
 
@@ -124,6 +127,23 @@ class DistinctLooks:
         apart = (256 - self.bits[: self.count] @ bits) / 2
         return bool((alike > TWIN_CORRELATION).any() or (apart <= TWIN_BITS).any())
 
+    def admit(self, looks: Sequence[Look], faint: float = FAINT) -> list[bool]:
+        """Takes in, one after the other, those that are no twins of what is there already; says which were."""
+        if not looks:
+            return []
+        grey, bits = np.stack([one.grey for one in looks]), np.stack([one.bits for one in looks])
+        mirrored = np.stack([one.grey_mirrored for one in looks]), np.stack([one.bits_mirrored for one in looks])
+        old = twins(self.grey[: self.count], self.bits[: self.count], grey, bits) | twins(
+            self.grey[: self.count], self.bits[: self.count], *mirrored
+        )
+        new = twins(grey, bits, grey, bits) | twins(grey, bits, *mirrored)
+        taken = list[int]()
+        for number, one in enumerate(looks):
+            if one.spread >= faint and not old[:, number].any() and not new[taken, number].any():
+                taken.append(number)
+        self.add([looks[number] for number in taken])
+        return [number in set(taken) for number in range(len(looks))]
+
     def add(self, looks: Sequence[Look]) -> None:
         """Takes them in."""
         for one in looks:
@@ -132,6 +152,13 @@ class DistinctLooks:
                 self.bits = np.concatenate([self.bits, np.zeros_like(self.bits)])
             self.grey[self.count], self.bits[self.count] = one.grey, one.bits
             self.count += 1
+
+
+def twins(
+    grey: NDArray[np.float32], bits: NDArray[np.float32], other_grey: NDArray[np.float32], other_bits: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """bool [rows, others]: which pictures look nearly the same."""
+    return (grey @ other_grey.T > TWIN_CORRELATION) | ((256 - bits @ other_bits.T) / 2 <= TWIN_BITS)
 
 
 def without_twins(looks: dict[str, Look]) -> dict[str, Look]:
@@ -156,9 +183,14 @@ class Chosen:
 Draw = Callable[[Sequence[Concept]], Iterator[dict[str, Look]]]
 
 
-def choose(concepts: Sequence[Concept], draw_all: Draw, wanted: int, min_styles: int, seed: int) -> Iterator[Chosen]:
-    """Concepts in their order until `wanted` are found; each differs from all others and has at least `min_styles` styles that differ."""
-    gallery, found = DistinctLooks(), 0
+def choose(
+    concepts: Sequence[Concept], draw_all: Draw, wanted: int, min_styles: int, seed: int, gallery: DistinctLooks | None = None
+) -> Iterator[Chosen]:
+    """Concepts in their order until `wanted` are found; each differs from all others and from what the gallery holds, and has at least
+    `min_styles` styles that differ. What is chosen is added to the gallery."""
+    gallery, found = gallery or DistinctLooks(), 0
+    if not wanted:
+        return
     for concept, looks in zip(concepts, draw_all(concepts), strict=True):
         shuffled = dict(sorted(looks.items(), key=lambda item: order(seed, concept.id, item[0])))
         kept = without_twins(shuffled)
@@ -182,12 +214,28 @@ def _end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+class Pool(Protocol):
+    """Calls a function of a module on each item in other processes; the answers come in order."""
+
+    def __call__(self, function: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
+        """The answers, in the order of the items."""
+        ...
+
+
 @contextmanager
-def drawing_pool(workers: int) -> Iterator[Callable[[Sequence[Drawing]], Iterator[Look]]]:
-    """A function that draws in other processes, in order; what was not asked for is given up at the end."""
+def drawing_pool(workers: int) -> Iterator[Pool]:
+    """A `Pool` of processes; what was not asked for is given up at the end."""
     # spawn: the caller may have threads, which do not survive a fork
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with, initargs=(os.getpid(),))
+
+    def mapped(function: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
+        return pool.map(function, items, chunksize=20)
+
     try:
-        yield lambda drawings: pool.map(draw, drawings, chunksize=20)
+        yield mapped
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

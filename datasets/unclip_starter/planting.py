@@ -8,10 +8,12 @@ from pathlib import PurePosixPath
 from typing import TypedDict, Unpack
 
 from unclip_pairs.store import Store, explained
-from unclip_starter.captions import boilerplate_caption, caption, email_caption, foreign_caption
+from unclip_starter.captions import boilerplate_caption, email_caption, foreign_caption
 from unclip_starter.concepts import Concept, order
 from unclip_starter.defects import blank_picture, bomb_picture, broken_picture, near_copy, stand_in
 from unclip_starter.packages import STYLE_PACKAGES
+from unclip_starter.scenes.scene import PLAIN, SINGLE, Scene
+from unclip_starter.scenes.sentences import Candidates
 
 PER_PAGE = 20
 CONTENT_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp"}
@@ -38,20 +40,29 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One drawn picture: which concept and style, and its file under `starter/site`."""
+    """One drawn picture: its concept (the first thing's), style and file under `starter/site`, and the captions that pages have for it
+    and for a copy of it. `held_out` is the kind of its combination that is kept from training; `scene` is None for a spare one."""
 
     concept: Concept
     style: str
     tone: str | None
     file: str
-    caption: str
+    captions: Candidates
+    more_captions: Candidates
+    scene: Scene | None = None
+    held_out: str | None = None
+
+    @property
+    def caption(self) -> str:
+        """What stands in alt."""
+        return self.captions.alt
 
 
 class FigureParts(TypedDict, total=False):
     """What a `Figure` says beside its address, its routes and its picture."""
 
-    caption: str
-    true_caption: str
+    captions: Candidates
+    true_captions: tuple[str, ...]
     expected: str
     planted: str | None
     split: str
@@ -60,17 +71,24 @@ class FigureParts(TypedDict, total=False):
 
 
 class GroundTruth(TypedDict):
-    """A row of truth.parquet; `concept`, its label and `style` are None for a figure without a drawn picture, `attributes` is JSON."""
+    """A row of truth.parquet; `concept`, its label and `style` are None for a figure without a drawn picture.
+
+    `captions` (all true ones that the site publishes, `true_caption` first), `attributes` and `scene` are JSON; `held_out` is the kind of
+    combination that is kept from training.
+    """
 
     url_path: str
     page_path: str
     caption: str
     true_caption: str
+    captions: str
     concept: str | None
     concept_label: str | None
     style: str | None
     attributes: str
+    scene: str | None
     split: str
+    held_out: str | None
     planted: str | None
     expected: str
     duplicate_of: str | None
@@ -79,11 +97,12 @@ class GroundTruth(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A picture as it is published, with the ground truth about it. `planted` is None for a good one."""
+    """A picture as it is published, with the ground truth about it: what describes it, the first as alt would, and whether it is planted
+    (None for a good one)."""
 
     url_path: str
-    caption: str
-    true_caption: str
+    captions: Candidates
+    true_captions: tuple[str, ...]
     routes: dict[str, Route]
     expected: str = GOOD
     planted: str | None = None
@@ -91,6 +110,11 @@ class Figure:
     split: str = "train"
     licence: str | None = None
     duplicate_of: str | None = None
+
+    @property
+    def caption(self) -> str:
+        """What stands in alt."""
+        return self.captions.alt
 
     def ground_truth(self, page_path: str) -> GroundTruth:
         """The row of truth.parquet."""
@@ -100,12 +124,15 @@ class Figure:
             "url_path": self.url_path,
             "page_path": page_path,
             "caption": self.caption,
-            "true_caption": self.true_caption,
+            "true_caption": self.true_captions[0],
+            "captions": json.dumps(self.true_captions, ensure_ascii=False),
             "concept": shown.concept.id if shown else None,
             "concept_label": shown.concept.label if shown else None,
             "style": shown.style if shown else None,
             "attributes": json.dumps(attributes, sort_keys=True),
+            "scene": json.dumps(shown.scene.as_json()) if shown and shown.scene else None,
             "split": self.split,
+            "held_out": shown.held_out if shown else None,
             "planted": self.planted,
             "expected": self.expected,
             "duplicate_of": self.duplicate_of,
@@ -121,7 +148,7 @@ def figure(
     path = f"/{folder}/{order(seed, 'path', salt, picture.file)[:12]}{extension}"
     plain = Route(file=picture.file, content_type=CONTENT_TYPES[extension[1:]])
     licence = STYLE_PACKAGES[picture.style].licence
-    known: FigureParts = {"caption": picture.caption, "true_caption": picture.caption, "licence": licence, **differing}
+    known: FigureParts = {"captions": picture.captions, "true_captions": picture.captions.true, "licence": licence, **differing}
     return Figure(url_path=path, picture=picture, routes={path: route or plain}, **known)
 
 
@@ -131,18 +158,16 @@ def shown(one: Figure) -> Picture:
     return one.picture
 
 
-def hold_out(pictures: Sequence[Picture], count: int, min_others: int, seed: int) -> set[str]:
-    """The files of `count` pictures, one per concept, spread over the styles; its concept stays in training in `min_others` others."""
-    by_concept = {name: list(group) for name, group in itertools.groupby(pictures, lambda picture: picture.concept.id)}
-    fit = [group for group in by_concept.values() if len(group) > min_others and not any(picture.tone for picture in group)]
-    fit.sort(key=lambda group: order(seed, "held out", group[0].concept.id))
-    styles = sorted({picture.style for picture in pictures})
-    held = set[str]()
-    for number, group in enumerate(fit[:count]):
-        # each style in its turn, or the next one that the concept has
-        place = {style: (index - number) % len(styles) for index, style in enumerate(styles)}
-        held.add(min((place[picture.style], picture.file) for picture in group)[1])
-    return held
+def is_of_one_thing(one: Figure) -> bool:
+    """Whether its picture shows one thing of the corpus."""
+    scene = shown(one).scene
+    return scene is not None and scene.kind in (PLAIN, SINGLE)
+
+
+def is_plain(one: Figure) -> bool:
+    """Whether its picture is one thing that fills it, on white, of which a copy in another brightness stays near."""
+    scene = shown(one).scene
+    return scene is not None and scene.kind == PLAIN
 
 
 def misaligned(figures: Sequence[Figure], pages: int, seed: int) -> list[list[Figure]]:
@@ -150,8 +175,8 @@ def misaligned(figures: Sequence[Figure], pages: int, seed: int) -> list[list[Fi
     slipped = list[list[Figure]]()
     for number in range(pages):
         page = sorted(figures[number * PER_PAGE : (number + 1) * PER_PAGE], key=lambda one: shown(one).concept.group)
-        captions = [page[(index + len(page) // 2) % len(page)].caption for index in range(len(page))]
-        wrong = [replace(one, caption=text) for one, text in zip(page, captions, strict=True)]
+        captions = [page[(index + len(page) // 2) % len(page)].captions for index in range(len(page))]
+        wrong = [replace(one, captions=theirs, true_captions=one.true_captions[:1]) for one, theirs in zip(page, captions, strict=True)]
         wrong = [replace(one, planted="wrong_caption", expected="caption_mismatch") for one in wrong]
         slipped.append(sorted(wrong, key=lambda one: order(seed, "slipped", one.url_path)))
     return slipped
@@ -193,12 +218,13 @@ def bad_captions(materials: PlantingMaterials) -> Iterator[Figure]:
     count, seed, spare = materials.count, materials.seed, materials.spare
     for number in range(count):
         text = email_caption(spare[number].caption, number)
-        yield figure(spare[number], seed, caption=text, planted="email_caption", expected="caption_email")
+        yield figure(spare[number], seed, captions=Candidates(alt=text), planted="email_caption", expected="caption_email")
         picture = spare[count + number]
-        yield figure(picture, seed, caption=boilerplate_caption(number), planted="boilerplate_caption", expected="caption_boilerplate")
+        text = boilerplate_caption(number)
+        yield figure(picture, seed, captions=Candidates(alt=text), planted="boilerplate_caption", expected="caption_boilerplate")
         picture = spare[2 * count + number]
         text = foreign_caption(materials.foreign, picture.concept.id, number)
-        yield figure(picture, seed, caption=text, planted="foreign_caption", expected="caption_language")
+        yield figure(picture, seed, captions=Candidates(alt=text), planted="foreign_caption", expected="caption_language")
 
 
 def denied(materials: PlantingMaterials) -> list[Figure]:
@@ -226,7 +252,7 @@ def opted_out(materials: PlantingMaterials) -> tuple[list[Figure], list[Figure],
 
 def copies(materials: PlantingMaterials) -> Iterator[Figure]:
     """Exact copies under another address, and slightly changed ones, of good figures; the original is named in `duplicate_of`."""
-    originals = iter(materials.good)
+    originals = filter(is_plain, materials.good)
     for number, original in zip(range(materials.count), originals, strict=False):
         picture = shown(original)
         route = Route(file=picture.file, content_type=CONTENT_TYPES[picture.file.rpartition(".")[2]])
@@ -239,13 +265,12 @@ def copies(materials: PlantingMaterials) -> Iterator[Figure]:
 
 def _copy(original: Figure, materials: PlantingMaterials, salt: str, route: Route, planted: str, expected: str) -> Figure:
     picture = shown(original)
-    text = caption(picture.concept, picture.style, picture.tone, materials.seed + 1)
     path = f"/archive/{order(materials.seed, salt)[:12]}.{route.file.rpartition('.')[2]}"
     return replace(
         original,
         url_path=path,
-        caption=text,
-        true_caption=text,
+        captions=picture.more_captions,
+        true_captions=picture.more_captions.true,
         routes={path: route},
         planted=planted,
         expected=expected,
@@ -293,8 +318,8 @@ def synthetic(materials: PlantingMaterials) -> Iterator[Figure]:
             path = f"/uploads/{order(materials.seed, planted, number)[:12]}.{extension}"
             text = materials.spare[-1 - number % len(materials.spare)].caption
             known: FigureParts = {
-                "caption": text,
-                "true_caption": true_caption,
+                "captions": Candidates(alt=text),
+                "true_captions": (true_caption,),
                 "licence": OWN_LICENCE,
                 "planted": planted,
                 "expected": expected,

@@ -16,16 +16,20 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
+from unclip_crawl.pages.html import read_pairs
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
 from unclip_pairs.images import DecodeError, decode, encode_png, to_array
 from unclip_pairs.store import Store
-from unclip_starter.build import FULL, SMOKE, StarterSize, build_starter
+from unclip_starter.build import FULL, SMOKE, build_starter
 from unclip_starter.captions import SENTENCES, STYLE_WORDS, caption, email_caption, foreign_caption, noun
-from unclip_starter.concepts import TONES, Concept, in_order
+from unclip_starter.concepts import Concept, in_order
 from unclip_starter.defects import PATTERNS, blank_picture, block_list, bomb_picture, broken_picture, near_copy, stand_in
 from unclip_starter.packages import Package, code_point, fetch_packages, find_npm, integrity, members
 from unclip_starter.pictures import Drawing, choose, draw, look
+from unclip_starter.scenes.everyday import read_table
+from unclip_starter.scenes.sentences import NEUTRAL, PROMPTS
+from unclip_starter.scenes.words import OWN_STYLES
 
 
 @pytest.fixture
@@ -197,9 +201,14 @@ def test_planted_damage_is_damage() -> None:
 def test_sizes_that_contradict_themselves_are_refused() -> None:
     with pytest.raises(UserError, match="styles"):
         dataclasses.replace(SMOKE, styles=("noto", "apple"))
-    with pytest.raises(UserError, match="concepts is 10"):
-        dataclasses.replace(SMOKE, concepts=10)
-    assert FULL.concepts >= 900 and len(FULL.styles) == 5
+    with pytest.raises(UserError, match="concepts is 2"):
+        dataclasses.replace(SMOKE, concepts=2)
+    with pytest.raises(UserError, match="scenes is 10; take at least"):
+        dataclasses.replace(SMOKE, scenes=10)
+    assert FULL.concepts >= 72 and len(FULL.styles) == 5
+
+
+SMALL = dataclasses.replace(SMOKE, concepts=12, styles=("noto", "twemoji"), scenes=80, held_out=20)
 
 
 def rows(store: Store) -> list[dict[str, str | None]]:
@@ -212,21 +221,19 @@ def rows(store: Store) -> list[dict[str, str | None]]:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A real, small build from npm."""
     store = open_store(tmp_path_factory.mktemp("home"))
-    size = dataclasses.replace(SMOKE, concepts=24, styles=("noto", "twemoji"), held_out=3)
-    build_starter(store, size)
+    build_starter(store, SMALL)
     return store
 
 
 @pytest.mark.slow
 def test_a_real_build_is_whole_and_repeatable(built: Store, tmp_path: Path) -> None:
-    size = StarterSize(concepts=24, styles=("noto", "twemoji"), tones=False, planted=3, wrong_pages=1, held_out=3)
-    first = build_starter(built, size)
+    first = build_starter(built, SMALL)
     reported = list[str]()
-    assert build_starter(built, size, lambda done, total, message="": reported.append(message)) == first and not reported
+    assert build_starter(built, SMALL, lambda done, total, message="": reported.append(message)) == first and not reported
     other = open_store(tmp_path)
     for name in built.names("starter/npm/"):
         other.write_bytes(name, built.read_bytes(name))
-    assert build_starter(other, size).digest == first.digest
+    assert build_starter(other, SMALL).digest == first.digest
 
 
 @pytest.mark.slow
@@ -239,12 +246,14 @@ def test_every_planted_class_is_in_the_ground_truth_and_held_out_ones_are_untouc
         "email_caption", "boilerplate_caption", "foreign_caption", "explicit_stand_in", "denied_licence", "blank",
     }  # fmt: skip
     held = [row for row in ground_truth if row["split"] == "held_out"]
-    assert len(held) == 3 and all(row["planted"] is None for row in held)
+    assert held and all(row["planted"] is None and row["held_out"] for row in held)
+    assert {row["held_out"] for row in held} == {"style", "background", "tone", "relation", "count"}
+    assert not any(row["held_out"] for row in ground_truth if row["split"] == "train")
     copied = {row["duplicate_of"] for row in ground_truth}
     assert not copied & {row["url_path"] for row in held}
     assert all(row["caption"] != row["true_caption"] for row in ground_truth if row["planted"] == "wrong_caption")
     good = [row for row in ground_truth if row["planted"] is None]
-    assert len({row["concept"] for row in good}) == 24 and all(row["expected"] == "ok" for row in good)
+    assert len({row["concept"] for row in good}) == 12 and all(row["expected"] == "ok" for row in good)
     assert {json.loads(row["attributes"] or "")["credit"] for row in good} == {"Noto Emoji (Google)", "Twemoji (Twitter and contributors)"}
 
 
@@ -254,7 +263,7 @@ from unclip_starter.build import SMOKE, build_starter
 from unclip_pairs.home import open_store
 import dataclasses
 if __name__ == "__main__":
-    build_starter(open_store(sys.argv[1]), dataclasses.replace(SMOKE, concepts=24, styles=("noto", "twemoji"), held_out=3))
+    build_starter(open_store(sys.argv[1]), dataclasses.replace(SMOKE, concepts=12, styles=("noto", "twemoji"), scenes=80, held_out=20))
 """
 
 
@@ -279,13 +288,85 @@ def test_a_killed_build_goes_on_where_it_was(built: Store, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_tones_bring_the_attributes_of_people(built: Store, tmp_path: Path) -> None:
-    other = open_store(tmp_path)
-    for name in built.names("starter/npm/"):
-        other.write_bytes(name, built.read_bytes(name))
-    build_starter(other, dataclasses.replace(SMOKE, concepts=24, styles=("noto", "twemoji"), held_out=3, tones=True))
-    toned = [row for row in rows(other) if "tone" in json.loads(row["attributes"] or "{}")]
-    assert {json.loads(row["attributes"] or "{}")["tone"] for row in toned} == set(TONES)
-    assert all("skin tone" in (row["true_caption"] or "") for row in toned)
-    plain = {row["concept"] for row in rows(built)}
-    assert {row["concept"] for row in toned} <= plain and not any(row["split"] == "held_out" for row in toned)
+def test_only_true_captions_stand_in_the_list_of_true_ones(built: Store) -> None:
+    for row in rows(built):
+        true = json.loads(row["captions"] or "")
+        assert true[0] == row["true_caption"] and len(set(true)) == len(true)
+        if row["planted"] is None:
+            assert row["caption"] == true[0] and 4 <= len(true) <= 5
+        if row["planted"] in ("wrong_caption", "email_caption", "boilerplate_caption", "foreign_caption", "blank", "explicit_stand_in"):
+            assert len(true) == 1 and row["caption"] != true[0]
+
+
+@pytest.mark.slow
+def test_a_bad_caption_has_no_good_one_beside_it(built: Store) -> None:
+    pages = built.read_json("starter/site/site.json")["pages"]
+    for row in rows(built):
+        if row["planted"] in ("email_caption", "boilerplate_caption", "foreign_caption"):
+            page = read_pairs(pages[row["page_path"]].encode(), f"http://127.0.0.1{row['page_path']}", "bot")
+            (pair,) = (one for one in page.pairs if one.url.endswith(row["url_path"] or ""))
+            assert (pair.context.title, pair.context.figcaption) == ("", "")
+            assert pair.context.text_before.endswith(NEUTRAL[0]) and pair.context.text_after.startswith(NEUTRAL[1])
+
+
+@pytest.mark.slow
+def test_no_training_picture_shows_what_is_withheld(built: Store) -> None:
+    good = [row for row in rows(built) if row["planted"] is None]
+    trained = {combination for row in good if row["split"] == "train" for combination in combinations(row)}
+    for row in good:
+        if row["split"] == "held_out":
+            assert {kind for kind, *combination in combinations(row) if (kind, *combination) not in trained} >= {row["held_out"]}
+
+
+def combinations(row: dict[str, str | None]) -> set[tuple[str, str, str]]:
+    """(kind, concept, value) of everything that the figure's scene combines."""
+    scene = json.loads(row["scene"] or "")
+    things, first = scene["things"], scene["things"][0]
+    found = {("style", thing["concept"], row["style"] or "") for thing in things}
+    found |= {("background", thing["concept"], scene["background"]) for thing in things}
+    found |= {("tone", first["concept"], first["tone"])} if first["tone"] else set()
+    found |= {("relation", first["concept"], scene["relation"])} if scene["relation"] else set()
+    return found | ({("count", first["concept"], str(len(things)))} if scene["kind"] == "count" else set())
+
+
+@pytest.mark.slow
+def test_prompts_use_no_words_of_captions_where_they_say_so(built: Store) -> None:
+    text = " | ".join(" ".join(json.loads(row["captions"] or "")) + f" {row['caption']}" for row in rows(built)).lower()
+    said = [name for row in read_table() for name in row["own"]] + [word for style in OWN_STYLES.values() for word in style]
+    fragments = [part.strip(" ,?") for template in PROMPTS for part in re.split(r"\{\w+\}", template) if len(part.split()) > 1]
+    assert [
+        word for word in [*said, *(part for part in fragments if " " in part)] if re.search(rf"\b{re.escape(word.lower())}\b", text)
+    ] == []
+
+
+@pytest.mark.slow
+def test_each_set_of_prompts_is_asked_of_what_the_corpus_holds(built: Store) -> None:
+    prompts = built.read_json("starter/prompts.json")
+    assert prompts["format"] == 1 and set(prompts["sets"]) == {"own_words", "attributes", "held_out", "scenes"}
+    good = [row for row in rows(built) if row["planted"] is None]
+    trained = {(row["concept"], row["style"]) for row in good if row["split"] == "train"}
+    for name, entries in prompts["sets"].items():
+        assert 8 <= len(entries) <= SMALL.prompts
+        assert len({entry["prompt"] for entry in entries}) == len(entries)
+        assert all(entry["style"] in SMALL.styles for entry in entries)
+        assert all("box" not in thing for entry in entries if entry["scene"] for thing in entry["scene"]["things"])
+        assert any(not entry["seen"] for entry in entries) == (name != "own_words")
+    for entry in prompts["sets"]["own_words"]:
+        assert (entry["concept"], entry["style"]) in trained and entry["scene"] is None
+    for entry in prompts["sets"]["held_out"]:
+        assert ((entry["concept"], entry["style"]) in trained) == entry["seen"]
+
+
+@pytest.mark.slow
+def test_boxes_hold_what_was_drawn(built: Store) -> None:
+    routes = built.read_json("starter/site/site.json")["routes"]
+    for row in rows(built):
+        scene = json.loads(row["scene"] or "{}")
+        if row["planted"] is None and scene["kind"] in ("single", "pair", "count") and routes[row["url_path"]]["do"] == "file":
+            pixels = to_array(decode(built.read_bytes(f"starter/site/{routes[row['url_path']]['file']}"))).astype(int)
+            other = np.abs(pixels - np.array(scene["background_rgb"])).max(axis=2) > 40
+            for thing in scene["things"]:
+                left, top, right, bottom = (round(side * SMALL.size) for side in thing["box"])
+                assert other[top:bottom, left:right].any()
+                other[max(0, top - 2) : bottom + 2, max(0, left - 2) : right + 2] = False
+            assert other.mean() < 0.001

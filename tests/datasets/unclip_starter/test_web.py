@@ -16,14 +16,21 @@ from pathlib import Path
 
 import pytest
 
+from unclip_crawl.pages.html import read_pairs
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
 from unclip_pairs.store import Store
 from unclip_starter.concepts import Concept
 from unclip_starter.pages import ANNEX, MAIN, ROBOTS, SitePage, galleries, ground_truth_rows, index, page_of_its_own, render, routes
 from unclip_starter.planting import Figure, Picture, Route, figure, misaligned, redirected
+from unclip_starter.scenes.sentences import Candidates
 from unclip_starter.web import PlantedWeb, serve_planted_web
 from unclip_starter.web_server import HUGE_BYTES
+
+
+def captions(alt: str) -> Candidates:
+    """Candidates in every place."""
+    return Candidates(alt, f"{alt}?", f"Caption: {alt}.", f"Before: {alt}.", f"After: {alt}.", true=(alt,))
 
 
 def picture(number: int) -> Picture:
@@ -33,7 +40,8 @@ def picture(number: int) -> Picture:
         style="noto",
         tone=None,
         file=f"pictures/256/noto/{number}.png",
-        caption=f'a "drawing" of <thing> {number} & more',
+        captions=captions(f'a "drawing" of <thing> {number} & more'),
+        more_captions=captions(f"<thing> {number} once more"),
     )
 
 
@@ -191,7 +199,7 @@ def test_slipped_captions_come_from_other_groups() -> None:
     assert sorted(one.caption for one in page) == sorted(by_caption)
     for one in page:
         assert one.picture is not None
-        assert by_caption[one.caption] != one.picture.concept.group and one.true_caption == one.picture.caption
+        assert by_caption[one.caption] != one.picture.concept.group and one.true_captions == (one.picture.caption,)
 
 
 def test_the_ground_truth_has_a_row_for_every_figure_with_the_licence_it_is_published_under() -> None:
@@ -202,3 +210,15 @@ def test_the_ground_truth_has_a_row_for_every_figure_with_the_licence_it_is_publ
     assert rows[0]["licence"] == "https://www.apache.org/licenses/LICENSE-2.0"
     assert json.loads(rows[0]["attributes"])["credit"] == "Noto Emoji (Google)"
     assert asdict(Route()).keys() == routes(pages)[FIGURES[0].url_path].keys()
+
+
+def test_a_crawler_reads_every_caption_of_a_figure_and_its_licence() -> None:
+    (gallery,) = galleries(FIGURES[:20], seed=0)
+    read = {pair.caption: pair for pair in read_pairs(render(gallery).encode(), "http://127.0.0.1/gallery/0/1.html", "bot").pairs}
+    assert len(read) == 20
+    for one in FIGURES[:20]:
+        pair = read[one.caption]
+        assert (pair.context.title, pair.context.figcaption) == (one.captions.title, one.captions.figcaption)
+        assert pair.context.text_before.endswith(one.captions.before)
+        assert pair.context.text_after.startswith(f"{one.captions.figcaption} {one.captions.after}")
+        assert pair.licence == "Apache-2.0"

@@ -1,0 +1,1 @@
+"""Scenes: everyday things in many variations, drawn from the same designs, with captions, prompts and held-out combinations."""
