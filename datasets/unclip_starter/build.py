@@ -93,7 +93,7 @@ class StarterSize:
 
 FULL = StarterSize(concepts=76, styles=STYLES, scenes=3_600, held_out=300, prompts=200, tones=True, planted=45, wrong_pages=3)
 SMOKE = StarterSize(
-    concepts=12, styles=("noto", "twemoji", "openmoji"), scenes=110, held_out=24, prompts=12, tones=True, planted=3, wrong_pages=1
+    concepts=12, styles=("noto", "twemoji", "openmoji"), scenes=120, held_out=24, prompts=12, tones=True, planted=3, wrong_pages=1
 )
 SIZES = {"full": FULL, "smoke": SMOKE}
 

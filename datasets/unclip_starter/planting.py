@@ -12,7 +12,7 @@ from unclip_starter.captions import boilerplate_caption, email_caption, foreign_
 from unclip_starter.concepts import Concept, order
 from unclip_starter.defects import blank_picture, bomb_picture, broken_picture, near_copy, stand_in
 from unclip_starter.packages import STYLE_PACKAGES
-from unclip_starter.scenes.scene import PLAIN, SINGLE, Scene
+from unclip_starter.scenes.scene import COUNT, PLAIN, SINGLE, Scene
 from unclip_starter.scenes.sentences import Candidates
 
 PER_PAGE = 20
@@ -119,7 +119,7 @@ class Figure:
     def ground_truth(self, page_path: str) -> GroundTruth:
         """The row of truth.parquet."""
         shown = self.picture
-        attributes = shown.concept.attributes(shown.tone) | {"credit": STYLE_PACKAGES[shown.style].credit} if shown else {}
+        attributes = attributes_of(shown) if shown else {}
         return {
             "url_path": self.url_path,
             "page_path": page_path,
@@ -138,6 +138,19 @@ class Figure:
             "duplicate_of": self.duplicate_of,
             "licence": self.licence,
         }
+
+
+def attributes_of(picture: Picture) -> dict[str, str]:
+    """What is known about a picture beside its concept and style, as text: its credit, and what its scene combines, so that no training
+    picture has concept, style and attributes of a held-out one."""
+    known = picture.concept.attributes(picture.tone) | {"credit": STYLE_PACKAGES[picture.style].credit}
+    scene = picture.scene
+    if scene is None:
+        return known
+    known |= {"scene": scene.kind, "background": scene.background}
+    if scene.relation:
+        known["relation"] = scene.relation
+    return known | ({"count": str(len(scene.things))} if scene.kind == COUNT else {})
 
 
 def figure(

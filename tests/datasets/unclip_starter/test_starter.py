@@ -358,6 +358,15 @@ def test_each_set_of_prompts_is_asked_of_what_the_corpus_holds(built: Store) -> 
 
 
 @pytest.mark.slow
+def test_no_training_picture_has_concept_style_and_attributes_of_a_held_out_one(built: Store) -> None:
+    known = {
+        split: {(row["concept"], row["style"], row["attributes"]) for row in rows(built) if row["split"] == split}
+        for split in ("train", "held_out")
+    }
+    assert known["held_out"] and not known["train"] & known["held_out"]
+
+
+@pytest.mark.slow
 def test_boxes_hold_what_was_drawn(built: Store) -> None:
     routes = built.read_json("starter/site/site.json")["routes"]
     for row in rows(built):
