@@ -21,10 +21,14 @@ class GatePolicy:
 
     `max_copied` bounds the share of painted pictures whose cosine to their nearest training picture is above 0.97: a person would
     call those copies. It is wide by default, because who draws known emoji well comes near them; photographs deserve 0.01.
+    `min_own_words_concept` bounds the concept probe's rate @1 on prompts in own words, `min_held_out_concept` its rate @5 on combinations
+    that training has not.
     """
 
     min_concept_hit_rate: float = 0.0
     min_style_hit_rate: float = 0.0
+    min_own_words_concept: float = 0.0
+    min_held_out_concept: float = 0.0
     max_copied: float = 0.5
     tolerance: float = 0.10
 
@@ -55,7 +59,12 @@ def _finite(candidate: Metrics) -> list[str]:
 
 
 def _floors(candidate: Metrics, policy: GatePolicy) -> list[str]:
-    floors = {"concept_hit_rate": policy.min_concept_hit_rate, "style_hit_rate": policy.min_style_hit_rate}
+    floors = {
+        "concept_hit_rate": policy.min_concept_hit_rate,
+        "style_hit_rate": policy.min_style_hit_rate,
+        "own_words.concept_at_1": policy.min_own_words_concept,
+        "held_out.concept_at_5": policy.min_held_out_concept,
+    }
     found = numbers(candidate)
     return [
         f"{name} {found[name]:.3f} is below the floor {floor:.3f}"

@@ -1,10 +1,15 @@
 """Candidates: the present bundle's evaluation, found or made, and what the registry and its gates say to it."""
 
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import cast
+
 import dagster as dg
 
 from unclip_assets.pointers import present
 from unclip_assets.reporting import previews
 from unclip_curation.policy import load_policy
+from unclip_evaluation.figures import main_figures
 from unclip_pairs.errors import UserError
 from unclip_pairs.json_value import JsonObject
 from unclip_pairs.manifest import read_manifest
@@ -18,20 +23,46 @@ from unclip_safety.policy import PolicyFiles
 SHIPPED = PolicyFiles()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """How many pictures are painted: training captions and prompts in own words; each other set; prompts with several seeds each."""
+
+    num_prompts: int = 200
+    num_composed: int = 100
+    num_diverse: int = 24
+
+
 def folder(store: Store) -> str:
     """The store name of the present bundle's evaluation."""
     return f"evaluation/{present(store, 'bundle').name}"
 
 
-def evaluated(store: Store, num_prompts: int, num_held_out: int, progress: Progress, policies: PolicyFiles = SHIPPED) -> JsonObject:
+def evaluated(store: Store, numbers: Numbers, progress: Progress, policies: PolicyFiles = SHIPPED) -> JsonObject:
     """The present bundle's figures, painted and measured when they are not there yet, and how many of its pictures may not leave."""
-    from unclip_evaluation.evaluate import EvaluationPlan, evaluate
+    figures = _evaluated(store, numbers, progress, folder(store))
+    return {**figures, "explicit_pictures": explicit_pictures(store, policies)}
+
+
+def evaluated_on(store: Store, prompts: Path, numbers: Numbers, progress: Progress) -> tuple[str, JsonObject]:
+    """The store name and the figures of an evaluation on a prompts file of one's own, apart from the one that is released.
+
+    `UserError` when the file is not as it should be.
+    """
+    from unclip_evaluation.prompts.prompt_file import read_prompt_file
+    from unclip_pairs.manifest import file_digest
+
+    read_prompt_file(prompts)
+    apart = f"{folder(store)}-prompts-{file_digest(prompts)[:8]}"
+    return apart, _evaluated(store, numbers, progress, apart, prompts)
+
+
+def _evaluated(store: Store, numbers: Numbers, progress: Progress, out: str, prompts: Path | None = None) -> JsonObject:
+    from unclip_evaluation.evaluate import evaluate
+    from unclip_evaluation.plan import EvaluationPlan
 
     bundle, version = present(store, "bundle"), present(store, "training_shards").name
-    plan = EvaluationPlan(judge=f"models/judge/{present(store, 'judge_model').name}", num_prompts=num_prompts, num_held_out=num_held_out)
-
-    figures = evaluate(store, store.folder(f"bundles/{bundle.name}"), version, plan, folder(store), progress)
-    return figures | {"explicit_pictures": explicit_pictures(store, policies)}
+    plan = EvaluationPlan(judge=f"models/judge/{present(store, 'judge_model').name}", prompts=prompts, **asdict(numbers))
+    return cast(JsonObject, evaluate(store, store.folder(f"bundles/{bundle.name}"), version, plan, out, progress))
 
 
 def explicit_pictures(store: Store, policies: PolicyFiles = SHIPPED) -> int:
@@ -77,7 +108,7 @@ def registered(store: Store, tracking_uri: str, policies: PolicyFiles = SHIPPED,
     manifest = read_manifest(store, f"bundles/{present(store, 'bundle').name}/manifest.json")
     assert manifest is not None, "a bundle that is pointed at is finished"
     attachments = tuple(store.path(name) for name in store.names(f"{folder(store)}/") if name.endswith(".png"))
-    return open_registry(store, tracking_uri).register(manifest, figures(store, policies), gates, attachments)
+    return open_registry(store, tracking_uri).register(manifest, main_figures(figures(store, policies)), gates, attachments)
 
 
 def candidate(store: Store, tracking_uri: str) -> ModelVersion:

@@ -8,26 +8,31 @@ from pydantic import Field
 from unclip_assets import candidates
 from unclip_assets.bundle import bundle
 from unclip_assets.clip import RESEARCH
-from unclip_assets.reporting import previews
+from unclip_assets.reporting import previews, set_figures
 from unclip_assets.reporting.timing import Timer
 from unclip_assets.resources import CurationPolicy, Home, policy_files
 from unclip_assets.train import judge_model
+from unclip_evaluation.figures import main_figures
 
 
 class EvaluationConfig(dg.Config):
     """How many pictures are painted for the figures."""
 
-    num_prompts: int = Field(default=200, description="training captions of distinct concepts, one picture each")
-    num_held_out: int = Field(default=100, description="held-out combinations of concept and style, one picture each")
+    num_prompts: int = Field(default=200, description="training captions, and as many prompts in own words, one picture each")
+    num_composed: int = Field(default=100, description="prompts of every other set (attributes, held-out, seen beside them, scenes)")
+    num_diverse: int = Field(default=24, description="prompts that are painted with four seeds each")
 
 
 @dg.asset(group_name="evaluate", kinds={"pytorch"}, owners=RESEARCH, deps=[bundle, judge_model])
 def evaluation(config: EvaluationConfig, home: Home, policy: CurationPolicy, timer: dg.ResourceParam[Timer]) -> previews.Materialized:
-    """The bundle's figures: concept and style hit rates, CLIP score by the judge, Fréchet distance, nearest training pictures."""
+    """The bundle's figures on every set of prompts, beside real pictures, the mean of others and the nearest training pictures."""
     store = home.store()
     with timer.step("evaluate") as step:
-        figures = candidates.evaluated(store, config.num_prompts, config.num_held_out, step.progress, policy_files(home, policy))
-    return previews.made(step, None, **previews.measured("figures", figures), **candidates.pictures(store))
+        numbers = candidates.Numbers(num_prompts=config.num_prompts, num_composed=config.num_composed, num_diverse=config.num_diverse)
+        figures = candidates.evaluated(store, numbers, step.progress, policy_files(home, policy))
+    sets = previews.table(set_figures.COLUMNS, set_figures.rows(figures))
+    main = previews.measured("figures", main_figures(figures))
+    return previews.made(step, None, sets=sets, **main, **candidates.pictures(store))
 
 
 @dg.asset(group_name="evaluate", kinds={"numpy"}, owners=RESEARCH, deps=[evaluation])

@@ -33,18 +33,20 @@ class DemoSize:
     starter: str
     steps: int | None
     num_prompts: int
-    num_held_out: int
+    num_composed: int
+    num_diverse: int
 
     def config(self, seeds: list[str]) -> dict[str, dict[str, object]]:
         """The configuration of the assets of the job `everything`."""
         places = {"contact": CONTACT, "seeds": seeds} | OWN_SITE
         trainings: dict[str, dict[str, object]] = {name: {"steps": self.steps} for name in TRAINED}
-        return trainings | {"page_sources": places, "evaluation": {"num_prompts": self.num_prompts, "num_held_out": self.num_held_out}}
+        numbers = {"num_prompts": self.num_prompts, "num_composed": self.num_composed, "num_diverse": self.num_diverse}
+        return trainings | {"page_sources": places, "evaluation": numbers}
 
 
 SIZES: Mapping[str, DemoSize] = {
-    "full": DemoSize(starter="full", steps=None, num_prompts=200, num_held_out=100),
-    "smoke": DemoSize(starter="smoke", steps=6, num_prompts=12, num_held_out=6),
+    "full": DemoSize(starter="full", steps=None, num_prompts=200, num_composed=100, num_diverse=24),
+    "smoke": DemoSize(starter="smoke", steps=6, num_prompts=12, num_composed=6, num_diverse=3),
 }
 
 

@@ -12,9 +12,10 @@ from rich.panel import Panel
 from rich.table import Table
 
 from unclip_assets import candidates
+from unclip_assets.reporting import set_figures
 from unclip_assets.settings import Environment
 from unclip_curation.decisions import ground_truth, verdicts
-from unclip_pairs.json_value import JsonValue
+from unclip_pairs.json_value import JsonObject, JsonValue
 from unclip_pairs.store import Store
 
 EVALUATION = (
@@ -26,10 +27,14 @@ EVALUATION = (
     "frechet_mnv2",
     "nearest_train",
 )
+SETS = ("sets", "missing_sets", "probes", "checkers", "diversity")
 
 
 class Summary(TypedDict):
-    """summary.json. Shares are 0..1, seconds and megabytes as their names say; `planted` is as in `planted_report`."""
+    """summary.json. Shares are 0..1, seconds and megabytes as their names say; `planted` is as in `planted_report`.
+
+    `sets` holds the evaluation's nested figures (`SETS`) as they stand in evaluation.json.
+    """
 
     wall_s: float
     acts: dict[str, float]
@@ -40,6 +45,7 @@ class Summary(TypedDict):
     verdicts: dict[str, int | float]
     planted: dict[str, dict[str, float | int]]
     evaluation: dict[str, JsonValue]
+    sets: dict[str, JsonValue]
     champion: dict[str, str]
 
 
@@ -80,6 +86,7 @@ def collect(
         "verdicts": {reason: count for reason, count in verdicts.counts(store, "final").items() if reason != "rows"},
         "planted": ground_truth.planted_report(store),
         "evaluation": {name: figures[name] for name in EVALUATION},
+        "sets": {name: figures[name] for name in SETS if name in figures},
         "champion": champion(store, environment.tracking_uri),
     }
 
@@ -103,6 +110,22 @@ def planted_table(planted: Mapping[str, Mapping[str, float | int]]) -> Table:
 def shown(value: JsonValue) -> str:
     """A figure as people read it."""
     return f"{value['mean']:.3f}" if isinstance(value, Mapping) else f"{value:.3f}"
+
+
+def sets_table(figures: JsonObject) -> Table:
+    """The rates of every set of prompts beside real pictures, the mean of others and copies, with 95 % intervals."""
+    table = Table(*set_figures.COLUMNS, box=None, pad_edge=False)
+    for row in set_figures.rows(figures):
+        table.add_row(*row)
+    return table
+
+
+def notes_table(figures: JsonObject) -> Table:
+    """What the judges are worth, how far seeds lie apart, and which sets are missing."""
+    table = Table("judges", "", box=None, pad_edge=False, show_header=False)
+    for row in set_figures.notes(figures):
+        table.add_row(*row)
+    return table
 
 
 def figures_table(summary: Summary) -> Table:
@@ -131,4 +154,6 @@ def show(console: Console, store: Store, summary: Summary) -> None:
             "look inside  make dev (Dagster)   make mlflow (MLflow)",
         ]
     )
-    console.print(Panel(Group(planted_table(summary["planted"]), "", figures_table(summary), "", following), title=title))
+    sets = summary["sets"]
+    tables = (planted_table(summary["planted"]), "", figures_table(summary), "", sets_table(sets), "", notes_table(sets), "", following)
+    console.print(Panel(Group(*tables), title=title))

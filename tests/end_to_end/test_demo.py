@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 CLASSES = 15  # of planted defects
 KEYS = {
     *("wall_s", "acts", "peak_rss_mb", "orchestration_overhead", "pictures_fetched", "styles"),
-    *("verdicts", "planted", "evaluation", "champion"),
+    *("verdicts", "planted", "evaluation", "sets", "champion"),
 }
 FIGURES = {
     *("concept_hit_rate", "style_hit_rate", "held_out_concept_hit_rate", "held_out_style_hit_rate"),

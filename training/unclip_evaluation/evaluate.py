@@ -1,68 +1,37 @@
 """Evaluation of a bundle: figures and pictures in one folder, done when its manifest is there."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from unclip_evaluation.alignment import clip_score
-from unclip_evaluation.composition import Hits, Label, Prompt, hits, labels_of, one_per_combination, one_per_concept
-from unclip_evaluation.distances import ReferenceSet, frechet, reference_set
+from unclip_evaluation.checkers.calibration import calibrated
+from unclip_evaluation.checkers.checks import Checker
+from unclip_evaluation.comparison import Judges, checker_figures, compared_set, painted_row, probe_figures
+from unclip_evaluation.composition import hits
+from unclip_evaluation.distances import frechet
+from unclip_evaluation.diversity import diversity
+from unclip_evaluation.evaluation_data import EvaluationData, asked_sets, load_data
+from unclip_evaluation.figures import Evaluation, HitFigures, SetFigures
 from unclip_evaluation.painting import EvaluationPainter
-from unclip_evaluation.regurgitation import closest_sheet, distribution
-from unclip_evaluation.sheet import CaptionedPictures, captioned_sheet
-from unclip_generation.bundle import Guidance
+from unclip_evaluation.plan import EvaluationPlan
+from unclip_evaluation.probes.probes import LabelledPictures, learned_probes
+from unclip_evaluation.prompts.choice import TRAINING
+from unclip_evaluation.prompts.prompt import Prompt
+from unclip_evaluation.prompts.prompt_file import HELD_OUT, OWN_WORDS
+from unclip_evaluation.regurgitation import distribution
+from unclip_evaluation.sheets import Painted, sheets
 from unclip_generation.pipeline import UnCLIP
 from unclip_pairs.errors import UserError
-from unclip_pairs.images import encode_png
 from unclip_pairs.manifest import file_digest, is_done, make_manifest, settings_digest, write_manifest
 from unclip_pairs.progress import Progress, silent
 from unclip_pairs.store import Store
 from unclip_training.data.decoded_cache import write_array
 from unclip_training.data.pair_source import pairs_source
-from unclip_training.judging.mobilenet import SIDE, features
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationPlan:
-    """What is painted and measured: captions of training pairs of distinct concepts, then unseen (concept, style) combinations.
-
-    `judge` is a run folder; `guidance` is the decoder's scale, by default the bundle's own.
-    """
-
-    judge: str
-    num_prompts: int = 200
-    num_held_out: int = 100
-    sheet_cards: int = 24
-    sweep_prompts: int = 6
-    sweep_scales: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 4.0)
-    guidance: float | None = None
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class EvaluationData:
-    """The reference sets with their features, the labels and the prompts."""
-
-    train: ReferenceSet
-    train_labels: list[Label | None]
-    held_out: ReferenceSet
-    prompts: list[Prompt]
-    held_out_prompts: list[Prompt]
-
-
-@dataclass(frozen=True)
-class Painted:
-    """The painted pictures of both kinds of prompts, uint8 [N, 128, 128, 3], and what they hit."""
-
-    prompts: NDArray[np.uint8]
-    held_out: NDArray[np.uint8]
-    prompt_features: NDArray[np.float32]
-    hits: Hits
-    held_out_hits: Hits
+from unclip_training.judging.mobilenet import SIDE
 
 
 def bundle_digest(folder: Path) -> str:
@@ -75,28 +44,27 @@ def bundle_digest(folder: Path) -> str:
 
 def evaluate(
     store: Store, bundle_folder: Path, dataset: str, plan: EvaluationPlan, out: str | None = None, progress: Progress = silent
-) -> dict[str, Any]:
-    """The figures of a bundle on a dataset version, as in `measure`; they and the pictures are written to `out`.
+) -> Evaluation:
+    """The figures of a bundle on a dataset version; they and the pictures are written to `out`.
 
-    `out` is evaluation/<bundle digest> by default; it gets evaluation.json, contact_sheet.png, guidance_sweep.png, closest.png, painted.npy
-    and, last, manifest.json. A killed evaluation goes on, a finished one is read back. `UserError` for a missing bundle, dataset or judge,
-    and for a dataset without labels.
+    `out` is evaluation/<bundle digest> by default; it gets evaluation.json, the sheets (`unclip_evaluation.sheets`), painted.npy and, last,
+    manifest.json. A killed evaluation goes on, a finished one is read back. `UserError` for a missing bundle, dataset or judge, for a
+    dataset without labels and for prompts that are not as they should be.
     """
-    digest = bundle_digest(bundle_folder)
+    digest, judge_folder = bundle_digest(bundle_folder), store.folder(plan.judge)
     folder = out or f"evaluation/{digest[:12]}"
-    judge_folder = store.folder(plan.judge)
-    inputs = {"bundle": digest, "dataset": pairs_source(store, dataset).digest, "judge": _judge_digest(judge_folder)}
-    settings = asdict(plan) | {"sweep_scales": list(plan.sweep_scales), "side": SIDE}
+    asked, prompts = asked_sets(store, dataset, plan.prompts)
+    inputs = {"bundle": digest, "dataset": pairs_source(store, dataset).digest, "judge": _judge_digest(judge_folder), "prompts": prompts}
+    settings = plan.settings()
     if is_done(store, f"{folder}/manifest.json", inputs, settings):
-        return store.read_json(f"{folder}/evaluation.json")
-    data = load_evaluation_data(store, dataset, plan, progress)
+        return cast(Evaluation, store.read_json(f"{folder}/evaluation.json"))
+    data = load_data(store, dataset, asked, plan, progress)
+    judges = learned_judges(store, data, plan, progress)
     cache = f"{folder}/work-{settings_digest([inputs, settings])[:8]}"
     painter = EvaluationPainter(store, cache, UnCLIP.load(bundle_folder), plan.seed, progress)
-    painted = paint_prompts(painter, data, plan)
-    names = _pictures(store, folder, painter, data, painted, plan)
-    figures = measure(data, painted, judge_folder)
-    store.write_json(f"{folder}/evaluation.json", figures)
-    names.append(f"{folder}/evaluation.json")
+    painted = paint(painter, data, plan)
+    figures = measure(data, painted, judges, judge_folder, progress)
+    names = _written(store, folder, painted, sheets(painter, data, painted, plan), figures)
     write_manifest(store, f"{folder}/manifest.json", make_manifest(store, "evaluation", names, inputs=inputs, settings=settings))
     return figures
 
@@ -108,87 +76,73 @@ def _judge_digest(folder: Path) -> str:
     return file_digest(path)
 
 
-def load_evaluation_data(store: Store, dataset: str, plan: EvaluationPlan, progress: Progress) -> EvaluationData:
-    """The sets and the prompts, the same for the same dataset and seed."""
-    count = pairs_source(store, dataset).count
-    train = reference_set(store, dataset, "train", lambda done: progress(done, count, "features of the training pictures"))
-    held_out = reference_set(store, dataset, "held_out")
-    train_labels = labels_of(store, pairs_source(store, dataset))
-    held_labels = labels_of(store, pairs_source(store, dataset, "held_out"))
-    return EvaluationData(
-        train,
-        [train_labels.get(key) for key in train.pairs.keys],
-        held_out,
-        one_per_concept(train.pairs.keys, train.pairs.captions, train_labels, plan.num_prompts, plan.seed),
-        one_per_combination(held_out.pairs.keys, held_out.pairs.captions, held_labels, plan.num_held_out),
+def learned_judges(store: Store, data: EvaluationData, plan: EvaluationPlan, progress: Progress) -> Judges:
+    """The probes, learned from the training split or found in the cache, and the checks, calibrated on it."""
+    train = data.sources.train
+    pairs = train.reference.pairs
+    pictures = LabelledPictures(pairs.digest, pairs.pictures, train.reference.features, train.labels)
+    probes = learned_probes(store, pictures, progress, plan.probes)
+    return Judges(probes, Checker(calibrated(pairs.pictures, train.labels), probes.concept))
+
+
+def paint(painter: EvaluationPainter, data: EvaluationData, plan: EvaluationPlan) -> Painted:
+    """A picture for each prompt of each set, and several for the first prompts in own words, or the first training captions."""
+
+    def texts(prompts: list[Prompt]) -> list[str]:
+        return [prompt.text for prompt in prompts]
+
+    scales = plan.guidance_scales
+    rows = {name: painted_row(prompts, painter.painted(name, texts(prompts), scales)) for name, prompts in data.sets.items()}
+    diverse = (data.sets.get(OWN_WORDS) or data.sets.get(TRAINING, []))[: plan.num_diverse]
+    many = painter.painted("seeds", [text for text in texts(diverse) for _ in range(plan.seeds_per_prompt)], scales)
+    return Painted(rows, diverse, many.reshape(len(diverse), plan.seeds_per_prompt, SIDE, SIDE, 3))
+
+
+def measure(data: EvaluationData, painted: Painted, judges: Judges, judge_folder: Path, progress: Progress) -> Evaluation:
+    """All figures of what was painted."""
+    sets: dict[str, SetFigures] = {}
+    for number, (name, prompts) in enumerate(data.sets.items(), start=1):
+        sets[name] = compared_set(prompts, painted.sets[name], data.sources, judges)
+        progress(number, len(data.sets), f"judging {name}")
+    return Evaluation(
+        **hit_figures(data, painted, judge_folder),
+        sets=sets,
+        missing_sets=dict(data.missing),
+        probes=probe_figures(judges.probes, data.sources),
+        checkers=checker_figures(judges.checker, data.sources),
+        diversity=diversity(painted.diverse, painted.seeds, judges.probes.concept),
     )
 
 
-def paint_prompts(painter: EvaluationPainter, data: EvaluationData, plan: EvaluationPlan) -> Painted:
-    """One picture for each prompt, and what it hits."""
-    guidance = None if plan.guidance is None else Guidance(decoder=plan.guidance)
-    seen = painter.painted("prompts", [prompt.caption for prompt in data.prompts], guidance)
-    unseen = painter.painted("held_out", [prompt.caption for prompt in data.held_out_prompts], guidance)
-    seen_features, unseen_features = features(seen), features(unseen)
-    of = (data.train.features, data.train_labels)
-    return Painted(seen, unseen, seen_features, hits(data.prompts, seen_features, *of), hits(data.held_out_prompts, unseen_features, *of))
-
-
-def measure(data: EvaluationData, painted: Painted, judge_folder: Path) -> dict[str, Any]:
-    """The figures: rates in [0, 1], judge's scores in [-100, 100], `frechet_mnv2` at least 0, `nearest_train` as in `regurgitation`."""
-    captions, keys = [prompt.caption for prompt in data.prompts], {key: place for place, key in enumerate(data.train.pairs.keys)}
-    real = np.asarray(data.train.pairs.at(SIDE)[[keys[prompt.key] for prompt in data.prompts]])
-    return {
-        "concept_hit_rate": painted.hits.concept,
-        "style_hit_rate": painted.hits.style,
-        "held_out_concept_hit_rate": painted.held_out_hits.concept,
-        "held_out_style_hit_rate": painted.held_out_hits.style,
-        "clip_score_judge": clip_score(judge_folder, painted.prompts, captions),
-        "clip_score_judge_of_training_pictures": clip_score(judge_folder, real, captions),
-        "frechet_mnv2": frechet(painted.prompt_features, data.train.features),
-        "nearest_train": distribution(painted.hits.cosines),
-        "num_prompts": len(data.prompts),
-        "num_held_out": len(data.held_out_prompts),
-        "num_concepts": len({label.concept for label in data.train_labels if label}),
-        "num_styles": len({label.style for label in data.train_labels if label}),
-    }
-
-
-def _pictures(
-    store: Store, folder: str, painter: EvaluationPainter, data: EvaluationData, painted: Painted, plan: EvaluationPlan
-) -> list[str]:
-    """Writes the sheets and the painted pictures themselves; gives the names."""
-    neighbours = np.asarray(data.train.pairs.at(SIDE)[painted.hits.places])
-    captions = [prompt.caption for prompt in data.prompts]
-    sheets = {
-        "contact_sheet": contact_sheet(painter, data, painted, plan.sheet_cards),
-        "guidance_sweep": guidance_sweep(painter, captions[: plan.sweep_prompts], plan.sweep_scales),
-        "closest": closest_sheet(painted.prompts, neighbours, painted.hits.cosines, captions),
-    }
-    for name, sheet in sheets.items():
-        store.write_bytes(f"{folder}/{name}.png", encode_png(sheet))
-    write_array(store, f"{folder}/painted.npy", np.concatenate([painted.prompts, painted.held_out]))
-    return [f"{folder}/painted.npy", *(f"{folder}/{name}.png" for name in sheets)]
-
-
-def contact_sheet(painter: EvaluationPainter, data: EvaluationData, painted: Painted, count: int) -> Image.Image:
-    """Training picture, its reconstruction and text-to-image for `count` captions; then `count` compositions that were never seen."""
-    keys = {key: place for place, key in enumerate(data.train.pairs.keys)}
-    chosen = data.prompts[:count]
-    real = np.asarray(data.train.pairs.at(SIDE)[[keys[prompt.key] for prompt in chosen]])
-    again = painter.reconstructed("reconstructions", real, [prompt.caption for prompt in chosen])
-    seen = [CaptionedPictures(prompt.caption, (real[i], again[i], painted.prompts[i])) for i, prompt in enumerate(chosen)]
-    unseen = [CaptionedPictures(prompt.caption, (painted.held_out[i],)) for i, prompt in enumerate(data.held_out_prompts[:count])]
-    return captioned_sheet(
-        [
-            ("training picture | reconstruction through the decoder | text-to-image", seen),
-            ("compositions of concept and style that were never seen in training", unseen),
-        ]
+def hit_figures(data: EvaluationData, painted: Painted, judge_folder: Path) -> HitFigures:
+    """The plain figures, of the training captions and of unseen combinations."""
+    train, row, prompts = data.sources.train, painted.sets[TRAINING], data.sets[TRAINING]
+    unseen = painted.sets.get(HELD_OUT)
+    seen_hits = hits(prompts, row.features, train.reference.features, train.labels)
+    unseen_hits = hits(data.held_out, unseen.features, train.reference.features, train.labels) if unseen else None
+    captions, places = [prompt.text for prompt in prompts], {key: place for place, key in enumerate(train.reference.pairs.keys)}
+    real = train.pictures([places[prompt.key] for prompt in prompts if prompt.key is not None])
+    return HitFigures(
+        concept_hit_rate=seen_hits.concept,
+        style_hit_rate=seen_hits.style,
+        held_out_concept_hit_rate=unseen_hits.concept if unseen_hits else 0.0,
+        held_out_style_hit_rate=unseen_hits.style if unseen_hits else 0.0,
+        clip_score_judge=clip_score(judge_folder, row.pictures, captions),
+        clip_score_judge_of_training_pictures=clip_score(judge_folder, real, captions),
+        frechet_mnv2=frechet(row.features, train.reference.features),
+        nearest_train=distribution(seen_hits.cosines),
+        num_prompts=len(prompts),
+        num_held_out=len(data.held_out),
+        num_concepts=len({label.concept for label in train.labels if label}),
+        num_styles=len({label.style for label in train.labels if label}),
     )
 
 
-def guidance_sweep(painter: EvaluationPainter, captions: list[str], scales: tuple[float, ...]) -> Image.Image:
-    """A card for each caption: the same seed at every guidance scale of the decoder."""
-    columns = [painter.painted(f"guidance-{scale:g}", captions, Guidance(decoder=scale)) for scale in scales]
-    cards = [CaptionedPictures(caption, tuple(column[i] for column in columns)) for i, caption in enumerate(captions)]
-    return captioned_sheet([("decoder guidance " + ", ".join(f"{scale:g}" for scale in scales), cards)])
+def _written(store: Store, folder: str, painted: Painted, pictures: Mapping[str, bytes], figures: Evaluation) -> list[str]:
+    """Writes the sheets, the painted pictures themselves and the figures; gives the names."""
+    for name, data in pictures.items():
+        store.write_bytes(f"{folder}/{name}.png", data)
+    everything: NDArray[np.uint8] = painted.everything
+    write_array(store, f"{folder}/painted.npy", everything)
+    store.write_json(f"{folder}/evaluation.json", figures)
+    return [f"{folder}/evaluation.json", f"{folder}/painted.npy", *(f"{folder}/{name}.png" for name in pictures)]

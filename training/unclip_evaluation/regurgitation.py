@@ -22,6 +22,6 @@ def closest_sheet(
     painted: NDArray[np.uint8], neighbours: NDArray[np.uint8], cosines: NDArray[np.float32], captions: Sequence[str], count: int = 12
 ) -> Image.Image:
     """The `count` closest pairs: painted picture, nearest training picture; the cosine and the caption above."""
-    order = np.argsort(-cosines)[:12]
+    order = np.argsort(-cosines)[:count]
     rows = [[Image.fromarray(painted[i]), Image.fromarray(neighbours[i])] for i in order]
     return contact_sheet(rows, [f"{cosines[i]:.3f}  {captions[i]}" for i in order])

@@ -17,7 +17,7 @@ class CaptionedPictures:
     """A caption over some pictures side by side (uint8 [H, W, 3])."""
 
     caption: str
-    pictures: tuple[NDArray[np.float32], ...]
+    pictures: tuple[NDArray[np.uint8], ...]
 
 
 def captioned_sheet(parts: Sequence[tuple[str, Sequence[CaptionedPictures]]], width: int = 1080, tile: int = 112) -> Image.Image:

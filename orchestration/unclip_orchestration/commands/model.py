@@ -9,8 +9,9 @@ import typer
 GatesFile = Annotated[
     Path | None, typer.Option("--gates", help="A YAML or JSON file of the gates' thresholds. $UNCLIP_GATE_POLICY when left out.")
 ]
-Prompts = Annotated[int, typer.Option(help="Training captions of distinct concepts, one picture each.")]
-HeldOut = Annotated[int, typer.Option(help="Held-out combinations of concept and style, one picture each.")]
+NumPrompts = Annotated[int, typer.Option(help="Training captions, and as many prompts in own words.")]
+NumComposed = Annotated[int, typer.Option(help="Prompts of every other set: attributes, held-out, scenes.")]
+NumDiverse = Annotated[int, typer.Option(help="Prompts that are painted with four seeds each.")]
 group = typer.Typer(help="Train, evaluate, release and trace models.", no_args_is_help=True)
 
 
@@ -48,31 +49,56 @@ def train(
 
 
 @group.command()
-def evaluate(context: typer.Context, prompts: Prompts = 200, held_out: HeldOut = 100) -> None:
+def evaluate(
+    context: typer.Context,
+    num_prompts: NumPrompts = 200,
+    num_composed: NumComposed = 100,
+    num_diverse: NumDiverse = 24,
+    prompts: Annotated[Path | None, typer.Option(help="A prompts file of your own in place of the dataset version's.")] = None,
+) -> None:
     """Evaluate the present bundle.
 
-    Measures concept and style hit rates, CLIP score by the judge, Fréchet distance and nearest training pictures.
+    Each set of prompts stands beside real pictures, the mean of others and the nearest training pictures, by the same judge. Figures on
+    prompts of your own are kept apart, and no gate reads them.
     """
     from rich.console import Console
 
     from unclip_assets import candidates
     from unclip_assets.reporting.previews import flat
     from unclip_assets.resources import check_files
+    from unclip_evaluation.figures import main_figures
     from unclip_orchestration.progress import lines
     from unclip_orchestration.running import alone
+    from unclip_orchestration.summary import sets_table
     from unclip_pairs.home import open_store
 
     check_files(context.obj)
     store = open_store(context.obj.home)
     with alone(context.obj.home), lines(Console(stderr=True)) as listener:
         listener.began("evaluate")
-        figures = candidates.evaluated(store, prompts, held_out, lambda *moved: listener.moved("evaluate", *moved), context.obj.policies)
-    for name, value in flat(figures):
+        numbers = candidates.Numbers(num_prompts=num_prompts, num_composed=num_composed, num_diverse=num_diverse)
+
+        def progress(done: int, total: int | None, message: str = "") -> None:
+            listener.moved("evaluate", done, total, message)
+
+        if prompts is None:
+            folder, figures = candidates.folder(store), candidates.evaluated(store, numbers, progress, context.obj.policies)
+        else:
+            folder, figures = candidates.evaluated_on(store, prompts, numbers, progress)
+    for name, value in flat(main_figures(figures)):
         typer.echo(f"{name:<40} {value:.4g}" if isinstance(value, float) else f"{name:<40} {value}")
+    Console(width=200).print(sets_table(figures))
+    typer.echo(f"look at {store.path(folder)}/contact_sheet.png; every figure is in evaluation.json beside it")
 
 
 @group.command()
-def release(context: typer.Context, gates: GatesFile = None, prompts: Prompts = 200, held_out: HeldOut = 100) -> None:
+def release(
+    context: typer.Context,
+    gates: GatesFile = None,
+    num_prompts: NumPrompts = 200,
+    num_composed: NumComposed = 100,
+    num_diverse: NumDiverse = 24,
+) -> None:
     """Bundle the present stages and release them.
 
     The bundle is evaluated and registered as candidate; when every gate lets it through, it becomes champion.
@@ -86,8 +112,8 @@ def release(context: typer.Context, gates: GatesFile = None, prompts: Prompts = 
 
     environment = replace(context.obj, gate_policy=gates or context.obj.gate_policy)
     with alone(context.obj.home), instance_at(context.obj.home) as instance, lines(Console(stderr=True)) as listener:
-        config = {"evaluation": {"num_prompts": prompts, "num_held_out": held_out}}
-        run_job(instance, environment, "release", config=config, listener=listener)
+        numbers = {"num_prompts": num_prompts, "num_composed": num_composed, "num_diverse": num_diverse}
+        run_job(instance, environment, "release", config={"evaluation": numbers}, listener=listener)
 
 
 @group.command()

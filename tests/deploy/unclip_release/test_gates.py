@@ -8,7 +8,7 @@ from unclip_pairs.json_value import JsonValue
 from unclip_release.gates import PASSED, GatePolicy, numbers, objections, results
 
 Figures = dict[str, JsonValue]
-POLICY = GatePolicy(min_concept_hit_rate=0.1, max_copied=0.2, tolerance=0.05)
+POLICY = GatePolicy(min_concept_hit_rate=0.1, min_own_words_concept=0.3, min_held_out_concept=0.2, max_copied=0.2, tolerance=0.05)
 
 
 def test_a_good_candidate_has_no_objections_with_and_without_a_champion(good_figures: Figures) -> None:
@@ -21,6 +21,8 @@ def test_a_good_candidate_has_no_objections_with_and_without_a_champion(good_fig
     ("change", "told"),
     [
         ({"concept_hit_rate": 0.05}, "concept_hit_rate 0.050 is below the floor 0.100"),
+        ({"own_words": {"concept_at_1": 0.2}}, "own_words.concept_at_1 0.200 is below the floor 0.300"),
+        ({"held_out": {"concept_at_5": 0.1}}, "held_out.concept_at_5 0.100 is below the floor 0.200"),
         ({"frechet_mnv2": math.nan}, "frechet_mnv2 is not finite"),
         ({"frechet_mnv2": math.inf}, "frechet_mnv2 is not finite"),
         ({"explicit_pictures": 2}, "2 pictures of the evaluation are explicit; none may be"),

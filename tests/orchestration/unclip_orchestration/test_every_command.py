@@ -219,10 +219,10 @@ def search(home: Home) -> None:
 def models(home: Home) -> None:
     home.run("model train", "clip_tiny", "--run", "again", "--steps", "2")
     assert json.loads((home.path / "models/clip/again/manifest.json").read_text())["kind"]
-    assert "concept_hit_rate" in home.run("model evaluate", "--prompts", "12", "--held-out", "6")
+    assert "concept_hit_rate" in home.run("model evaluate", "--num-prompts", "12", "--num-composed", "6", "--num-diverse", "3")
     gates = home.path.parent / "gates.yaml"
     gates.write_text("tolerance: 0.2\n")
-    home.run("model release", "--prompts", "12", "--held-out", "6", "--gates", gates)
+    home.run("model release", "--num-prompts", "12", "--num-composed", "6", "--num-diverse", "3", "--gates", gates)
     registry = open_registry(open_store(home.path))
     (first,) = registry.versions()
     assert "champion" in first.aliases and '"tolerance": 0.2' in first.tags["gate_policy"]

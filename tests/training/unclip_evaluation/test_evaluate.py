@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unclip_evaluation.evaluate import EvaluationPlan, evaluate
+from unclip_evaluation.evaluate import evaluate
+from unclip_evaluation.figures import Evaluation, HitFigures
 from unclip_evaluation.painting import EvaluationPainter
+from unclip_evaluation.plan import EvaluationPlan
+from unclip_evaluation.probes.probes import ProbePlan
 from unclip_models.config import CompactDecoderConfig, CompactUpsamplerConfig, PictureRegressorConfig, TowerConfig, UNetConfig
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
@@ -17,7 +20,17 @@ from unclip_training import recipes
 from unclip_training.config import AnyRun, UpsamplerRun
 from unclip_training.fit import Launch, fit
 
-PLAN = EvaluationPlan(judge="models/judge/first", num_prompts=5, num_held_out=2, sheet_cards=3, sweep_prompts=2, sweep_scales=(1.0, 2.0))
+PLAN = EvaluationPlan(
+    judge="models/judge/first",
+    num_prompts=5,
+    num_composed=2,
+    num_diverse=1,
+    sheet_cards=3,
+    sweep_prompts=2,
+    sweep_scales=(1.0, 2.0),
+    probes=ProbePlan(num_pictures=10, augmentations=1),
+)
+PICTURES = ("contact_sheet.png", "real_and_painted.png", "guidance_sweep.png", "closest.png")
 TOWER = TowerConfig(width=16, depth=1, heads=2)
 FILES = {"clip": "clip", "prior": "prior", "decoder": "decoder", "upsampler_256": "upsampler_1", "upsampler_1024": "upsampler_2"}
 
@@ -70,14 +83,16 @@ def test_an_evaluation_gives_every_figure_and_picture_and_is_not_done_twice(
     heard: list[str] = []
     figures = evaluate(shapes, bundle, "v-shapes", PLAN, progress=lambda done, total=None, message="": heard.append(message))
     folder = next(shapes.path("evaluation").iterdir())
-    for name in ("concept_hit_rate", "style_hit_rate", "held_out_concept_hit_rate", "held_out_style_hit_rate"):
-        assert 0 <= figures[name] <= 1
-    assert {"clip_score_judge", "frechet_mnv2", "nearest_train"} <= set(figures) and figures["num_held_out"] == 1
-    assert {"contact_sheet.png", "guidance_sweep.png", "closest.png", "evaluation.json", "manifest.json"} <= {
-        p.name for p in folder.iterdir()
-    }
+    assert set(figures) == {*Evaluation.__annotations__, *HitFigures.__annotations__} and figures["num_held_out"] == 1
+    assert set(figures["sets"]) == {"training", "held_out"}
+    assert figures["missing_sets"]["own_words"] == "the dataset version has no prompts.json"
+    training = figures["sets"]["training"]["concept_at_1"]
+    assert training["painted"]["of"] == training["floor"]["of"] == training["copying"]["of"] == 5
+    assert training["real"]["of"] == 0 and figures["sets"]["held_out"]["style"]["real"]["of"] == 1
+    assert figures["probes"]["split"] == "held_out" and figures["checkers"] == {}
+    assert {*PICTURES, "evaluation.json", "manifest.json"} <= {p.name for p in folder.iterdir()}
     painted = np.load(folder / "painted.npy", allow_pickle=False)
-    assert painted.shape == (6, 128, 128, 3) and "painting prompts" in heard
+    assert painted.shape == (5 + 1 + 4, 128, 128, 3) and {"painting training", "judging held_out"} <= set(heard)
     monkeypatch.setattr(EvaluationPainter, "painted", lambda *_: pytest.fail("painted twice"))
     assert evaluate(shapes, bundle, "v-shapes", PLAN) == figures
 
@@ -93,10 +108,19 @@ def test_a_killed_evaluation_goes_on_with_the_same_pictures(shapes: Store, bundl
     with pytest.raises(Killed):
         evaluate(shapes, bundle, "v-shapes", PLAN, out="evaluation/first", progress=kill)
     assert not shapes.exists("evaluation/first/evaluation.json")
-    kept = {name: shapes.path(name).stat().st_mtime_ns for name in shapes.names("evaluation/first/") if "painted/prompts" in name}
+    kept = {name: shapes.path(name).stat().st_mtime_ns for name in shapes.names("evaluation/first/") if "painted/training" in name}
     first = evaluate(shapes, bundle, "v-shapes", PLAN, out="evaluation/first")
     assert kept and all(shapes.path(name).stat().st_mtime_ns == at for name, at in kept.items())
     assert evaluate(shapes, bundle, "v-shapes", PLAN, out="evaluation/second") == first
+
+
+@pytest.mark.slow
+def test_prompts_of_one_s_own_take_the_place_of_the_version_s(shapes: Store, bundle: Path, tmp_path: Path) -> None:
+    entry = {"prompt": "something round and red", "concept": "circle", "style": "red", "scene": None, "seen": True}
+    (tmp_path / "mine.json").write_text(json.dumps({"format": 1, "sets": {"own_words": [entry, entry | {"style": "blue"}]}}))
+    figures = evaluate(shapes, bundle, "v-shapes", replace(PLAN, prompts=tmp_path / "mine.json"))
+    assert figures["sets"]["own_words"]["num_prompts"] == 2 and figures["missing_sets"]["scenes"] == "the prompts have none"
+    assert figures["diversity"]["num_prompts"] == 1 and figures["diversity"]["concept_at_1"]["of"] == 4
 
 
 @pytest.mark.slow

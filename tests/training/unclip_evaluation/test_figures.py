@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unclip_evaluation.composition import Label, Prompt, hits, labels_of, one_per_combination, one_per_concept
+from unclip_evaluation.composition import hits
 from unclip_evaluation.distances import frechet, nearest, reference_set
 from unclip_evaluation.evaluate import bundle_digest
+from unclip_evaluation.figures import main_figures, rate
+from unclip_evaluation.prompts.prompt import Label, Prompt
 from unclip_evaluation.regurgitation import closest_sheet, distribution
 from unclip_evaluation.sheet import CaptionedPictures, captioned_sheet
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
-from unclip_training.data.pair_source import pairs_source
 from unclip_training.judging.mobilenet import DIM, features
 
 
@@ -42,21 +43,31 @@ def test_the_frechet_distance_of_normal_sets_is_the_known_one() -> None:
 def test_hits_count_concept_and_style_apart() -> None:
     train = np.eye(4, dtype=np.float32)
     labels = [Label("cat", "flat"), Label("cat", "3d"), Label("dog", "flat"), None]
-    prompts = [Prompt(str(i), "", Label("cat", "flat")) for i in range(4)]
+    prompts = [Prompt(str(i), Label("cat", "flat")) for i in range(4)]
     found = hits(prompts, train, train, labels)
     assert (found.concept, found.style) == (0.5, 0.5)
     assert found.places.tolist() == [0, 1, 2, 3]
 
 
-def test_prompts_are_of_distinct_concepts_and_do_not_depend_on_the_order_of_pairs(shapes: Store) -> None:
-    source = pairs_source(shapes, "v-shapes")
-    labels, pairs = labels_of(shapes, source), reference_set(shapes, "v-shapes").pairs
-    prompts = one_per_concept(pairs.keys, pairs.captions, labels, 6, seed=1)
-    assert len({prompt.label.concept for prompt in prompts}) == len(prompts) == 6
-    assert prompts == one_per_concept(pairs.keys[::-1], pairs.captions[::-1], labels, 6, seed=1)
-    assert prompts != one_per_concept(pairs.keys, pairs.captions, labels, 6, seed=2)
-    combinations = one_per_combination(pairs.keys, pairs.captions, labels, 100)
-    assert len(combinations) == 31
+@pytest.mark.parametrize(
+    ("hits", "of", "low", "high"), [(10, 20, 0.2993, 0.7007), (0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (1, 100, 0.0018, 0.0545)]
+)
+def test_a_rate_has_its_wilson_interval(hits: int, of: int, low: float, high: float) -> None:
+    found = rate([place < hits for place in range(of)])
+    assert (found["hits"], found["of"], found["value"]) == (hits, of, hits / of)
+    assert (found["low"], found["high"]) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_a_rate_over_nothing_says_nothing() -> None:
+    assert rate([]) == {"value": 0.0, "low": 0.0, "high": 1.0, "hits": 0, "of": 0}
+
+
+def test_the_main_figures_leave_out_intervals_and_what_was_not_measured() -> None:
+    some, none = {name: rate([True, False]) for name in ("painted", "real")}, {name: rate([]) for name in ("painted", "real")}
+    sets = {"own_words": {"num_prompts": 2, "concept_at_1": some, "style": none, "checks": {"count": some | {"real": rate([])}}}}
+    found = main_figures({"concept_hit_rate": 0.5, "nearest_train": {"mean": 0.9}, "sets": sets, "diversity": {"pixel_difference": 3.0}})
+    own = {"concept_at_1": 0.5, "count": 0.5, "real": {"concept_at_1": 0.5}}
+    assert found == {"concept_hit_rate": 0.5, "nearest_train": {"mean": 0.9}, "own_words": own, "diversity": {"pixel_difference": 3.0}}
 
 
 def test_the_distribution_names_copies() -> None:
