@@ -33,6 +33,14 @@ def min_snr_weight(prediction: Prediction, alpha_bar_B: Tensor, gamma: float = 5
     assert_never(prediction)
 
 
+def velocity_weight(alpha_bar_B: Tensor, floor: float = 0.08) -> Tensor:
+    """1 / (1 - alpha_bar): an x_0 loss weighted so is the v loss of the same prediction; `floor` bounds it where there is little noise.
+
+    A small network predicts x_0 far better than v, which holds the noise it would have to carry through (Li & He, 2025).
+    """
+    return (1 - alpha_bar_B).clamp_min(floor).reciprocal()
+
+
 def posterior(x_t: Tensor, x_0: Tensor, alpha_bar: Tensor, alpha_bar_prev: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Mean of q(x_prev | x_t, x_0), its log-variance, and the log of beta, the largest variance (Ho et al., 2020, eq. 6 and 7)."""
     beta = (1 - alpha_bar / alpha_bar_prev).clamp(1e-8, 0.999999)

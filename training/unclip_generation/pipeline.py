@@ -18,6 +18,7 @@ from unclip_diffusion.sampling import sample
 from unclip_generation.bundle import AnyUpsampler, Bundle, DiffusionModel, Guidance, read_bundle
 from unclip_generation.pictures import to_pictures, to_pixels
 from unclip_generation.seeds import PictureNoise
+from unclip_models.config import CompactUpsamplerConfig
 from unclip_models.text import Text
 from unclip_pairs.errors import UserError
 
@@ -123,6 +124,7 @@ class UnCLIP:
             pixels = self._upsample(
                 stage,
                 pixels,
+                z_BD,
                 PictureNoise(seeds, f"upsampler {number}"),
                 report.steps(f"upsampler {number}", sum(stage.diffusion.steps)),
             )
@@ -141,11 +143,16 @@ class UnCLIP:
         start = noise.draw(3, side, side, device=self.device)
         return sample(stage.diffusion, model, start, guidance=scale, noise=noise, callback=callback).clamp(-1, 1)
 
-    def _upsample(self, stage: DiffusionModel[AnyUpsampler], low_BChw: Tensor, noise: PictureNoise, callback: Callback | None) -> Tensor:
-        def model(x_BCHW: Tensor, t_B: Tensor, keep_B: Tensor) -> Tensor:
-            return stage.network(x_BCHW, t_B, low_BChw)
+    def _upsample(
+        self, stage: DiffusionModel[AnyUpsampler], low_BChw: Tensor, z_BD: Tensor, noise: PictureNoise, callback: Callback | None
+    ) -> Tensor:
+        config = stage.network.config
+        told = (z_BD,) if isinstance(config, CompactUpsamplerConfig) and config.embed_dim else ()
 
-        side = stage.network.config.image_size
+        def model(x_BCHW: Tensor, t_B: Tensor, keep_B: Tensor) -> Tensor:
+            return stage.network(x_BCHW, t_B, low_BChw, *told)
+
+        side = config.image_size
         start = noise.draw(3, side, side, device=self.device)
         return sample(stage.diffusion, model, start, noise=noise, callback=callback).clamp(-1, 1)
 

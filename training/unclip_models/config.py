@@ -38,7 +38,9 @@ class ClipConfig:
     """Both towers of CLIP; pictures are `image_size` square, captions `context` tokens, embeddings `embed_dim` wide.
 
     With `residual_blocks`, one number for each of four stages, the image tower is CLIP's modified ResNet, `vision.width` channels wide
-    at its stem; it learns far faster than a ViT where pictures and minutes are few. `patch_size` then says nothing.
+    at its stem; it learns far faster than a ViT where pictures and minutes are few. `patch_size` then says nothing. With `locked`, the
+    image tower is a frozen EfficientNet-lite0 and a whitened projection of its features; only the text tower learns (LiT). With
+    `word_width`, token embeddings are a frozen table of that width, learned from much text elsewhere, and a linear layer of its own.
     """
 
     image_size: int
@@ -49,6 +51,8 @@ class ClipConfig:
     context: int
     embed_dim: int
     residual_blocks: tuple[int, int, int, int] | None = None
+    locked: bool = False
+    word_width: int = 0
 
     def __post_init__(self) -> None:
         _check(self.image_size % self.patch_size == 0, "patch_size", self.patch_size, f"it must divide image_size {self.image_size}")
@@ -67,6 +71,8 @@ class PriorConfig:
     """The diffusion prior. `text_width` and `context` are those of CLIP's text tower; `embedding_scale` is the paper's 17.2.
 
     With a `regressor`, embeddings are whitened and the transformer only predicts the regressor's residual. Files know it as `guess`.
+    With `linear_path`, embeddings are whitened and a linear layer from the text embedding is added to the output: what each word of a
+    caption does to the mean adds up, so it holds for combinations that were never seen.
     """
 
     embed_dim: int
@@ -75,6 +81,7 @@ class PriorConfig:
     tower: TowerConfig
     embedding_scale: float = 17.2
     dropout: float = 0.0
+    linear_path: bool = False
     regressor: EmbeddingRegressorConfig | None = field(default=None, metadata={STORED: "guess"})
 
 
@@ -181,12 +188,16 @@ class UpsamplerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CompactUpsamplerConfig:
-    """An upsampler for a minute on a CPU: pixels folded by `patch`, and the network adds detail to the enlarged picture."""
+    """An upsampler for minutes on a CPU: pixels folded by `patch`, and the network adds detail to the enlarged picture.
+
+    With `embed_dim`, it is conditioned on the CLIP embedding too, which the paper's upsamplers are not.
+    """
 
     low_size: int
     image_size: int
     patch: int
     unet: UNetConfig
+    embed_dim: int = 0
 
     def __post_init__(self) -> None:
         _check(

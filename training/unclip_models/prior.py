@@ -4,7 +4,8 @@ A causal transformer reads [text features, text embedding, time, noised image em
 embedding. It reads "the encoded text" as CLIP's frozen token features, and works on standardised embeddings (`stats`), the paper's
 factor 17.2 being the case of mean 0. Dropped conditioning is replaced by learned null vectors.
 
-Not in the paper: a `regressor` of the image embedding, trained first and then frozen, whose residual the transformer predicts.
+Not in the paper: a `regressor` of the image embedding, trained first and then frozen, whose residual the transformer predicts; and a
+linear path from the text embedding to the output.
 """
 
 # B batch, S text tokens, D embedding, W width of CLIP's text tower, M width of this tower
@@ -31,8 +32,10 @@ class Prior(nn.Module):
         self.config = config
         width = config.tower.width
         D, regressor = config.embed_dim, config.regressor
-        self.stats = Whitening(D) if regressor else EmbeddingStats(D, config.embedding_scale)
-        self.text_stats = Whitening(D) if regressor else None
+        whitened = regressor is not None or config.linear_path
+        self.stats = Whitening(D) if whitened else EmbeddingStats(D, config.embedding_scale)
+        self.text_stats = Whitening(D) if whitened else None
+        self.linear_path = nn.Linear(D, D) if config.linear_path else None
         self.add_module("guess", perceptron(D, regressor.width, regressor.depth, D) if regressor else None)
         self.add_module("shares", Preconditioning() if regressor else None)
         self.features_in = nn.Linear(config.text_width, width)
@@ -69,10 +72,17 @@ class Prior(nn.Module):
     def forward(self, z_BD: Tensor, t_B: Tensor, text: Text, keep_B: Tensor | None = None) -> Tensor:
         """The clean embedding [B, D], standardised like the noised `z_BD`. Where `keep_B` is false the text is the learned null."""
         if self.regressor is None or self.preconditioning is None:
-            return self._transformed(z_BD, t_B, text, keep_B)
+            return self._transformed(z_BD, t_B, text, keep_B) + self._linear(text, keep_B)
         estimate_BD = kept(self.regressed(text.embedding_BD), torch.zeros_like(z_BD[0]), keep_B)
         c = self.preconditioning(t_B, z_BD.dim())
         return c.output(z_BD, estimate_BD, self._transformed(c.network_input(z_BD, estimate_BD), t_B, text, keep_B))
+
+    def _linear(self, text: Text, keep_B: Tensor | None) -> Tensor | float:
+        """What the text embedding says by itself [B, D], standardised; 0 where it is left out, or without a linear path."""
+        if self.linear_path is None or self.text_stats is None:
+            return 0.0
+        estimate_BD = self.linear_path(self.text_stats.standardise(text.embedding_BD)).float()
+        return kept(estimate_BD, torch.zeros_like(estimate_BD[0]), keep_B)
 
     def regressed(self, text_BD: Tensor, noise: float = 0.0) -> Tensor:
         """The regressor's image embedding [B, D], standardised, from unit-norm text embeddings; with `noise` on their standardised form."""

@@ -65,7 +65,7 @@ class Tokenizer:
         )
         engine.train_from_iterator(sorted(counts.elements()), trainer)
         engine.add_special_tokens([END])
-        return cls(_framed(engine, (START, END, PAD), context))
+        return cls(framed(engine, (START, END, PAD), context))
 
     @classmethod
     def clip(cls, context: int = 77) -> "Tokenizer":
@@ -80,7 +80,7 @@ class Tokenizer:
         engine.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
         engine.decoder = decoders.ByteLevel()
         engine.add_special_tokens([CLIP_START, CLIP_END])
-        return cls(_framed(engine, (CLIP_START, CLIP_END, CLIP_PAD), context))
+        return cls(framed(engine, (CLIP_START, CLIP_END, CLIP_PAD), context))
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -101,7 +101,7 @@ class Tokenizer:
         return torch.tensor([row.ids for row in self.engine.encode_batch(list(captions))], dtype=torch.long).view(-1, self.context)
 
 
-def _framed(engine: tokenizers.Tokenizer, marks: tuple[str, str, str], context: int) -> tokenizers.Tokenizer:
+def framed(engine: tokenizers.Tokenizer, marks: tuple[str, str, str], context: int) -> tokenizers.Tokenizer:
     """Start and end around every caption, cut and padded to `context`."""
     start, end, pad = ((mark, engine.token_to_id(mark)) for mark in marks)
     engine.post_processor = processors.TemplateProcessing(single=f"{start[0]} $A {end[0]}", special_tokens=[start, end])

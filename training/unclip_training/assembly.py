@@ -12,23 +12,26 @@ from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
 from unclip_models import checkpoint
-from unclip_models.clip import Clip
+from unclip_models.clip import Clip, WordEmbedding
 from unclip_models.compact_decoder import CompactDecoder
 from unclip_models.config import ClipConfig, CompactDecoderConfig, CompactUpsamplerConfig
 from unclip_models.decoder import Decoder
+from unclip_models.efficientnet import LockedTower
 from unclip_models.prior import Prior
 from unclip_models.text import Tokenizer
 from unclip_models.upsampler import CompactUpsampler, Upsampler
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import settings_digest
 from unclip_pairs.store import Store
+from unclip_training import pretrained
 from unclip_training.config import AnyRun, ClipRun, DecoderRun, JudgeRun, PriorRun, UpsamplerRun
-from unclip_training.data.batches import Batch, BatchSlice, PairsData, Reading, Sources
+from unclip_training.data.batches import Batch, BatchSlice, More, PairsData, Reading, Sources
 from unclip_training.data.decoded_cache import DecodedPairs
-from unclip_training.data.pair_source import raw_samples, read_vector
+from unclip_training.data.pair_source import raw_samples, read_vector, unpack
 from unclip_training.data.streaming import RequiredColumns
 from unclip_training.judging.judge import Judge, save_judge
 from unclip_training.judging.picture_features import picture_features
+from unclip_training.locked import LOCKED_SIDE, fitted_once, locked_features
 from unclip_training.pretraining import RegressionData, pretrain_decoder, pretrain_prior
 from unclip_training.stages.clip import ClipStage
 from unclip_training.stages.decoder import DecoderStage
@@ -40,6 +43,7 @@ from unclip_training.stages.upsampler import UpsamplerStage
 TOKENIZER_CAPTIONS = 1_000_000  # as many captions as a vocabulary required
 STATS_PAIRS = 20_000  # as many embeddings as a mean and a spread need
 CAPTIONS_AT_ONCE = 256
+PROJECTION_PAIRS = 5_000  # as many pictures as a projection of a few hundred directions needs
 
 AnyStage = ClipStage | JudgeStage | PriorStage | DecoderStage | UpsamplerStage
 
@@ -93,11 +97,49 @@ def own_tokenizer(site: TrainingSite, vocab: int, context: int) -> Tokenizer:
 
 
 def _clip(site: TrainingSite, run: ClipRun) -> Assembly:
-    tokenizer = own_tokenizer(site, run.model.vocab_size, run.model.context)
-    stage = ClipStage(run, Clip(run.model))
+    clip = Clip(run.model)
+    tokenizer = _words(site, run, clip) if run.model.word_width else own_tokenizer(site, run.model.vocab_size, run.model.context)
+    stage, tower = ClipStage(run, clip), clip.network.visual
+    more = _locked(site, tower) if isinstance(tower, LockedTower) else None
     required = RequiredColumns(side=run.side, embeddings=False, captions=True)
-    data = _data(site, run, Reading(required=required, encode=tokenizer.encode))
+    data = _data(site, run, Reading(required=required, encode=tokenizer.encode, more=more))
+    if isinstance(tower, LockedTower) and not data.fits_in_memory:
+        _fit_on_some(site, tower)
     return Assembly(stage, data, lambda path: checkpoint.save(path, stage.network, run.model))
+
+
+def _words(site: TrainingSite, run: ClipRun, clip: Clip) -> Tokenizer:
+    """The tokenizer of the pretrained word vectors, kept beside the weights; the vectors go into the network."""
+    name = f"{site.folder}/tokenizer.json"
+    if not site.store.exists(name):
+        with site.store.writing(name) as part:
+            pretrained.word_tokenizer(run.model.context).save(part)
+    embedding = clip.network.token_embedding
+    assert isinstance(embedding, WordEmbedding)
+    embedding.table_VT.copy_(pretrained.word_vectors(run.model.vocab_size, run.model.word_width))
+    return Tokenizer.load(site.store.path(name))
+
+
+def _locked(site: TrainingSite, tower: LockedTower) -> More:
+    """The locked embeddings of pairs, which are computed once; with the first ones, those of the training set, the tower is fitted."""
+
+    def more(pairs: DecodedPairs) -> Batch:
+        tower.features.load_state_dict(pretrained.picture_weights())
+        features = locked_features(tower, pairs.at(LOCKED_SIDE))
+        fitted_once(site.store, f"{site.folder}/projection-{site.sources.training.digest12}.safetensors", tower, features)
+        return {"locked_image": nn.functional.normalize(tower.project(features), dim=-1)}
+
+    return more
+
+
+def _fit_on_some(site: TrainingSite, tower: LockedTower) -> None:
+    """Fits the tower on the first pairs of a set that does not fit into memory."""
+    tower.features.load_state_dict(pretrained.picture_weights())
+    samples = islice(raw_samples(site.store, site.sources.training), PROJECTION_PAIRS)
+    pictures = np.stack([unpack(sample, LOCKED_SIDE).picture for sample in samples])
+    fitted_once(
+        site.store, f"{site.folder}/projection-{site.sources.training.digest12}.safetensors", tower, locked_features(tower, pictures)
+    )
 
 
 def _judge(site: TrainingSite, run: JudgeRun) -> Assembly:
@@ -182,8 +224,12 @@ def _pretrained(site: TrainingSite, run: PriorRun | DecoderRun, parts: nn.Module
 
 
 def _upsampler(site: TrainingSite, run: UpsamplerRun) -> Assembly:
-    stage = UpsamplerStage(run, CompactUpsampler(run.model) if isinstance(run.model, CompactUpsamplerConfig) else Upsampler(run.model))
-    required = RequiredColumns(side=run.side, embeddings=False, captions=False)
+    network = CompactUpsampler(run.model) if isinstance(run.model, CompactUpsamplerConfig) else Upsampler(run.model)
+    if isinstance(network, CompactUpsampler) and network.stats is not None:
+        conditioning(site, network.config.embed_dim, None)
+        network.stats.fit(some_embeddings(site))
+    stage = UpsamplerStage(run, network)
+    required = RequiredColumns(side=run.side, embeddings=run.needs_clip, captions=False)
     return Assembly(stage, _data(site, run, Reading(required=required)), _saver(stage, run))
 
 

@@ -2,10 +2,10 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Literal
 
 from unclip_diffusion.config import Diffusion
-from unclip_models.config import STORED, AnyDecoderConfig, AnyUpsamplerConfig, ClipConfig, PriorConfig, as_stored
+from unclip_models.config import STORED, AnyDecoderConfig, AnyUpsamplerConfig, ClipConfig, CompactUpsamplerConfig, PriorConfig, as_stored
 from unclip_pairs.json_value import JsonValue
 from unclip_training.judging.judge import JudgeConfig
 from unclip_training.optim import Optim
@@ -13,7 +13,7 @@ from unclip_training.precision import Precision
 
 StageName = Literal["clip", "judge", "prior", "decoder", "upsampler_256", "upsampler_1024"]
 Times = Literal["uniform", "logit_normal"]
-Weighting = Literal["plain", "min_snr", "detail"]
+Weighting = Literal["plain", "min_snr", "detail", "velocity"]
 Degradation = Literal["blur", "bsr"]
 VALIDATIONS = 10
 VALIDATION_SHARE = 0.02  # of the training's time
@@ -24,12 +24,10 @@ FEWEST_VALIDATED, MOST_VALIDATED = 16, 256
 class Run:
     """What every stage's run has. `batch_size` counts the pairs of all processes together; `side` is the pictures' side in pixels.
 
-    `needs_clip` says whether the stage is conditioned on a trained CLIP. The validation loss is measured every `validate_every` steps
+    The validation loss is measured every `validate_every` steps
     (None: ten times) on so many pairs (None: as many as cost about 2 % of the training, at most 256); with `keep_best`, the weights that
     are saved are those with the lowest one, in place of the last.
     """
-
-    needs_clip: ClassVar[bool] = False
 
     recipe: str
     stage: StageName
@@ -64,6 +62,11 @@ class Run:
         affordable = int(VALIDATION_SHARE * 3 * self.batch_size * self.validation_interval)
         return min(MOST_VALIDATED, max(affordable, min(self.batch_size, FEWEST_VALIDATED)))
 
+    @property
+    def needs_clip(self) -> bool:
+        """Whether the stage is conditioned on a trained CLIP."""
+        return False
+
     def settings(self) -> dict[str, JsonValue]:
         """The run as plain data, as manifests and checkpoints keep it."""
         return json.loads(json.dumps(as_stored(self)))
@@ -87,7 +90,8 @@ class JudgeRun(Run):
 class DiffusionRun(Run):
     """What the three kinds of diffusion stages share: process and prediction, and how training times are drawn and weighted.
 
-    `times_mean` and `times_std` belong to logit-normal times: a mean below zero favours little noise. The weighting `detail` is
+    `times_mean` and `times_std` belong to logit-normal times: a mean below zero favours little noise. The weighting `velocity` makes
+    an x_0 loss that of v. The weighting `detail` is
     1 / c_out^2 of the compact decoder's preconditioning: errors of its U-Net's output count alike at all times (Karras et al., 2022).
     """
 
@@ -121,13 +125,16 @@ class PriorRun(DiffusionRun):
     a regressor; manifests know it as `guessing`.
     """
 
-    needs_clip: ClassVar[bool] = True
-
     model: PriorConfig
     drop_text: float = 0.1
     fit_stats: bool = True
     analytic: bool = False
     pretraining: Pretraining | None = field(default=None, metadata={STORED: "guessing"})
+
+    @property
+    def needs_clip(self) -> bool:
+        """It is."""
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,14 +145,17 @@ class DecoderRun(DiffusionRun):
     wanted where the model has a regressor; manifests know it as `sketching`.
     """
 
-    needs_clip: ClassVar[bool] = True
-
     model: AnyDecoderConfig
     drop_embedding: float = 0.1
     drop_text: float = 0.5
     fit_stats: bool = True
     embedding_noise: float = 0.0
     pretraining: Pretraining | None = field(default=None, metadata={STORED: "sketching"})
+
+    @property
+    def needs_clip(self) -> bool:
+        """It is."""
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +171,12 @@ class UpsamplerRun(DiffusionRun):
     degradation: Degradation
     degraded_share: float = 0.5
     conditioning_noise: float = 0.0
+    drop_embedding: float = 0.1
+
+    @property
+    def needs_clip(self) -> bool:
+        """Only a compact upsampler may be told the embedding."""
+        return isinstance(self.model, CompactUpsamplerConfig) and self.model.embed_dim > 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -177,7 +177,9 @@ def _train(store: Store, planned: PlannedRun, parts: Assembly, tracker: Tracker 
         default_root_dir=path.parent,
     )
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*does not have many workers.*|.*GPU available but not used.*|.*treespec, LeafSpec.*")
+        warnings.filterwarnings(
+            "ignore", ".*does not have many workers.*|.*in eval mode.*|.*GPU available but not used.*|.*treespec, LeafSpec.*"
+        )
         trainer.fit(parts.stage, datamodule=parts.data, ckpt_path=path if resume else None, weights_only=True)
 
 

@@ -1,11 +1,15 @@
 """Tests of runs as data: what manifests and checkpoints know them by."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from unclip_models.config import CompactDecoderConfig, EmbeddingRegressorConfig, PictureRegressorConfig
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 from unclip_training.assembly import assemble
+from unclip_training.config import Pretraining
 from unclip_training.data.batches import Sources
 from unclip_training.data.pair_source import pairs_source
 from unclip_training.fit import flat
@@ -14,9 +18,15 @@ from unclip_training.recipes import RECIPES, decoder_tiny, prior_tiny
 
 def test_settings_keep_the_names_that_manifests_hold() -> None:
     """A changed name would change every run's digest, so that finished trainings would be trained again."""
-    prior, decoder = flat(prior_tiny().settings()), flat(decoder_tiny().settings())
+    first, decoder_run = prior_tiny(), decoder_tiny()
+    pretraining = Pretraining(ratio=2.0, batch_size=8, lr=1e-3)
+    assert isinstance(decoder_run.model, CompactDecoderConfig)
+    with_regressor = replace(decoder_run.model, regressor=PictureRegressorConfig(width=8, depth=1, components=1024))
+    prior_model = replace(first.model, regressor=EmbeddingRegressorConfig(width=4096, depth=1))
+    prior = flat(replace(first, model=prior_model, pretraining=pretraining).settings())
+    decoder = flat(replace(decoder_run, model=with_regressor, pretraining=pretraining).settings())
     assert (prior["model.guess.width"], prior["guessing.ratio"]) == ("4096", "2.0")
-    assert (decoder["model.sketch.components"], decoder["sketching.ratio"]) == ("1024", "1.0")
+    assert (decoder["model.sketch.components"], decoder["sketching.ratio"]) == ("1024", "2.0")
     assert [name for name in prior | decoder if "regressor" in name or "pretraining" in name] == []
 
 

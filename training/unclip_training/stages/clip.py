@@ -33,6 +33,9 @@ class ClipStage(Stage[ClipRun]):
         if self._contrast is None:
             world = self.trainer.world_size
             self._contrast = ClipLoss(local_loss=True, gather_with_grad=True, cache_labels=True, rank=self.global_rank, world_size=world)
+        if "locked_image" in batch:
+            text_BD = self.network.encode_text(batch["tokens"]).embedding_BD
+            return self._contrast(batch["locked_image"], text_BD, self.network.scale())
         image_BD, text_BD, scale = self.network(to_pixels(batch["pictures"]), batch["tokens"])
         return self._contrast(image_BD, text_BD, scale)
 

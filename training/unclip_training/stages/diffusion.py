@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from unclip_diffusion.config import Diffusion
 from unclip_diffusion.guidance import Conditional
-from unclip_diffusion.losses import min_snr_weight, prediction_loss
+from unclip_diffusion.losses import min_snr_weight, prediction_loss, velocity_weight
 from unclip_diffusion.predictions import target
 from unclip_diffusion.sampling import sample
 from unclip_diffusion.schedule import logit_normal_times, schedule_named, uniform_times
@@ -49,6 +49,8 @@ class DiffusionStage(Stage[AnyDiffusionRun]):
 
     def weight_at(self, t_B: Tensor) -> Tensor | None:
         """The loss's weight [B] at these times, or None where all weigh alike."""
+        if self.run.weighting == "velocity":
+            return velocity_weight(self.schedule.alpha_bar(t_B))
         if self.run.weighting != "min_snr":
             return None
         return min_snr_weight(self.run.diffusion.prediction, self.schedule.alpha_bar(t_B))

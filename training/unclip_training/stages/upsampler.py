@@ -25,8 +25,14 @@ class UpsamplerStage(DiffusionStage[UpsamplerRun]):
     def loss(self, batch: Batch) -> Tensor:
         """The prediction loss on a random crop, the same one for the whole batch."""
         x_0 = self._crop(to_pixels(batch["pictures"]))
-        low = self._degraded(avg_pool2d(x_0, self.factor))
-        return self.denoising_loss(x_0, lambda x, t_B: self.network(x, t_B, low), batch.get("weight"))
+        low, condition = self._degraded(avg_pool2d(x_0, self.factor)), self._condition(batch)
+        if condition:
+            condition = (*condition, self.keep(len(x_0), self.run.drop_embedding))
+        return self.denoising_loss(x_0, lambda x, t_B: self.network(x, t_B, low, *condition), batch.get("weight"))
+
+    def _condition(self, batch: Batch) -> tuple[Tensor, ...]:
+        """The embedding, for an upsampler that is told it."""
+        return (batch["clip_image"],) if self.run.needs_clip else ()
 
     def _crop(self, x: Tensor) -> Tensor:
         """A crop whose corner lies on the small picture's pixels."""
@@ -49,6 +55,6 @@ class UpsamplerStage(DiffusionStage[UpsamplerRun]):
         if self.shown is None:
             return None
         x_0 = to_pixels(self.shown["pictures"][:8])
-        low = avg_pool2d(x_0, self.factor)
-        painted = self.sample(lambda x, t_B, keep_B: self.network(x, t_B, low), tuple(x_0.shape))
+        low, condition = avg_pool2d(x_0, self.factor), tuple(column[:8] for column in self._condition(self.shown))
+        painted = self.sample(lambda x, t_B, keep_B: self.network(x, t_B, low, *condition), tuple(x_0.shape))
         return grid([interpolate(low, scale_factor=self.factor, mode="nearest"), painted, x_0], tile=self.run.side, across=2)
