@@ -23,6 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests
 SHAPES = ("circle", "square", "cross", "bar", "ring", "corner", "wedge", "dots")
 STYLES = {"red": (220, 30, 30), "green": (20, 160, 60), "blue": (30, 60, 220), "grey": (120, 120, 120)}
 SIDE, DIM = 128, 16
+EVERYTHING = slice(None)
 
 
 def draw(shape: str, colour: tuple[int, int, int]) -> Image.Image:
@@ -78,9 +79,9 @@ def shape_pairs() -> list[dict[str, object]]:
     return pairs
 
 
-def publish(store: Store, version: str, shards: int = 1, validation: int = 0) -> None:
+def publish(store: Store, version: str, shards: int = 1, validation: int = 0, chosen: slice = EVERYTHING) -> None:
     """A dataset version as curation publishes it: one held-out combination, so many pairs for validation, the rest for training."""
-    pairs = shape_pairs()
+    pairs = shape_pairs()[chosen]
     held_out, train = pairs[5:6], pairs[:5] + pairs[6:]
     validated, train = train[1::4][:validation], [pair for pair in train if pair not in train[1::4][:validation]]
     names = [_shard(store, f"datasets/{version}/validation-00000", validated)] if validated else []
@@ -124,6 +125,15 @@ def validated(tmp_path: Path) -> Store:
     """The same with six pairs for validation."""
     store = open_store(tmp_path / "home")
     publish(store, "v-shapes", validation=6)
+    return store
+
+
+@pytest.fixture
+def two_versions(tmp_path: Path) -> Store:
+    """A store with two versions that share no pair: `v-shapes` with four shapes, `v-new` with four others, four pairs for validation."""
+    store = open_store(tmp_path / "home")
+    publish(store, "v-shapes", chosen=slice(16))
+    publish(store, "v-new", validation=4, chosen=slice(16, 32))
     return store
 
 

@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--dataset", required=True, help="a published dataset version, or 'safe' for the crawl's safe pairs")
     options.add_argument("--run", required=True, help="the name of this training; the same name resumes it")
     options.add_argument("--clip", help="the run folder of the CLIP to be conditioned on, such as models/clip/first")
+    options.add_argument("--from", dest="begin_from", help="a run's folder or a bundle whose weights to begin with, instead of random ones")
     options.add_argument("--steps", type=int, help="instead of the recipe's")
     options.add_argument("--seed", type=int, help="instead of the recipe's")
     options.add_argument("--processes", type=int, default=1, help="processes on each machine, in step with each other (DDP)")
@@ -48,6 +49,7 @@ def train(options: argparse.Namespace, dagster_run_id: str) -> Manifest:
         dataset=options.dataset,
         name=options.run,
         clip=options.clip,
+        begin_from=options.begin_from,
         steps=options.steps,
         seed=options.seed,
         processes=options.processes,

@@ -24,6 +24,7 @@ from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import settings_digest
 from unclip_pairs.store import Store
 from unclip_training import pretrained
+from unclip_training.beginning import Beginning, take_judge, take_tokenizer, take_weights
 from unclip_training.config import AnyRun, ClipRun, DecoderRun, JudgeRun, PriorRun, UpsamplerRun
 from unclip_training.data.batches import Batch, BatchSlice, More, PairsData, Reading, Sources
 from unclip_training.data.decoded_cache import DecodedPairs
@@ -59,17 +60,21 @@ class Assembly:
 
 @dataclass(frozen=True)
 class TrainingSite:
-    """Where a training reads and writes: the store, the pairs, the run's folder, and the run folder of the CLIP it is conditioned on."""
+    """Where a training reads and writes: the store, the pairs, the run's folder, and the run folder of the CLIP it is conditioned on.
+
+    `beginning` are the weights to begin with, None for random ones.
+    """
 
     store: Store
     sources: Sources
     folder: str
     clip: str | None
+    beginning: Beginning | None = None
 
 
-def assemble(store: Store, run: AnyRun, sources: Sources, clip: str | None, folder: str) -> Assembly:
-    """The parts of the training. `UserError` when it required a CLIP and none, or one of other sizes, is named."""
-    site = TrainingSite(store, sources, folder, clip)
+def assemble(site: TrainingSite, run: AnyRun) -> Assembly:
+    """The parts of the training. `UserError` when it required a CLIP and none, or one of other sizes, is named, and when the weights to
+    begin with do not fit."""
     match run:
         case ClipRun():
             return _clip(site, run)
@@ -84,9 +89,11 @@ def assemble(store: Store, run: AnyRun, sources: Sources, clip: str | None, fold
 
 
 def own_tokenizer(site: TrainingSite, vocab: int, context: int) -> Tokenizer:
-    """The tokenizer of this run, trained on its captions the first time and kept beside the weights."""
+    """The tokenizer of this run: trained on its captions the first time, or that of the weights it begins with; kept beside the weights."""
     name = f"{site.folder}/tokenizer.json"
-    if not site.store.exists(name):
+    if not site.store.exists(name) and site.beginning is not None:
+        take_tokenizer(site.beginning, site.store, name)
+    elif not site.store.exists(name):
         captions = (
             bytes(sample["txt"]).decode() for sample in raw_samples(site.store, site.sources.training) if isinstance(sample["txt"], bytes)
         )
@@ -98,12 +105,16 @@ def own_tokenizer(site: TrainingSite, vocab: int, context: int) -> Tokenizer:
 
 def _clip(site: TrainingSite, run: ClipRun) -> Assembly:
     clip = Clip(run.model)
-    tokenizer = _words(site, run, clip) if run.model.word_width else own_tokenizer(site, run.model.vocab_size, run.model.context)
+    begins_anew = site.beginning is None
+    own = not (run.model.word_width and begins_anew)
+    tokenizer = own_tokenizer(site, run.model.vocab_size, run.model.context) if own else _words(site, run, clip)
+    if site.beginning is not None:
+        take_weights(site.beginning, clip, run.model)
     stage, tower = ClipStage(run, clip), clip.network.visual
     more = _locked(site, tower) if isinstance(tower, LockedTower) else None
     required = RequiredColumns(side=run.side, embeddings=False, captions=True)
     data = _data(site, run, Reading(required=required, encode=tokenizer.encode, more=more))
-    if isinstance(tower, LockedTower) and not data.fits_in_memory:
+    if isinstance(tower, LockedTower) and begins_anew and not data.fits_in_memory:
         _fit_on_some(site, tower)
     return Assembly(stage, data, lambda path: checkpoint.save(path, stage.network, run.model))
 
@@ -124,9 +135,11 @@ def _locked(site: TrainingSite, tower: LockedTower) -> More:
     """The locked embeddings of pairs, which are computed once; with the first ones, those of the training set, the tower is fitted."""
 
     def more(pairs: DecodedPairs) -> Batch:
-        tower.features.load_state_dict(pretrained.picture_weights())
+        if site.beginning is None:
+            tower.features.load_state_dict(pretrained.picture_weights())
         features = locked_features(tower, pairs.at(LOCKED_SIDE))
-        fitted_once(site.store, f"{site.folder}/projection-{site.sources.training.digest12}.safetensors", tower, features)
+        if site.beginning is None:
+            fitted_once(site.store, f"{site.folder}/projection-{site.sources.training.digest12}.safetensors", tower, features)
         return {"locked_image": nn.functional.normalize(tower.project(features), dim=-1)}
 
     return more
@@ -145,12 +158,16 @@ def _fit_on_some(site: TrainingSite, tower: LockedTower) -> None:
 def _judge(site: TrainingSite, run: JudgeRun) -> Assembly:
     tokenizer = own_tokenizer(site, run.model.vocab, run.model.context)
     judge = Judge(run.model)
+    if site.beginning is not None:
+        take_judge(site.beginning, judge)
     stage = JudgeStage(run, judge)
 
     def features(pairs: DecodedPairs) -> Tensor:
         return torch.from_numpy(picture_features(site.store, site.sources.training, pairs))
 
     def prepare(pairs: DecodedPairs) -> None:
+        if site.beginning is not None:
+            return
         found = features(pairs)
         judge.mean.copy_(found.mean(0))
         judge.std.copy_(found.std(0).clamp(min=1e-3))
@@ -164,7 +181,9 @@ def _judge(site: TrainingSite, run: JudgeRun) -> Assembly:
 def _prior(site: TrainingSite, run: PriorRun) -> Assembly:
     clip, tokenizer = conditioning(site, run.model.embed_dim, run.model.context)
     network = Prior(run.model)
-    if run.fit_stats:
+    if site.beginning is not None:
+        take_weights(site.beginning, network, run.model)
+    elif run.fit_stats:
         _fit_stats(site, network)
     stage = PriorStage(run, network, clip)
 
@@ -182,7 +201,9 @@ def _prior(site: TrainingSite, run: PriorRun) -> Assembly:
 def _decoder(site: TrainingSite, run: DecoderRun) -> Assembly:
     clip, tokenizer = conditioning(site, run.model.embed_dim, None)
     network = CompactDecoder(run.model) if isinstance(run.model, CompactDecoderConfig) else Decoder(run.model)
-    if run.fit_stats and isinstance(network, CompactDecoder):
+    if site.beginning is not None:
+        take_weights(site.beginning, network, run.model)
+    elif run.fit_stats and isinstance(network, CompactDecoder):
         _fit_stats(site, network)
     stage = DecoderStage(run, network, clip)
 
@@ -212,8 +233,11 @@ def _regression_data(pairs: DecodedPairs, side: int | None = None) -> Regression
 def _pretrained(site: TrainingSite, run: PriorRun | DecoderRun, parts: nn.ModuleDict, pretrain: Callable[[], None]) -> None:
     """Pretrains the first time; the parts are kept beside the weights, so that a resumed training need not train them again.
 
-    `parts` are named as in the weights file.
+    `parts` are named as in the weights file. Those of the weights that a training begins with stay as they are.
     """
+    if site.beginning is not None:
+        parts.requires_grad_(False)
+        return
     name = f"{site.folder}/first-{settings_digest([run.settings(), site.sources.training.digest])[:12]}.safetensors"
     if not site.store.exists(name):
         pretrain()
@@ -228,6 +252,8 @@ def _upsampler(site: TrainingSite, run: UpsamplerRun) -> Assembly:
     if isinstance(network, CompactUpsampler) and network.stats is not None:
         conditioning(site, network.config.embed_dim, None)
         network.stats.fit(some_embeddings(site))
+    if site.beginning is not None:
+        take_weights(site.beginning, network, run.model)
     stage = UpsamplerStage(run, network)
     required = RequiredColumns(side=run.side, embeddings=run.needs_clip, captions=False)
     return Assembly(stage, _data(site, run, Reading(required=required)), _saver(stage, run))

@@ -14,7 +14,8 @@ from unclip_pairs.errors import UserError
 from unclip_pairs.json_value import JsonValue
 from unclip_pairs.manifest import Manifest, file_digest, make_manifest, read_manifest, write_manifest
 from unclip_pairs.store import Store
-from unclip_training.assembly import Assembly, assemble
+from unclip_training.assembly import Assembly, TrainingSite, assemble
+from unclip_training.beginning import Beginning, find_beginning
 from unclip_training.callbacks import Curves, SampleGrids, SeededSteps
 from unclip_training.checkpoints import Checkpoints, read_checkpoint
 from unclip_training.config import AnyRun
@@ -31,11 +32,15 @@ IDENTIFIERS = ("dagster_run_id", "mlflow_run_id")
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """One launch of a run: on which data, under which name, beside which CLIP. Names are relative to the store."""
+    """One launch of a run: on which data, under which name, beside which CLIP, from which weights (None: random ones).
+
+    Names are relative to the store; `begin_from` may be any folder.
+    """
 
     dataset: str
     name: str
     clip: str | None = None
+    begin_from: str | None = None
     steps: int | None = None
     seed: int | None = None
     processes: int = 1
@@ -54,6 +59,7 @@ class PlannedRun:
     sources: Sources
     folder: str
     inputs: dict[str, str]
+    beginning: Beginning | None = None
 
     @property
     def best(self) -> str:
@@ -72,7 +78,7 @@ class PlannedRun:
 
 
 def plan(store: Store, run: AnyRun, launch: Launch) -> PlannedRun:
-    """The work of a launch; `UserError` when its data or its CLIP is missing, or the run's name leads elsewhere."""
+    """The work of a launch; `UserError` when data, CLIP or the weights to begin with are missing, or the run's name leads elsewhere."""
     if not launch.name or set(launch.name) & set("/\\:"):
         raise UserError(f"--run {launch.name!r} must be a plain name, such as 'first'")
     changed = {name: value for name, value in (("steps", launch.steps), ("seed", launch.seed)) if value is not None}
@@ -83,7 +89,21 @@ def plan(store: Store, run: AnyRun, launch: Launch) -> PlannedRun:
     source = pairs_source(store, launch.dataset)
     sources = Sources(training=source, validation=validation_source(store, launch.dataset))
     learned_from = {"dataset": source.digest} | ({"verdicts": source.verdicts} if source.verdicts else {})
-    return PlannedRun(run, launch, sources, f"models/{run.stage}/{launch.name}", learned_from | _clip_input(store, launch.clip))
+    inputs = learned_from | _clip_input(store, launch.clip)
+    beginning = find_beginning(store, launch.begin_from, run.stage) if launch.begin_from else None
+    if beginning is not None:
+        inputs |= {"from": beginning.digest}
+        _refuse_other_clip(beginning, run, launch, inputs.get("clip"))
+    return PlannedRun(run, launch, sources, f"models/{run.stage}/{launch.name}", inputs, beginning)
+
+
+def _refuse_other_clip(beginning: Beginning, run: AnyRun, launch: Launch, clip: str | None) -> None:
+    """What a prior or a decoder has learned holds in the space of its own CLIP only."""
+    if run.needs_clip and clip is not None and beginning.clip != clip:
+        raise UserError(
+            f"--from {beginning.name!r} was conditioned on the CLIP {(beginning.clip or 'unknown')[:12]}, "
+            f"but --clip {launch.clip!r} is {clip[:12]}; name the CLIP that it was trained with"
+        )
 
 
 def _clip_input(store: Store, clip: str | None) -> dict[str, str]:
@@ -129,7 +149,7 @@ def fit(store: Store, run: AnyRun, launch: Launch) -> Manifest:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     resume = resumable(store, planned)
     seed_everything(planned.run.seed, verbose=False)
-    parts = assemble(store, planned.run, planned.sources, launch.clip, planned.folder)
+    parts = assemble(TrainingSite(store, planned.sources, planned.folder, launch.clip, planned.beginning), planned.run)
     tracker = _tracker(store, planned) if launch.track and is_first() else None
     curves = Curves(planned.run.batch_size, tracker)
     if planned.sources.validation is None and is_first():
@@ -189,6 +209,7 @@ def _tracker(store: Store, planned: PlannedRun) -> Tracker:
     earlier = store.read_bytes(name).decode().strip() if store.exists(name) else None
     run, launch = planned.run, planned.launch
     tags = {"stage": run.stage, "recipe": run.recipe, "dataset": launch.dataset, "dataset_digest": planned.source.digest}
+    tags |= {"from": planned.inputs["from"]} if "from" in planned.inputs else {}
     tags |= {"dagster_run_id": launch.dagster_run_id} if launch.dagster_run_id else {}
     card = RunCard(name=f"{run.stage}/{launch.name}", params=flat(run.settings()), tags=tags, run_id=earlier, uri=launch.tracking_uri)
     return Tracker(store, card, on_start=lambda run_id: store.write_bytes(name, run_id.encode()))

@@ -65,9 +65,18 @@ def conditioning_clip(store: Store, recipe: str) -> Pointer | None:
     return present(store, "clip_model") if recipe_named(recipe).needs_clip else None
 
 
+def beginning(store: Store, recipe: str, folder: str) -> Pointer:
+    """The folder of the weights to begin with, and their digest; `UserError` when it holds none of the recipe's stage."""
+    from unclip_training.beginning import find_beginning
+    from unclip_training.recipes import recipe_named
+
+    return Pointer(folder, find_beginning(store, folder, recipe_named(recipe).stage).digest)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingCommand:
-    """Command line of one training: recipe, dataset version, run name, and the run name of the CLIP it is conditioned on."""
+    """Command line of one training: recipe, dataset version, run name, the run name of the CLIP it is conditioned on, and the folder of the
+    weights it begins with."""
 
     recipe: str
     dataset: str
@@ -76,12 +85,14 @@ class TrainingCommand:
     steps: int | None
     seed: int
     tracking_uri: str
+    begin_from: str | None = None
 
     def arguments(self, store: Store) -> list[str]:
         """Program and arguments; what the training would choose by itself is left out."""
         command = [sys.executable, "-m", "unclip_training", self.recipe, "--store", str(store.root), "--dataset", self.dataset]
         command += ["--run", self.run, "--seed", str(self.seed)]
         command += ["--clip", f"models/clip/{self.clip}"] if self.clip else []
+        command += ["--from", self.begin_from] if self.begin_from else []
         command += ["--tracking", self.tracking_uri] if self.tracking_uri != default_tracking_uri(store.root) else []
         return command + (["--steps", str(self.steps)] if self.steps is not None else [])
 
@@ -92,11 +103,15 @@ class TrainingConfig(dg.Config):
     size: str | None = Field(default=None, description="tiny, small or paper; the deployment's own when left out")
     steps: int | None = Field(default=None, description="optimiser steps; the recipe's own number when left out")
     seed: int = Field(default=0, description="the seed of everything random in the training")
+    begin_from: str | None = Field(
+        default=None, description="a run's folder or a bundle whose weights to begin with; random ones when left out"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingJob:
-    """A training that is wanted: which recipe (and, by digest, what stands in it), on which data, in which space."""
+    """A training that is wanted: which recipe (and, by digest, what stands in it), on which data, in which space, from which weights (their
+    folder and their digest)."""
 
     stage: str
     size: str
@@ -106,6 +121,7 @@ class TrainingJob:
     steps: int | None
     seed: int
     tracking_uri: str
+    begin_from: Pointer | None = None
 
     @property
     def recipe(self) -> str:
@@ -115,8 +131,9 @@ class TrainingJob:
     @property
     def run(self) -> str:
         """The run's name: the same for the same training, so that it is found again after a crash; a changed recipe has another."""
-        clip = self.clip.digest if self.clip else None
-        return run_name(recipe=self.recipe, settings=self.settings, data=self.dataset.digest, clip=clip, steps=self.steps, seed=self.seed)
+        inputs = {"data": self.dataset.digest, "clip": self.clip.digest if self.clip else None}
+        inputs |= {"begin_from": self.begin_from.digest} if self.begin_from else {}
+        return run_name(recipe=self.recipe, settings=self.settings, steps=self.steps, seed=self.seed, **inputs)
 
     @property
     def folder(self) -> str:
@@ -133,6 +150,7 @@ class TrainingJob:
             steps=self.steps,
             seed=self.seed,
             tracking_uri=self.tracking_uri,
+            begin_from=self.begin_from.name if self.begin_from else None,
         ).arguments(store)
 
 
@@ -148,7 +166,15 @@ class Trainer(dg.ConfigurableResource["Trainer"]):
         recipe = f"{stage}_{size}"
         clip, settings = conditioning_clip(store, recipe), recipe_digest(recipe)
         return TrainingJob(
-            stage=stage, size=size, settings=settings, dataset=dataset, clip=clip, steps=config.steps, seed=config.seed, tracking_uri=uri
+            stage=stage,
+            size=size,
+            settings=settings,
+            dataset=dataset,
+            clip=clip,
+            steps=config.steps,
+            seed=config.seed,
+            tracking_uri=uri,
+            begin_from=beginning(store, recipe, config.begin_from) if config.begin_from else None,
         )
 
     def train(

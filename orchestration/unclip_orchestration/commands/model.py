@@ -22,6 +22,9 @@ def train(
     dataset: Annotated[str | None, typer.Option(help="A published version; the present one when left out.")] = None,
     run: Annotated[str, typer.Option(help="The run's name; the same name again goes on where it stopped.")] = "manual",
     clip: Annotated[str | None, typer.Option(help="The run of the CLIP to train with; the present one when left out.")] = None,
+    begin_from: Annotated[
+        str | None, typer.Option("--from", help="A run's folder or a bundle whose weights to begin with; random ones when left out.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps; the recipe's own number when left out.")] = None,
     seed: Annotated[int, typer.Option(help="The seed of everything random.")] = 0,
 ) -> None:
@@ -44,6 +47,7 @@ def train(
         steps=steps,
         seed=seed,
         tracking_uri=context.obj.tracking_uri,
+        begin_from=begin_from,
     ).arguments(store)
     raise typer.Exit(subprocess.run(command, check=False).returncode)
 

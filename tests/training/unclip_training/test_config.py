@@ -8,7 +8,7 @@ import torch
 from unclip_models.config import CompactDecoderConfig, EmbeddingRegressorConfig, PictureRegressorConfig
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
-from unclip_training.assembly import assemble
+from unclip_training.assembly import TrainingSite, assemble
 from unclip_training.config import Pretraining
 from unclip_training.data.batches import Sources
 from unclip_training.data.pair_source import pairs_source
@@ -33,9 +33,10 @@ def test_settings_keep_the_names_that_manifests_hold() -> None:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_says_whether_it_needs_a_clip(recipe: str, shapes: Store) -> None:
     run, sources = RECIPES[recipe](), Sources(training=pairs_source(shapes, "v-shapes"))
+    site = TrainingSite(shapes, sources, f"models/{run.stage}/probe", None)
     with torch.device("meta"):  # the paper's networks would not fit
         if run.needs_clip:
             with pytest.raises(UserError, match="this stage is conditioned on CLIP; name its run folder with --clip"):
-                assemble(shapes, run, sources, None, f"models/{run.stage}/probe")
+                assemble(site, run)
         else:
-            assert assemble(shapes, run, sources, None, f"models/{run.stage}/probe").stage.run is run
+            assert assemble(site, run).stage.run is run
