@@ -1,6 +1,6 @@
 """Assembly of a training: its network, its stage, its data, and how its weights are saved."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -28,7 +28,7 @@ from unclip_training.beginning import Beginning, take_judge, take_tokenizer, tak
 from unclip_training.config import AnyRun, ClipRun, DecoderRun, JudgeRun, PriorRun, UpsamplerRun
 from unclip_training.data.batches import Batch, BatchSlice, More, PairsData, Reading, Sources
 from unclip_training.data.decoded_cache import DecodedPairs
-from unclip_training.data.pair_source import raw_samples, read_vector, unpack
+from unclip_training.data.pair_source import captions_of, raw_samples, read_vector, unpack
 from unclip_training.data.streaming import RequiredColumns
 from unclip_training.judging.judge import Judge, save_judge
 from unclip_training.judging.picture_features import picture_features
@@ -94,9 +94,7 @@ def own_tokenizer(site: TrainingSite, vocab: int, context: int) -> Tokenizer:
     if not site.store.exists(name) and site.beginning is not None:
         take_tokenizer(site.beginning, site.store, name)
     elif not site.store.exists(name):
-        captions = (
-            bytes(sample["txt"]).decode() for sample in raw_samples(site.store, site.sources.training) if isinstance(sample["txt"], bytes)
-        )
+        captions = (text for sample in raw_samples(site.store, site.sources.training) for text in captions_of(sample))
         trained = Tokenizer.train(list(islice(captions, TOKENIZER_CAPTIONS)), vocab_size=vocab, context=context)
         with site.store.writing(name) as part:
             trained.save(part)
@@ -112,7 +110,7 @@ def _clip(site: TrainingSite, run: ClipRun) -> Assembly:
         take_weights(site.beginning, clip, run.model)
     stage, tower = ClipStage(run, clip), clip.network.visual
     more = _locked(site, tower) if isinstance(tower, LockedTower) else None
-    required = RequiredColumns(side=run.side, embeddings=False, captions=True)
+    required = RequiredColumns(side=run.side, embeddings=False, captions=True, variation=run.variation)
     data = _data(site, run, Reading(required=required, encode=tokenizer.encode, more=more))
     if isinstance(tower, LockedTower) and begins_anew and not data.fits_in_memory:
         _fit_on_some(site, tower)
@@ -172,7 +170,7 @@ def _judge(site: TrainingSite, run: JudgeRun) -> Assembly:
         judge.mean.copy_(found.mean(0))
         judge.std.copy_(found.std(0).clamp(min=1e-3))
 
-    required = RequiredColumns(side=None, embeddings=False, captions=True)
+    required = RequiredColumns(side=None, embeddings=False, captions=True, variation=run.variation)
     reading = Reading(required=required, encode=tokenizer.encode, more=lambda pairs: {"features": features(pairs)}, prepare=prepare)
     data = _data(site, run, reading)
     return Assembly(stage, data, lambda path: save_judge(path, judge))
@@ -192,9 +190,9 @@ def _prior(site: TrainingSite, run: PriorRun) -> Assembly:
             parts = nn.ModuleDict({"guess": network.regressor, "shares": network.preconditioning})
             _pretrained(site, run, parts, lambda: pretrain_prior(network, _regression_data(pairs), run))
 
-    required = RequiredColumns(side=None, embeddings=True, captions=True)
-    more = partial(read_captions, clip, tokenizer)
-    data = _data(site, run, Reading(required=required, encode=tokenizer.encode, more=more, prepare=prepare))
+    required = RequiredColumns(side=None, embeddings=True, captions=True, variation=run.variation)
+    read, most = partial(read_texts, clip, tokenizer), run.steps * run.batch_size
+    data = _data(site, run, Reading(required=required, encode=tokenizer.encode, read=read, most_read=most, prepare=prepare))
     return Assembly(stage, data, _saver(stage, run))
 
 
@@ -212,9 +210,10 @@ def _decoder(site: TrainingSite, run: DecoderRun) -> Assembly:
             parts, decoder = nn.ModuleDict({"sketch": network.regressor, "shares": network.preconditioning}), network
             _pretrained(site, run, parts, lambda: pretrain_decoder(decoder, _regression_data(pairs, run.side), run))
 
-    required = RequiredColumns(side=run.side, embeddings=True, captions=stage.reads_text)
-    encode, more = (tokenizer.encode, partial(read_captions, clip, tokenizer)) if stage.reads_text else (None, None)
-    data = _data(site, run, Reading(required=required, encode=encode, more=more, prepare=prepare))
+    required = RequiredColumns(side=run.side, embeddings=True, captions=stage.reads_text, variation=run.variation)
+    encode, read = (tokenizer.encode, partial(read_texts, clip, tokenizer)) if stage.reads_text else (None, None)
+    most = run.steps * run.batch_size
+    data = _data(site, run, Reading(required=required, encode=encode, read=read, most_read=most, prepare=prepare))
     return Assembly(stage, data, _saver(stage, run))
 
 
@@ -255,7 +254,7 @@ def _upsampler(site: TrainingSite, run: UpsamplerRun) -> Assembly:
     if site.beginning is not None:
         take_weights(site.beginning, network, run.model)
     stage = UpsamplerStage(run, network)
-    required = RequiredColumns(side=run.side, embeddings=run.needs_clip, captions=False)
+    required = RequiredColumns(side=run.side, embeddings=run.needs_clip, captions=False, variation=run.variation)
     return Assembly(stage, _data(site, run, Reading(required=required)), _saver(stage, run))
 
 
@@ -281,11 +280,14 @@ def conditioning(site: TrainingSite, embed_dim: int, context: int | None) -> tup
 
 
 @torch.no_grad()
-def read_captions(clip: "Clip", tokenizer: Tokenizer, pairs: DecodedPairs) -> Batch:
-    """Every caption as CLIP reads it, once for the whole training: text_features float32 [N, context, width]."""
-    starts = range(0, len(pairs), CAPTIONS_AT_ONCE)
-    parts = [clip.encode_text(tokenizer.encode(pairs.captions[start : start + CAPTIONS_AT_ONCE])).features_BSW for start in starts]
-    return {"text_features": torch.cat(parts)}
+def read_texts(clip: "Clip", tokenizer: Tokenizer, texts: Sequence[str]) -> Batch:
+    """Captions as CLIP reads them: clip_text float32 [N, D], of unit norm, and text_features float32 [N, context, width]."""
+    starts = range(0, len(texts), CAPTIONS_AT_ONCE)
+    parts = [clip.encode_text(tokenizer.encode(texts[start : start + CAPTIONS_AT_ONCE])) for start in starts]
+    return {
+        "clip_text": torch.cat([part.embedding_BD for part in parts]),
+        "text_features": torch.cat([part.features_BSW for part in parts]),
+    }
 
 
 def some_embeddings(site: TrainingSite, extension: str = "clip_image.npy") -> Tensor:

@@ -7,6 +7,7 @@ from typing import Literal
 from unclip_diffusion.config import Diffusion
 from unclip_models.config import STORED, AnyDecoderConfig, AnyUpsamplerConfig, ClipConfig, CompactUpsamplerConfig, PriorConfig, as_stored
 from unclip_pairs.json_value import JsonValue
+from unclip_training.data.variation import Variation
 from unclip_training.judging.judge import JudgeConfig
 from unclip_training.optim import Optim
 from unclip_training.precision import Precision
@@ -26,7 +27,9 @@ class Run:
 
     The validation loss is measured every `validate_every` steps
     (None: ten times) on so many pairs (None: as many as cost about 2 % of the training, at most 256); with `keep_best`, the weights that
-    are saved are those with the lowest one, in place of the last.
+    are saved are those with the lowest one, in place of the last. While learning, each word of a caption is left out with probability
+    `drop_words`, a picture is moved by up to `shift` pixels each way, and with `flip` mirrored in half of the cases, unless its caption
+    says left or right; the network is not told.
     """
 
     recipe: str
@@ -41,6 +44,9 @@ class Run:
     validate_every: int | None = None
     validation_pairs: int | None = None
     keep_best: bool = False
+    drop_words: float = 0.0
+    shift: int = 0
+    flip: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -48,6 +54,15 @@ class Run:
             raise ValueError(f"steps is {self.steps}; a training takes at least 1 step")
         if min(self.batch_size, self.sample_every, self.validation_interval, self.num_validated) < 1:
             raise ValueError("batch_size, sample_every, validate_every and validation_pairs must be at least 1")
+        if not 0 <= self.drop_words < 1 or not 0 <= self.shift < self.side:
+            raise ValueError(f"drop_words {self.drop_words} must lie in [0, 1), and shift {self.shift} between 0 and the side {self.side}")
+        if self.stage in ("judge", "prior") and (self.shift or self.flip):
+            raise ValueError(f"the {self.stage} reads no pictures; leave shift and flip out")
+
+    @property
+    def variation(self) -> Variation:
+        """How a pair is varied while it is learned."""
+        return Variation(drop_words=self.drop_words, shift=self.shift, flip=self.flip)
 
     @property
     def validation_interval(self) -> int:

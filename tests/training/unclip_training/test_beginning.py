@@ -81,7 +81,8 @@ def test_a_stage_begins_with_its_part_of_a_bundle(two_versions: Store, small_run
 
 def test_weights_that_do_not_fit_are_refused_in_a_sentence(two_versions: Store, small_runs: dict[str, AnyRun]) -> None:
     clip, prior = small_runs["clip"], small_runs["prior"]
-    go(two_versions, clip), go(two_versions, prior)
+    for run in (clip, prior):
+        go(two_versions, run)
     with pytest.raises(UserError, match="holds the weights of the stage prior, but the recipe trains the stage clip"):
         go(two_versions, clip, "tuned", begin_from="models/prior/first")
     wider = replace(prior, model=replace(prior.model, tower=replace(prior.model.tower, depth=2)))  # type: ignore[union-attr, call-arg]

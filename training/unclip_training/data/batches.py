@@ -1,6 +1,6 @@
 """Batches: from memory when the set is small, streamed from its shards when it is not."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,14 +11,22 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from unclip_pairs.store import Store
+from unclip_training.data.captions import CaptionTable, caption_table, without_words
 from unclip_training.data.decoded_cache import DecodedPairs, decoded_pairs, first_pairs
 from unclip_training.data.pair_source import PairSource
 from unclip_training.data.streaming import Encode, RequiredColumns, check_shards, streamed
+from unclip_training.data.variation import NUM_DRAWS, Variation, may_be_mirrored, varied_pictures
 
 Batch = dict[str, Tensor]
 More = Callable[[DecodedPairs], Batch]
 Floats = NDArray[np.float32] | NDArray[np.float64]
+Ints = NDArray[np.int64]
+Read = Callable[[Sequence[str]], Batch]
 IN_MEMORY_BYTES = 2 * 2**30
+READ_BYTES = 2**29
+DRAWS_STREAM = 1  # of the random numbers that a seed gives; the order of the pairs takes others
+MIRRORABLE = "mirrorable"  # a column bool [N] that is used up before a batch leaves
+UNVARIED = Variation()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +74,39 @@ class SamplingOrder:
         return np.concatenate([self.of_pass(int(n))[places[passes == n] % self.count] for n in np.unique(passes)])
 
 
-class MemoryBatches:
-    """An endless iterable of batches gathered from tensors that lie in memory."""
+@dataclass(frozen=True, kw_only=True)
+class CaptionColumns:
+    """The captions of a set, of which a batch has one for each pair: `columns` hold a row for each different caption."""
 
-    def __init__(self, columns: Batch, order: SamplingOrder, batch_slice: BatchSlice) -> None:
+    table: CaptionTable
+    columns: Batch
+    encode: Encode
+
+    def drawn(self, pairs: Ints, shares: NDArray[np.float64], drop_words: float, generator: np.random.Generator) -> tuple[Batch, list[str]]:
+        """One caption of each of these pairs as `shares` in [0, 1) say: its columns and the whole captions.
+
+        Where words are left out, the columns are tokens alone, and the frozen CLIP has to read them.
+        """
+        rows = self.table.drawn(pairs, shares)
+        texts = [self.table.texts[row] for row in rows]
+        if drop_words > 0:
+            return {"tokens": self.encode([without_words(text, drop_words, generator) for text in texts])}, texts
+        return {name: column[torch.from_numpy(rows)] for name, column in self.columns.items()}, texts
+
+
+class MemoryBatches:
+    """An endless iterable of batches gathered from tensors that lie in memory; captions are drawn and pictures varied by seed and step."""
+
+    def __init__(
+        self,
+        columns: Batch,
+        order: SamplingOrder,
+        batch_slice: BatchSlice,
+        captions: CaptionColumns | None = None,
+        variation: Variation = UNVARIED,
+    ) -> None:
         self.columns, self.order, self.batch_slice = columns, order, batch_slice
+        self.captions, self.variation = captions, variation
 
     def __iter__(self) -> Iterator[Batch]:
         step = self.batch_slice.start
@@ -83,7 +119,17 @@ class MemoryBatches:
         batch_slice = self.batch_slice
         mine = self.order.at(step * batch_slice.batch_size, batch_slice.batch_size)[batch_slice.rank :: batch_slice.world]
         index = torch.from_numpy(np.ascontiguousarray(mine))
-        return {name: column[index] for name, column in self.columns.items()}
+        batch = {name: column[index] for name, column in self.columns.items()}
+        generator = np.random.default_rng((batch_slice.seed, step, DRAWS_STREAM))
+        draws = generator.random((batch_slice.batch_size, 1 + NUM_DRAWS))[batch_slice.rank :: batch_slice.world]
+        mirrorable = batch.pop(MIRRORABLE).numpy() if MIRRORABLE in batch else np.ones(len(mine), bool)
+        if self.captions is not None:
+            of_captions, texts = self.captions.drawn(mine, draws[:, 0], self.variation.drop_words, generator)
+            batch |= of_captions
+            mirrorable = np.array([may_be_mirrored(text) for text in texts])
+        if "pictures" in batch:
+            batch["pictures"] = varied_pictures(batch["pictures"], draws[:, 1:], mirrorable, self.variation)
+        return batch
 
 
 def columns_of(pairs: DecodedPairs, required: RequiredColumns, encode: Encode | None) -> Batch:
@@ -113,17 +159,48 @@ class Sources:
 class Reading:
     """How a stage reads pairs: `encode` makes tokens of captions, `more` further columns of pairs that lie in memory.
 
+    `read` gives further columns of captions (rows for each caption), and `most_read` says how many captions it is worth to read beforehand.
     `prepare` is called once, with the whole training set in memory, before the first batch.
     """
 
     required: RequiredColumns
     encode: Encode | None = None
+    read: Read | None = None
+    most_read: int = 0
     more: More | None = None
     prepare: Callable[[DecodedPairs], None] | None = None
 
-    def columns(self, pairs: DecodedPairs) -> Batch:
-        """All columns of these pairs."""
-        return columns_of(pairs, self.required, self.encode) | (self.more(pairs) if self.more is not None else {})
+    def best_columns(self, pairs: DecodedPairs) -> Batch:
+        """All columns of these pairs with the best caption of each, unvaried."""
+        read = self.read(pairs.captions) if self.read is not None else {}
+        return columns_of(pairs, self.required, self.encode) | self._more(pairs) | read
+
+    def pair_columns(self, pairs: DecodedPairs) -> Batch:
+        """The columns of these pairs that have nothing to do with the caption drawn."""
+        columns = columns_of(pairs, replace(self.required, captions=False), None) | self._more(pairs)
+        if self.required.variation.flip and not self.required.captions:
+            columns[MIRRORABLE] = torch.tensor([all(map(may_be_mirrored, captions)) for captions in pairs.captions_of])
+        return columns
+
+    def caption_columns(self, pairs: DecodedPairs) -> CaptionColumns | None:
+        """The columns of all captions; what `read` gives is among them unless it would take more than `READ_BYTES` or serve too seldom."""
+        if not self.required.captions:
+            return None
+        assert self.encode is not None
+        table = caption_table(pairs.captions_of)
+        columns = {"tokens": self.encode(table.texts)}
+        if self.read is not None and self._is_worth_reading(table.texts, self.read):
+            columns |= self.read(table.texts)
+        return CaptionColumns(table=table, columns=columns, encode=self.encode)
+
+    def _is_worth_reading(self, texts: list[str], read: Read) -> bool:
+        if self.required.variation.drop_words > 0 or len(texts) > self.most_read:
+            return False
+        size = sum(column.numel() * column.element_size() for column in read(texts[:1]).values())
+        return size * len(texts) <= READ_BYTES
+
+    def _more(self, pairs: DecodedPairs) -> Batch:
+        return self.more(pairs) if self.more is not None else {}
 
 
 class PairsData(LightningDataModule):
@@ -135,6 +212,7 @@ class PairsData(LightningDataModule):
         self.reading, self.required, self.batch_slice, self.workers = reading, reading.required, batch_slice, workers
         self.in_memory_bytes = IN_MEMORY_BYTES
         self._columns: Batch | None = None
+        self._captions: CaptionColumns | None = None
         self._order: SamplingOrder | None = None
 
     @property
@@ -149,7 +227,7 @@ class PairsData(LightningDataModule):
             pairs = decoded_pairs(self.store, self.source, self.required.side or 0)
             if self.reading.prepare is not None:
                 self.reading.prepare(pairs)
-            self._columns = self.reading.columns(pairs)
+            self._columns, self._captions = self.reading.pair_columns(pairs), self.reading.caption_columns(pairs)
             self._order = SamplingOrder(pairs.weights, self.batch_slice.seed)
 
     def train_dataloader(self) -> "MemoryBatches | DataLoader[Batch]":
@@ -158,7 +236,7 @@ class PairsData(LightningDataModule):
         assert trainer is not None
         batch_slice = replace(self.batch_slice, start=trainer.global_step, rank=trainer.global_rank, world=trainer.world_size)
         if self._columns is not None and self._order is not None:
-            return MemoryBatches(self._columns, self._order, batch_slice)
+            return MemoryBatches(self._columns, self._order, batch_slice, self._captions, self.required.variation)
         check_shards(len(self.source.shards), batch_slice.world, self.workers)
         dataset = streamed(
             self.store,
@@ -174,7 +252,7 @@ class PairsData(LightningDataModule):
         """At most `count` validation pairs in batches of about one size, none larger than in training; none without a validation split."""
         if self.validation is None:
             return []
-        columns = self.reading.columns(first_pairs(self.store, self.validation, self.required.side or 0, count))
+        columns = self.reading.best_columns(first_pairs(self.store, self.validation, self.required.side or 0, count))
         number = -(-min(count, self.validation.count) // self.batch_slice.batch_size)
         parts = {name: torch.chunk(column, number) for name, column in columns.items()}
         return [dict(zip(parts, batch, strict=True)) for batch in zip(*parts.values(), strict=True)]

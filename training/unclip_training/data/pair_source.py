@@ -157,6 +157,11 @@ def read_captions(raw: Mapping[str, bytes], key: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def captions_of(sample: RawSample) -> tuple[str, ...]:
+    """All captions of a raw sample, best first; errors as in `read_captions`."""
+    return read_captions({name: value for name, value in sample.items() if isinstance(value, bytes)}, str(sample["__key__"]))
+
+
 def unpack(sample: RawSample, side: int) -> PairSample:
     """The pair of a raw sample, its picture fitted into `side` x `side`. `UserError` when its captions cannot be read."""
     raw: dict[str, bytes] = {name: value for name, value in sample.items() if isinstance(value, bytes)}

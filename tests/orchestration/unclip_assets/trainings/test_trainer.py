@@ -100,6 +100,18 @@ def test_the_same_job_has_the_same_run_and_another_seed_another(tmp_path: Path) 
     assert words[3] == "prior_tiny" and words[words.index("--tracking") + 1] == "http://tracking.example"
 
 
+def test_a_training_that_begins_with_weights_is_another_and_says_where_they_lie(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    begun = job(begin_from=Pointer("models/prior/first", "w"))
+    assert begun.run not in (job().run, job(begin_from=Pointer("models/prior/first", "other")).run)
+    assert ["--from", "models/prior/first"] in [list(pair) for pair in pairwise(begun.command(store))]
+    assert "--from" not in job().command(store)
+    point(store, "clip_model", "run", "digest")
+    with pytest.raises(UserError, match="is no folder in"):
+        config = TrainingConfig(begin_from="models/prior/none")
+        Trainer(size="tiny", tracking_uri="").job(store, "prior", config, Pointer("v-1", "d"))
+
+
 def test_a_pointer_that_does_not_change_is_not_written_again(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     with pytest.raises(UserError, match="there is no clip_model"):
