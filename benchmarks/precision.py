@@ -11,7 +11,7 @@ from torch import Tensor
 
 from unclip_models.unet import UNet
 from unclip_training.precision import chosen
-from unclip_training.recipes import decoder_tiny
+from unclip_training.recipes.tiny import decoder_tiny
 
 
 def step_time(unet: UNet, x: Tensor, emb: Tensor, steps: int, bf16: bool) -> float:

@@ -42,7 +42,7 @@ def test_every_scorer_and_its_columns_are_documented() -> None:
 
 
 def test_every_recipe_is_documented() -> None:
-    script = "from unclip_training.recipes import RECIPES; print(*RECIPES)"
+    script = "from unclip_training.recipes.register import RECIPES; print(*RECIPES)"
     names = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert len(names) >= 10
     assert missing(names, page("training/README.md")) == []

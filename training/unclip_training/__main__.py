@@ -15,7 +15,7 @@ from unclip_pairs.manifest import Manifest
 def parser() -> argparse.ArgumentParser:
     """The options of one launch; where it runs is the environment's business."""
     options = argparse.ArgumentParser(prog="python -m unclip_training", description="Train one stage.")
-    options.add_argument("recipe", help="a recipe of unclip_training.recipes, such as prior_tiny")
+    options.add_argument("recipe", help="a recipe of unclip_training.recipes.register, such as prior_tiny")
     options.add_argument("--store", required=True, help="the folder that holds everything (UNCLIP_HOME)")
     options.add_argument("--dataset", required=True, help="a published dataset version, or 'safe' for the crawl's safe pairs")
     options.add_argument("--run", required=True, help="the name of this training; the same name resumes it")
@@ -42,7 +42,7 @@ def pipes() -> Iterator[PipesContext | None]:
 def train(options: argparse.Namespace, dagster_run_id: str) -> Manifest:
     """The manifest of the training; `UserError` for an unknown recipe and whatever else a user can put right."""
     from unclip_training.fit import Launch, fit
-    from unclip_training.recipes import recipe_named
+    from unclip_training.recipes.register import recipe_named
 
     recipe = recipe_named(options.recipe)
     launch = Launch(

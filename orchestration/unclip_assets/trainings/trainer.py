@@ -53,14 +53,14 @@ def followed(log: Path, step: TimedStep) -> Iterator[None]:
 
 def recipe_digest(recipe: str) -> str:
     """The digest of a recipe's settings; empty for an unknown one, which the training refuses in a sentence of its own."""
-    from unclip_training.recipes import RECIPES
+    from unclip_training.recipes.register import RECIPES
 
     return settings_digest(RECIPES[recipe]().settings()) if recipe in RECIPES else ""
 
 
 def conditioning_clip(store: Store, recipe: str) -> Pointer | None:
     """The present CLIP for a recipe that needs one, else None; `UserError` when it is not there, or the recipe is unknown."""
-    from unclip_training.recipes import recipe_named
+    from unclip_training.recipes.register import recipe_named
 
     return present(store, "clip_model") if recipe_named(recipe).needs_clip else None
 

@@ -16,9 +16,9 @@ from unclip_evaluation.probes.probes import ProbePlan
 from unclip_models.config import CompactDecoderConfig, CompactUpsamplerConfig, PictureRegressorConfig, TowerConfig, UNetConfig
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
-from unclip_training import recipes
 from unclip_training.config import AnyRun, UpsamplerRun
 from unclip_training.fit import Launch, fit
+from unclip_training.recipes import tiny
 
 PLAN = EvaluationPlan(
     judge="models/judge/first",
@@ -42,7 +42,7 @@ def small_upsampler(run: UpsamplerRun) -> UpsamplerRun:
 
 
 def small_runs() -> list[AnyRun]:
-    clip, judge, prior, decoder = recipes.clip_tiny(), recipes.judge_tiny(), recipes.prior_tiny(), recipes.decoder_tiny()
+    clip, judge, prior, decoder = tiny.clip_tiny(), tiny.judge_tiny(), tiny.prior_tiny(), tiny.decoder_tiny()
     assert isinstance(decoder.model, CompactDecoderConfig)
     unet = UNetConfig(side=16, channels=16, multipliers=(1,), num_blocks=1, attention_sides=(16,), head_channels=8, num_groups=4)
     regressor = PictureRegressorConfig(width=16, depth=1, components=8)
@@ -53,8 +53,8 @@ def small_runs() -> list[AnyRun]:
         replace(judge, model=replace(judge.model, width=16, depth=1, heads=2, dim=16, vocab=300, context=12)),
         replace(prior, model=replace(prior.model, embed_dim=16, text_width=16, context=12, tower=TOWER)),
         replace(decoder, model=replace(decoder.model, unet=unet, embed_dim=16, text_width=16, regressor=regressor)),
-        small_upsampler(recipes.upsampler_256_tiny()),
-        small_upsampler(recipes.upsampler_1024_tiny()),
+        small_upsampler(tiny.upsampler_256_tiny()),
+        small_upsampler(tiny.upsampler_1024_tiny()),
     ]
 
 

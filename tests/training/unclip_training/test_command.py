@@ -11,7 +11,7 @@ from dagster_pipes import DAGSTER_PIPES_CONTEXT_ENV_VAR, DAGSTER_PIPES_MESSAGES_
 
 from unclip_pairs.store import Store
 from unclip_training.__main__ import main, parser
-from unclip_training.recipes import RECIPES
+from unclip_training.recipes.register import RECIPES
 from unclip_training.tracking import RunCard, Tracker, open_client
 
 # MLflow's own tables are declared in a way SQLAlchemy 2.1 warns about
@@ -21,13 +21,13 @@ SCRIPT = """
 import sys
 from dataclasses import replace
 from unclip_models.config import TowerConfig
-from unclip_training import recipes
+from unclip_training.recipes import register, tiny
 tower = TowerConfig(width=16, depth=1, heads=2)
 def small():
-    run = recipes.clip_tiny()
+    run = tiny.clip_tiny()
     model = replace(run.model, image_size=32, vision=tower, text=tower, embed_dim=16, vocab_size=300, context=12)
     return replace(run, model=model, side=32, batch_size=8)
-recipes.RECIPES["clip_small"] = small
+register.RECIPES["clip_small"] = small
 from unclip_training.__main__ import main
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

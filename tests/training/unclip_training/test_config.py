@@ -13,7 +13,8 @@ from unclip_training.config import Pretraining
 from unclip_training.data.batches import Sources
 from unclip_training.data.pair_source import pairs_source
 from unclip_training.fit import flat
-from unclip_training.recipes import RECIPES, decoder_tiny, prior_tiny
+from unclip_training.recipes.register import RECIPES
+from unclip_training.recipes.tiny import decoder_tiny, prior_tiny
 
 
 def test_settings_keep_the_names_that_manifests_hold() -> None:

@@ -17,13 +17,13 @@ from unclip_models.efficientnet import LockedTower
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import read_manifest
 from unclip_pairs.store import Store
-from unclip_training import recipes
 from unclip_training.checkpoints import Checkpoints
 from unclip_training.config import AnyRun, ClipRun, DecoderRun, JudgeRun, PriorRun, UpsamplerRun
 from unclip_training.embedder import ClipEmbedder
 from unclip_training.fit import Launch, fit, flat, plan
 from unclip_training.judging.judge import load_judge, scores
 from unclip_training.pretrained import picture_weights
+from unclip_training.recipes import tiny
 from unclip_training.stages.base import LossGuard, Stage
 
 TOWER = TowerConfig(width=16, depth=1, heads=2)
@@ -31,14 +31,14 @@ DIM = 16
 
 
 def clip_run() -> ClipRun:
-    run = recipes.clip_tiny()
+    run = tiny.clip_tiny()
     model = replace(run.model, image_size=32, patch_size=32, vision=TOWER, text=TOWER, embed_dim=DIM, vocab_size=300, context=12)
     model = replace(model, locked=False, word_width=0, residual_blocks=(1, 1, 1, 1))
     return replace(run, model=model, side=32, steps=12, batch_size=8)
 
 
 def locked_clip_run() -> ClipRun:
-    run = recipes.clip_tiny()
+    run = tiny.clip_tiny()
     return replace(
         run,
         model=replace(run.model, text=replace(run.model.text, width=16, depth=1, heads=2), embed_dim=DIM, context=12),
@@ -48,12 +48,12 @@ def locked_clip_run() -> ClipRun:
 
 
 def judge_run() -> JudgeRun:
-    run = recipes.judge_tiny()
+    run = tiny.judge_tiny()
     return replace(run, model=replace(run.model, width=16, depth=1, heads=2, dim=16, vocab=300, context=12), steps=12, batch_size=8)
 
 
 def prior_run(steps: int = 20) -> PriorRun:
-    run = recipes.prior_tiny()
+    run = tiny.prior_tiny()
     model = replace(run.model, embed_dim=DIM, text_width=16, context=12, tower=TOWER)
     return replace(
         run, model=model, steps=steps, batch_size=8, optim=replace(run.optim, warmup=2), diffusion=replace(run.diffusion, steps=(3,))
@@ -61,7 +61,7 @@ def prior_run(steps: int = 20) -> PriorRun:
 
 
 def decoder_run() -> DecoderRun:
-    run = recipes.decoder_tiny()
+    run = tiny.decoder_tiny()
     unet = UNetConfig(side=8, channels=16, multipliers=(1,), num_blocks=1, attention_sides=(8,), head_channels=8, num_groups=4)
     assert isinstance(run.model, CompactDecoderConfig)
     model = replace(run.model, unet=unet, embed_dim=DIM, text_width=16)
@@ -69,7 +69,7 @@ def decoder_run() -> DecoderRun:
 
 
 def upsampler_run(recipe: str) -> UpsamplerRun:
-    run = recipes.upsampler_256_tiny() if recipe == "upsampler_256" else recipes.upsampler_1024_tiny()
+    run = tiny.upsampler_256_tiny() if recipe == "upsampler_256" else tiny.upsampler_1024_tiny()
     assert isinstance(run.model, CompactUpsamplerConfig)
     unet = replace(run.model.unet, channels=8, multipliers=(1,), num_groups=4)
     return replace(
@@ -270,7 +270,7 @@ def test_a_stage_that_needs_clip_says_so(shapes: Store) -> None:
 
 def test_a_clip_of_another_size_is_refused(shapes: Store, clip: str) -> None:
     with pytest.raises(UserError, match="recipes of one size"):
-        go(shapes, recipes.prior_tiny(), clip=clip)
+        go(shapes, tiny.prior_tiny(), clip=clip)
 
 
 def test_nested_settings_become_flat_params() -> None:

@@ -20,7 +20,7 @@ from unclip_assets.trainings.trainer import Trainer, TrainingConfig, TrainingJob
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
 from unclip_pairs.pointers import Pointer, find, point
-from unclip_training.recipes import RECIPES
+from unclip_training.recipes.register import RECIPES
 
 PARENT = """
 import subprocess, sys, time

@@ -1,0 +1,1 @@
+"""Runs we stand behind, one module a size; `register` names them all."""
