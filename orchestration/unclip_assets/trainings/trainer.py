@@ -68,7 +68,7 @@ def conditioning_clip(store: Store, recipe: str) -> Pointer | None:
 def beginning(store: Store, recipe: str, folder: str) -> Pointer:
     """The folder of the weights to begin with, and their digest; `UserError` when it holds none of the recipe's stage."""
     from unclip_training.beginning import find_beginning
-    from unclip_training.recipes import recipe_named
+    from unclip_training.recipes.register import recipe_named
 
     return Pointer(folder, find_beginning(store, folder, recipe_named(recipe).stage).digest)
 
