@@ -19,14 +19,13 @@ from unclip_training.judging.judge import Judge, load_judge
 
 PICKLES = (".ckpt", ".pt", ".pth", ".bin", ".pkl")
 UPSAMPLERS: tuple[StageName, ...] = ("upsampler_256", "upsampler_1024")
-CONDITIONED: tuple[StageName, ...] = ("prior", "decoder")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Beginning:
     """Weights to begin with, and the digest of their file. `name` is how the user named them.
 
-    `clip` is the digest of the CLIP that they are conditioned on, None for a stage without one; `tokenizer` is there for a stage that has
+    `clip` is the digest of the CLIP beside which they were trained, None where there was none; `tokenizer` is there for a stage that has
     its own.
     """
 
@@ -90,7 +89,7 @@ def _of_bundle(folder: Path, name: str, stage: StageName) -> Beginning:
         tokenizer = _inside(folder, listing["tokenizer"], name) if stage == "clip" else None
     except (KeyError, IndexError, TypeError) as error:
         raise UserError(f"--from {name!r} is a bundle that names no {stage}; release the bundle again") from error
-    conditioned_on = file_digest(clip) if stage in CONDITIONED else None
+    conditioned_on = None if stage == "clip" else file_digest(clip)
     return Beginning(name=name, weights=weights, digest=file_digest(weights), clip=conditioned_on, tokenizer=tokenizer)
 
 

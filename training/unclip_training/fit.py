@@ -98,7 +98,7 @@ def plan(store: Store, run: AnyRun, launch: Launch) -> PlannedRun:
 
 
 def _refuse_other_clip(beginning: Beginning, run: AnyRun, launch: Launch, clip: str | None) -> None:
-    """What a prior or a decoder has learned holds in the space of its own CLIP only."""
+    """What a stage that is told embeddings has learned holds in the space of its own CLIP only."""
     if run.needs_clip and clip is not None and beginning.clip != clip:
         raise UserError(
             f"--from {beginning.name!r} was conditioned on the CLIP {(beginning.clip or 'unknown')[:12]}, "

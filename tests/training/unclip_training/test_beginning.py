@@ -33,7 +33,9 @@ def bundle(store: Store) -> str:
     for stage in ("clip", "prior"):
         shutil.copy(store.path(f"models/{stage}/first/weights.safetensors"), folder / f"{stage}.safetensors")
     shutil.copy(store.path("models/clip/first/tokenizer.json"), folder)
-    (folder / "bundle.json").write_text(json.dumps(BUNDLE | {"decoder": "decoder.safetensors", "upsamplers": []}))
+    shutil.copy(folder / "prior.safetensors", folder / "upsampler_1.safetensors")
+    upsamplers = {"decoder": "decoder.safetensors", "upsamplers": ["upsampler_1.safetensors"]}
+    (folder / "bundle.json").write_text(json.dumps(BUNDLE | upsamplers))
     return "bundles/one"
 
 
@@ -70,6 +72,7 @@ def test_a_stage_begins_with_its_part_of_a_bundle(two_versions: Store, small_run
     named = bundle(two_versions)
     found = find_beginning(two_versions, named, "prior")
     assert found.digest == file_digest(prior / "weights.safetensors") and found.clip == file_digest(clip / "weights.safetensors")
+    assert find_beginning(two_versions, named, "upsampler_256").clip == found.clip, "it may be told the embedding too"
     assert find_beginning(two_versions, str(two_versions.path(named)), "clip").tokenizer == two_versions.path(f"{named}/tokenizer.json")
     go(two_versions, replace(small_runs["prior"], steps=2), "tuned", "v-new", begin_from=named)
     for stage, sentence in (("decoder", "'decoder.safetensors' is not in its folder"), ("judge", "holds no judge")):
