@@ -7,8 +7,8 @@ import numpy as np
 
 from unclip_pairs.json_value import JsonObject, JsonValue
 
-ALL_SETS = ("training", "own_words", "attributes", "held_out", "held_out_seen", "scenes")
-"""The sets in the order of the tables; the seen ones among the held-out prompts are a set of their own, for comparison."""
+ALL_SETS = ("training", "own_words", "attributes", "attributes_seen", "held_out", "held_out_seen", "scenes", "scenes_seen")
+"""The sets in the order of the tables; a composed set asks for what training has not, its seen prompts are a set of their own beside it."""
 CONFIDENCE = 1.959964  # standard deviations: 95 % of a normal distribution lie within
 
 

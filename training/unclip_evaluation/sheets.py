@@ -23,10 +23,12 @@ from unclip_pairs.images import encode_png
 TITLES = {
     "training": "training captions, to the letter",
     "own_words": "in own words",
-    "attributes": "attributes: background, skin tone, size",
+    "attributes": "attributes: background, skin tone, size, never so in training",
+    "attributes_seen": "attributes as in training",
     "held_out": "concept and style never seen together in training",
     "held_out_seen": "concept and style seen together in training",
-    "scenes": "composed scenes",
+    "scenes": "composed scenes, never so in training",
+    "scenes_seen": "composed scenes as in training",
 }
 CLOSEST = 12
 Pictures = NDArray[np.uint8]

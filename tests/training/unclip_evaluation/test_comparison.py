@@ -23,7 +23,8 @@ def data(composed: Store) -> EvaluationData:
 
 
 def test_every_set_of_a_composed_version_is_there(data: EvaluationData) -> None:
-    assert list(data.sets) == ["training", "own_words", "attributes", "held_out", "held_out_seen", "scenes"] and not data.missing
+    assert list(data.sets) == ["training", "own_words", "attributes_seen", "held_out", "held_out_seen", "scenes_seen"]
+    assert data.missing == dict.fromkeys(("attributes", "scenes"), "the prompts have none")
     assert {prompt.label.style for prompt in data.held_out} == {"blue"}
 
 
@@ -39,7 +40,7 @@ def test_a_painted_copy_is_seen_as_one_and_scores_as_looking_up_does(composed: S
 
 
 def test_noise_hits_next_to_nothing_and_checks_say_why(composed: Store, data: EvaluationData) -> None:
-    judges, prompts = learned_judges(composed, data, PLAN, silent), data.sets["scenes"]
+    judges, prompts = learned_judges(composed, data, PLAN, silent), data.sets["scenes_seen"]
     noise = np.random.default_rng(0).integers(0, 256, (len(prompts), 128, 128, 3)).astype(np.uint8)
     found = compared_set(prompts, painted_row(prompts, noise), data.sources, judges)
     assert set(found["checks"]) == {"background", "order", "both", "count"}

@@ -7,13 +7,13 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from unclip_evaluation.prompts.prompt import Label, Prompt
-from unclip_evaluation.prompts.prompt_file import HELD_OUT, OWN_WORDS, SETS, PromptSets
+from unclip_evaluation.prompts.prompt_file import OWN_WORDS, SETS, PromptSets
 from unclip_evaluation.prompts.scene import parse_scene
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 from unclip_training.data.pair_source import PairSource
 
-TRAINING, HELD_OUT_SEEN = "training", "held_out_seen"
+TRAINING, SEEN = "training", "_seen"
 COLUMNS = ("key", "concept", "style", "scene")
 
 
@@ -64,14 +64,16 @@ def one_per_combination(keys: list[str], captions: list[str], labels: Mapping[st
 
 
 def split_and_cut(sets: PromptSets, num_prompts: int, num_composed: int) -> PromptSets:
-    """At most `num_prompts` prompts in own words and `num_composed` of every other set, the seen held-out ones apart.
+    """At most `num_prompts` prompts in own words and `num_composed` of every other set, the seen ones of these apart.
 
     A set is thinned out evenly, so that what was sorted by kind keeps all its kinds.
     """
-    apart = {name: sets[name] for name in SETS if sets.get(name)}
-    if HELD_OUT in apart:
-        mixed = apart.pop(HELD_OUT)
-        apart |= {HELD_OUT: [one for one in mixed if not one.seen], HELD_OUT_SEEN: [one for one in mixed if one.seen]}
+    apart: PromptSets = {}
+    for name in (name for name in SETS if sets.get(name)):
+        if name == OWN_WORDS:
+            apart[name] = sets[name]
+        else:
+            apart |= {name: [one for one in sets[name] if not one.seen], f"{name}{SEEN}": [one for one in sets[name] if one.seen]}
     return {name: _spread(prompts, num_prompts if name == OWN_WORDS else num_composed) for name, prompts in apart.items() if prompts}
 
 

@@ -37,10 +37,10 @@ def test_scenes_are_read_from_the_sidecars(composed: Store) -> None:
 @pytest.mark.parametrize(("count", "expected"), [(2, ["0", "5"]), (100, [str(i) for i in range(10)])])
 def test_a_set_is_thinned_out_evenly(count: int, expected: list[str]) -> None:
     prompts = [Prompt(str(i), Label("a", "flat")) for i in range(10)]
-    assert [prompt.text for prompt in split_and_cut({"scenes": prompts}, 1, count)["scenes"]] == expected
+    assert [prompt.text for prompt in split_and_cut({"scenes": prompts}, 1, count)["scenes_seen"]] == expected
 
 
-def test_seen_prompts_among_the_held_out_ones_are_a_set_of_their_own() -> None:
+def test_seen_prompts_of_a_composed_set_are_a_set_of_their_own() -> None:
     mixed = [Prompt(str(i), Label("a", "flat"), seen=i % 2 == 0) for i in range(6)]
     found = split_and_cut({"held_out": mixed, "scenes": []}, 9, 2)
     assert [prompt.text for prompt in found["held_out"]] == ["1", "3"]
