@@ -46,7 +46,7 @@ help: ## show this list
 
 $(VENV)/.ready: pyproject.toml Makefile
 	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) was not found; install Python 3.11 or 3.12, or name one: make PYTHON=/path/to/python setup" >&2; exit 2; }
-	$(call environment,$(VENV),-e '.[all$(,)retrieval$(,)ray$(,)toxicity$(,)dev]')
+	$(call environment,$(VENV),-e '.[all$(,)retrieval$(,)open-weights$(,)ray$(,)toxicity$(,)dev]')
 	$(call apart,$(VENV))
 	touch $@
 

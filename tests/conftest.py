@@ -234,3 +234,13 @@ def smoke_home(tmp_path_factory: pytest.TempPathFactory) -> SmokeHome:
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return made
+
+
+@pytest.fixture(scope="session")
+def open_weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Any]]:
+    """Stand-ins for Karlo (`karlo`, `varied`) and Kandinsky 2.2 (`prior`, `decoder`, `inpaint`): each folder as its makers save it, with
+    diffusers' own pipeline."""
+    pytest.importorskip("diffusers", reason="needs the extra open-weights")
+    from open_weight_models import saved
+
+    return saved(tmp_path_factory.mktemp("weights"))

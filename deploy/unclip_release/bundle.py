@@ -62,10 +62,12 @@ def bundle_folder(manifest: Manifest) -> str:
     return f"bundles/{manifest.settings['bundle']}"
 
 
-def _link(store: Store, source: Path, name: str) -> None:
-    """The file under another name: a hard link where the disk allows it, else a copy."""
+def link_file(store: Store, source: Path, name: str) -> None:
+    """The file under a name of the store: a hard link where the disk allows it and the file may be written, else a copy."""
     with store.writing(name) as part:
         try:
+            if not os.access(source, os.W_OK):  # it could not be flushed to the disk under its new name
+                raise PermissionError
             os.link(source, part)
         except OSError:
             with contextlib.suppress(FileNotFoundError):
@@ -140,16 +142,17 @@ def write_bundle(
         return done
     origin = {"dataset": inputs["dataset"], "dataset_version": dataset[0] if dataset else "", "policy_version": policy_version}
     for stage, manifest in manifests.items():
-        _link(store, _checked_weights(store, stages[stage], manifest), f"{folder}/{stage}.safetensors")
+        link_file(store, _checked_weights(store, stages[stage], manifest), f"{folder}/{stage}.safetensors")
         store.write_json(f"{folder}/lineage/{stage}.json", asdict(manifest) | {"digest": manifest.digest})
     if dataset:
         store.write_json(f"{folder}/lineage/dataset.json", asdict(dataset[1]) | {"digest": dataset[1].digest})
-    _link(store, tokenizer, f"{folder}/tokenizer.json")
+    link_file(store, tokenizer, f"{folder}/tokenizer.json")
     store.write_json(f"{folder}/bundle.json", _describe(identity, stages, manifests, origin) | scales)
-    return _seal(store, folder, inputs, {"bundle": identity, **origin})
+    return seal(store, folder, inputs, {"bundle": identity, **origin})
 
 
-def _seal(store: Store, folder: str, inputs: Mapping[str, str], settings: Mapping[str, str]) -> Manifest:
+def seal(store: Store, folder: str, inputs: Mapping[str, str], settings: Mapping[str, str]) -> Manifest:
+    """Writes the manifest of a bundle's folder over every file in it, and gives it."""
     files = [name for name in store.names(f"{folder}/") if name != f"{folder}/manifest.json"]
     size = sum(store.path(name).stat().st_size for name in files)
     manifest = make_manifest(store, "bundle", files, inputs=inputs, settings=settings, counts={"files": len(files), "bytes": size})

@@ -25,6 +25,10 @@ _SHOWN_SETTINGS = (
     "contact",
     "seeds",
     "stage",
+    "family",
+    "licence",
+    "training_data",
+    "imported_from",
 )
 
 

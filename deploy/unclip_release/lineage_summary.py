@@ -10,6 +10,7 @@ from pyarrow.parquet import read_table
 from unclip_pairs.manifest import Manifest
 from unclip_release.bundle import STAGES
 from unclip_release.lineage import MISSING, Lineage
+from unclip_release.registry import IMPORTED
 
 WIDTH = 110
 _LABEL = 11
@@ -64,7 +65,8 @@ class Crawl:
 
 @dataclass(frozen=True)
 class Summary:
-    """A lineage in short. `picture` is what the PNG says of itself; `figures` are those that the gates judged."""
+    """A lineage in short. `picture` is what the PNG says of itself; `figures` are those that the gates judged; `imported` says of a model
+    that was trained elsewhere what it is, and is empty for ours."""
 
     start: str
     picture: dict[str, str]
@@ -79,6 +81,7 @@ class Summary:
     dataset: Dataset | None
     verdicts: list[Verdicts]
     crawls: list[Crawl]
+    imported: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def summarize(lineage: Lineage) -> Summary:
@@ -94,10 +97,11 @@ def summarize(lineage: Lineage) -> Summary:
         bundle=str(bundle.settings["bundle"]) if bundle else "",
         bundle_digest=lineage.digest,
         policy_version=str(bundle.settings.get("policy_version", "")) if bundle else "",
-        networks=[_network(lineage, stage, bundle.inputs[stage]) for stage in STAGES] if bundle else [],
-        dataset=_dataset(lineage, bundle.inputs["dataset"]) if bundle else None,
+        networks=[_network(lineage, stage, bundle.inputs[stage]) for stage in STAGES if stage in bundle.inputs] if bundle else [],
+        dataset=_dataset(lineage, bundle.inputs["dataset"]) if bundle and "dataset" in bundle.inputs else None,
         verdicts=[_verdicts(manifest) for _, manifest in sorted(lineage.reached("verdicts"), key=_made)],
         crawls=[_crawl(name, manifest) for name, manifest in lineage.reached("crawl")],
+        imported={name: str(bundle.settings[name]) for name in IMPORTED if name in bundle.settings} if bundle else {},
     )
 
 
@@ -183,6 +187,9 @@ def _network_text(network: Network) -> str:
 
 def _data_lines(summary: Summary) -> list[tuple[str, str]]:
     lines = list[tuple[str, str]]()
+    if summary.imported:
+        model = f"{summary.imported['family']}, imported from {summary.imported['imported_from']}; licence {summary.imported['licence']}"
+        lines += [("networks", model), ("dataset", f"the model's training data lie {summary.imported['training_data']}")]
     if summary.dataset is not None:
         lines.append(("dataset", _dataset_text(summary.dataset)))
         if summary.dataset.licences:

@@ -69,6 +69,7 @@ def _is_detail(name: str) -> bool:
     file = name.rsplit("/", 1)[1]
     return (
         "/lineage/" in name
+        or (name.startswith("bundles/") and name.count("/") > 2)  # the parts of an imported model
         or file.startswith(("shard-", "train-", "held_out-", "validation-"))
         or file in ("metrics.json", "bundle.json", "tokenizer.json")
     )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "unclip-release"
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
+IMPORTED = ("family", "licence", "training_data", "imported_from")  # what only a model that was trained elsewhere has
 LONGEST_TAG = 4000  # MLflow servers up to 2.x refuse longer values
 
 
@@ -263,7 +264,8 @@ def _policy_tag(policy: GatePolicy) -> dict[str, str]:
 def _bundle_tags(bundle: Manifest) -> dict[str, str]:
     origin = {name: str(bundle.settings.get(name, "")) for name in ("dataset", "dataset_version", "policy_version")}
     stages = {f"stage.{name}": digest for name, digest in bundle.inputs.items() if name != "dataset"}
-    return {"manifest_digest": bundle.digest, "bundle": bundle_folder(bundle), **origin, **stages}
+    imported = {name: str(bundle.settings[name]) for name in IMPORTED if name in bundle.settings}
+    return {"manifest_digest": bundle.digest, "bundle": bundle_folder(bundle), **origin, **stages, **imported}
 
 
 def ensure_model(

@@ -112,20 +112,20 @@ class ImageService:
 
 def load_painter(folder: Path, progress: Progress = silent) -> Painter:
     """The painter over a bundle. torch is imported and the networks are loaded now; `progress` hears of the painting in percent."""
-    from unclip_generation.pipeline import UnCLIP
+    from unclip_generation.loading import open_generator
 
-    networks = UnCLIP.load(folder)
-    own = networks.bundle.guidance
+    generator = open_generator(folder)
 
     def report(stage: str, fraction: float) -> None:
         progress(round(100 * fraction), 100, f"painting: {stage}")
 
     def paint(prompts: Sequence[str], seeds: Sequence[int], size: int, guidance: float | None) -> list[Image.Image]:
+        own = generator.guidance
         scales = own if guidance is None else replace(own, decoder=guidance)
-        return networks.generate(prompts, seeds, size, scales, progress=report)
+        return generator.generate(prompts, seeds, size, scales, progress=report)
 
     def vary(image: Image.Image, seeds: Sequence[int], size: int) -> list[Image.Image]:
-        return networks.variations([image] * len(seeds), seeds, size, progress=report)
+        return generator.variations([image] * len(seeds), seeds, size, progress=report)
 
     return Painter(paint=paint, vary=vary)
 

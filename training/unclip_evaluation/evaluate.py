@@ -24,7 +24,7 @@ from unclip_evaluation.prompts.prompt import Prompt
 from unclip_evaluation.prompts.prompt_file import HELD_OUT, OWN_WORDS
 from unclip_evaluation.regurgitation import distribution
 from unclip_evaluation.sheets import Painted, sheets
-from unclip_generation.pipeline import UnCLIP
+from unclip_generation.loading import open_generator
 from unclip_pairs.errors import UserError
 from unclip_pairs.manifest import file_digest, is_done, make_manifest, settings_digest, write_manifest
 from unclip_pairs.progress import Progress, silent
@@ -61,7 +61,7 @@ def evaluate(
     data = load_data(store, dataset, asked, plan, progress)
     judges = learned_judges(store, data, plan, progress)
     cache = f"{folder}/work-{settings_digest([inputs, settings])[:8]}"
-    painter = EvaluationPainter(store, cache, UnCLIP.load(bundle_folder), plan.seed, progress)
+    painter = EvaluationPainter(store, cache, open_generator(bundle_folder), plan.seed, progress)
     painted = paint(painter, data, plan)
     figures = measure(data, painted, judges, judge_folder, progress)
     names = _written(store, folder, painted, sheets(painter, data, painted, plan), figures)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unclip_generation.bundle import Guidance
-from unclip_generation.pipeline import UnCLIP
+from unclip_generation.generator import Generator
 from unclip_pairs.images import to_array
 from unclip_pairs.progress import Progress
 from unclip_pairs.store import Store
@@ -24,7 +24,7 @@ class EvaluationPainter:
 
     store: Store
     folder: str
-    generator: UnCLIP
+    generator: Generator
     seed: int
     progress: Progress
 
@@ -37,11 +37,14 @@ class EvaluationPainter:
         return self._blocks(name, len(captions), paint)
 
     def reconstructed(self, name: str, pictures: NDArray[np.uint8], captions: Sequence[str]) -> NDArray[np.uint8]:
-        """uint8 [N, 128, 128, 3]: each picture through CLIP's image embedding and the decoder."""
+        """uint8 [N, 128, 128, 3]: each picture through CLIP's image embedding and the decoder; none, [0, ...], where
+        the generator reads no pictures."""
+        if not self.generator.can_vary:
+            return np.zeros((0, SIDE, SIDE, 3), np.uint8)
 
         def paint(start: int, stop: int) -> list[Image.Image]:
-            embeddings = self.generator.encode_images([Image.fromarray(picture) for picture in pictures[start:stop]])
-            return self.generator.reconstruct(embeddings, self._seeds(start, stop), SIDE, captions=captions[start:stop])
+            images = [Image.fromarray(picture) for picture in pictures[start:stop]]
+            return self.generator.variations(images, self._seeds(start, stop), SIDE, captions=captions[start:stop])
 
         return self._blocks(name, len(pictures), paint)
 

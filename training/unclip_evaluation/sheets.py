@@ -77,7 +77,7 @@ def _pair_parts(painter: EvaluationPainter, data: EvaluationData, painted: Paint
     real = source.pictures([places[prompt.key] for prompt in training if prompt.key is not None])
     again = painter.reconstructed("reconstructions", real, [prompt.text for prompt in training])
     head = "training picture | reconstruction through the decoder | painted from the caption"
-    parts: list[Part] = [(head, _cards(training, count, lambda i: (real[i], again[i], painted.sets[TRAINING].pictures[i])))]
+    parts: list[Part] = [(head, _cards(training, count, lambda i: (real[i], *again[i : i + 1], painted.sets[TRAINING].pictures[i])))]
     for name, prompts in data.sets.items():
         if name != TRAINING and (cards := _real_cards(data, prompts, painted.sets[name].pictures)[:count]):
             parts.append((f"real picture of the same kind | painted: {TITLES[name]}", cards))

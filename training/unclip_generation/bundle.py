@@ -64,7 +64,7 @@ class Bundle:
 
 def read_bundle(folder: Path, device: torch.device | str = "cpu") -> Bundle:
     """The bundle in `folder`, in float32. `UserError` when a file is missing, broken, of another kind or does not fit the others."""
-    listing = _listing(folder / "bundle.json")
+    listing = _stages(folder / "bundle.json")
     names = listing["upsamplers"]
     return Bundle(
         tokenizer=Tokenizer.load(_file(folder, listing["tokenizer"])),
@@ -76,13 +76,19 @@ def read_bundle(folder: Path, device: torch.device | str = "cpu") -> Bundle:
     )
 
 
-def _listing(path: Path) -> dict[str, Any]:
+def read_listing(path: Path) -> dict[str, Any]:
+    """The content of a `bundle.json`, of whatever kind; `UserError` when it cannot be read or is of another format."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"The bundle file {path} cannot be read ({error}); name a folder that holds a whole bundle.") from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise UserError(f"The bundle file {path} is not of format {FORMAT}; use the version of unclip that wrote it.")
+    return value
+
+
+def _stages(path: Path) -> dict[str, Any]:
+    value = read_listing(path)
     if missing := [key for key in ("tokenizer", "clip", "prior", "decoder", "upsamplers") if key not in value]:
         raise UserError(f"The bundle file {path} names no {missing[0]}; release the bundle again.")
     return value

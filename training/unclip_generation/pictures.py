@@ -19,7 +19,11 @@ def to_pixels(pictures: Sequence[Image.Image], side: int) -> Tensor:
 def to_pictures(pixels_BCHW: Tensor, size: int) -> list[Image.Image]:
     """Tensors in [-1, 1] as RGB pictures of `size` square, by Lanczos where their own size is another."""
     rounded = ((pixels_BCHW.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    pictures = [Image.fromarray(array) for array in rounded.permute(0, 2, 3, 1).cpu().numpy()]
+    return resized([Image.fromarray(array) for array in rounded.permute(0, 2, 3, 1).cpu().numpy()], size)
+
+
+def resized(pictures: Sequence[Image.Image], size: int) -> list[Image.Image]:
+    """Square pictures as pictures of `size` square, by Lanczos where their own size is another."""
     return [picture if picture.width == size else picture.resize((size, size), Image.Resampling.LANCZOS) for picture in pictures]
 
 

@@ -5,7 +5,7 @@ Sampling runs in float32 from per-picture noise (`seeds.py`): the same seed give
 
 # B pictures, D embedding, C three channels, H W sides
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,21 +16,17 @@ from torch import Tensor
 from unclip_diffusion.samplers import Callback
 from unclip_diffusion.sampling import sample
 from unclip_generation.bundle import AnyUpsampler, Bundle, DiffusionModel, Guidance, read_bundle
+from unclip_generation.generator import MAX_SIDE, GenerationProgress
 from unclip_generation.pictures import to_pictures, to_pixels
 from unclip_generation.seeds import PictureNoise
 from unclip_models.config import CompactUpsamplerConfig
 from unclip_models.text import Text
 from unclip_pairs.errors import UserError
 
-GenerationProgress = Callable[[str, float], None]
-"""(name of the stage, fraction of the whole call that is done)"""
-
-MAX_SIDE = 1024
-
 
 @dataclass(frozen=True)
 class UnCLIP:
-    """The generator. `generate` paints from captions, `variations` from pictures, `reconstruct` from image embeddings."""
+    """Generator of our own networks. `generate` paints from captions, `variations` from pictures, `reconstruct` from image embeddings."""
 
     bundle: Bundle
     device: torch.device
@@ -40,6 +36,16 @@ class UnCLIP:
     def load(cls, folder: Path, device: torch.device | str = "cpu") -> "UnCLIP":
         """The bundle in `folder` on this device. `UserError` when it is incomplete or broken."""
         return cls(read_bundle(folder, device), torch.device(device))
+
+    @property
+    def guidance(self) -> Guidance:
+        """The bundle's own scales."""
+        return self.bundle.guidance
+
+    @property
+    def can_vary(self) -> bool:
+        """True: CLIP reads pictures."""
+        return True
 
     def generate(
         self,
@@ -67,10 +73,11 @@ class UnCLIP:
         size: int = 256,
         guidance: Guidance | None = None,
         *,
+        captions: Sequence[str] | None = None,
         progress: GenerationProgress | None = None,
     ) -> list[Image.Image]:
-        """Other pictures of the same embedding: the picture's own CLIP embedding in place of the prior's."""
-        return self.reconstruct(self.encode_images(images), seeds, size, guidance, progress=progress)
+        """Other pictures of the same embedding: the picture's own CLIP embedding in place of the prior's. Captions as in `reconstruct`."""
+        return self.reconstruct(self.encode_images(images), seeds, size, guidance, captions=captions, progress=progress)
 
     def reconstruct(
         self,

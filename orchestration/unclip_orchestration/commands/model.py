@@ -120,6 +120,50 @@ def release(
         run_job(instance, environment, "release", config={"evaluation": numbers}, listener=listener)
 
 
+@group.command("import")
+def import_(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="A bundle of ours, or a folder of Karlo or Kandinsky 2.2 in diffusers' format.")],
+    prior: Annotated[Path | None, typer.Option(help="The folder of the prior, where it is another one (Kandinsky 2.2).")] = None,
+    variations: Annotated[Path | None, typer.Option(help="A folder with what reads pictures (Karlo).")] = None,
+    inpaint: Annotated[Path | None, typer.Option(help="The folder for inpainting (Kandinsky 2.2); kept for edits.")] = None,
+    licence: Annotated[Path | None, typer.Option(help="The licence's text, for a folder that has none.")] = None,
+    sha256sums: Annotated[Path | None, typer.Option(help="A list as sha256sum writes it, to compare every file with.")] = None,
+    prior_steps: Annotated[int | None, typer.Option(help="Sampling steps of the prior; diffusers' number when left out.")] = None,
+    decoder_steps: Annotated[int | None, typer.Option(help="Sampling steps of the decoder; diffusers' number when left out.")] = None,
+    gates: GatesFile = None,
+    num_prompts: NumPrompts = 200,
+    num_composed: NumComposed = 100,
+    num_diverse: NumDiverse = 24,
+) -> None:
+    """Import a model that was trained elsewhere and register it as a candidate.
+
+    Nothing is fetched: the files lie on this machine. Where this home has a dataset and a judge, the model is evaluated for the gates.
+    """
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    from unclip_assets import candidates, imports
+    from unclip_assets.resources import check_files
+    from unclip_orchestration.progress import stages
+    from unclip_orchestration.running import alone
+    from unclip_pairs.home import open_store
+    from unclip_release.imported import ImportRequest
+
+    where = replace(context.obj, gate_policy=gates or context.obj.gate_policy)
+    check_files(where)
+    beside = {"prior": prior, "variations": variations, "inpaint": inpaint, "licence": licence, "sha256sums": sha256sums}
+    request = ImportRequest(folder=folder, prior_steps=prior_steps, decoder_steps=decoder_steps, **beside)
+    numbers = candidates.Numbers(num_prompts=num_prompts, num_composed=num_composed, num_diverse=num_diverse)
+    with alone(where.home), stages(Console(stderr=True)) as progress:
+        store = open_store(where.home)
+        version = imports.imported(store, where, request, numbers, progress)
+    typer.echo(f"{version.label} is a candidate ({version.bundle})")
+    for objection in version.objections:
+        typer.echo(f"it may not become champion: {objection}")
+
+
 @group.command()
 def promote(
     context: typer.Context,

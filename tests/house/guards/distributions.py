@@ -16,7 +16,7 @@ from guards.imports import imports
 from guards.sources import ROOT, Tree, modules, package
 
 EXTRA_OF_SHELF = {"datasets": "data", "training": "train", "deploy": "serve", "orchestration": "orchestrate"}
-OPTIONAL = ("retrieval", "toxicity", "ray")  # extras without which a shelf works, with less
+OPTIONAL = ("retrieval", "toxicity", "ray", "open-weights")  # extras without which a shelf works, with less
 
 
 @lru_cache(maxsize=1)

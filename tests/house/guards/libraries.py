@@ -10,6 +10,8 @@ HOMES = {
     "torch": ("training/",),
     "torchvision": ("training/unclip_training/",),
     "open_clip": ("training/unclip_training/", "training/unclip_models/"),
+    "diffusers": ("training/unclip_generation/open_weights/parts.py",),
+    "transformers": ("training/unclip_generation/open_weights/parts.py",),
     "webdataset": ("training/unclip_training/",),
     "dagster": ("orchestration/",),
     "dagster_pipes": ("training/unclip_training/__main__.py",),
@@ -22,7 +24,7 @@ HOMES = {
     "ray": ("datasets/unclip_curation/engines/ray.py",),
     "typer": ("orchestration/unclip_orchestration/",),
 }
-HEAVY = {"torch", "lightning", "clip_retrieval", "mlflow", "scrapy", "onnxruntime", "faiss", "ray"}
+HEAVY = {"torch", "lightning", "clip_retrieval", "mlflow", "scrapy", "onnxruntime", "faiss", "ray", "diffusers", "transformers"}
 LIGHT_PACKAGES = {
     *("unclip_pairs", "unclip_crawl", "unclip_curation", "unclip_labels", "unclip_starter", "unclip_safety", "unclip_release"),
     *("unclip_assets", "unclip_orchestration"),

@@ -239,6 +239,13 @@ def other_bundle(store: Store) -> Manifest:
     return write_bundle(store, runs, guidance={"decoder": 3.0})
 
 
+@runs("model import", quick=True)
+def import_(home: Home) -> None:
+    # with a whole model it runs in test_model_import.py
+    (home.path.parent / "nothing").mkdir()
+    assert "has neither a bundle.json nor a model_index.json" in home.run("model import", home.path.parent / "nothing", code=2)
+
+
 @runs("generate", "variations", "serve api")
 def pictures(home: Home) -> None:
     out = home.path.parent / "out"
