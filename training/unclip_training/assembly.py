@@ -33,6 +33,7 @@ from unclip_training.data.streaming import RequiredColumns
 from unclip_training.judging.judge import Judge, save_judge
 from unclip_training.judging.picture_features import picture_features
 from unclip_training.locked import LOCKED_SIDE, fitted_once, locked_features
+from unclip_training.precision import training_device
 from unclip_training.pretraining import RegressionData, pretrain_decoder, pretrain_prior
 from unclip_training.stages.clip import ClipStage
 from unclip_training.stages.decoder import DecoderStage
@@ -281,9 +282,15 @@ def conditioning(site: TrainingSite, embed_dim: int, context: int | None) -> tup
 
 @torch.no_grad()
 def read_texts(clip: "Clip", tokenizer: Tokenizer, texts: Sequence[str]) -> Batch:
-    """Captions as CLIP reads them: clip_text float32 [N, D], of unit norm, and text_features float32 [N, context, width]."""
+    """Captions as CLIP reads them: clip_text float32 [N, D], of unit norm, and text_features float32 [N, context, width]; on the CPU.
+
+    They are read where the training will be.
+    """
+    home, device = clip.network.ln_final.weight.device, training_device()
     starts = range(0, len(texts), CAPTIONS_AT_ONCE)
-    parts = [clip.encode_text(tokenizer.encode(texts[start : start + CAPTIONS_AT_ONCE])) for start in starts]
+    clip.to(device)
+    parts = [clip.encode_text(tokenizer.encode(texts[start : start + CAPTIONS_AT_ONCE]).to(device)).to("cpu") for start in starts]
+    clip.to(home)
     return {
         "clip_text": torch.cat([part.embedding_BD for part in parts]),
         "text_features": torch.cat([part.features_BSW for part in parts]),

@@ -29,7 +29,7 @@ class Run:
     (None: ten times) on so many pairs (None: as many as cost about 2 % of the training, at most 256); with `keep_best`, the weights that
     are saved are those with the lowest one, in place of the last. While learning, each word of a caption is left out with probability
     `drop_words`, a picture is moved by up to `shift` pixels each way, and with `flip` mirrored in half of the cases, unless its caption
-    says left or right; the network is not told.
+    says left or right; the network is not told. With `compiled`, the U-Net is compiled where there is a GPU.
     """
 
     recipe: str
@@ -47,6 +47,7 @@ class Run:
     drop_words: float = 0.0
     shift: int = 0
     flip: bool = False
+    compiled: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

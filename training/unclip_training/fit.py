@@ -22,7 +22,7 @@ from unclip_training.config import AnyRun
 from unclip_training.data.batches import Sources
 from unclip_training.data.pair_source import PairSource, pairs_source, validation_source
 from unclip_training.metrics import CURVES_FILE, write_metrics
-from unclip_training.precision import chosen
+from unclip_training.precision import chosen, compile_inner, training_device
 from unclip_training.progress import progress_callback, say
 from unclip_training.tracking import RunCard, Tracker
 from unclip_training.validation import Validation
@@ -173,6 +173,8 @@ def _train(store: Store, planned: PlannedRun, parts: Assembly, tracker: Tracker 
     path.parent.mkdir(parents=True, exist_ok=True)
     run, launch = planned.run, planned.launch
     parts.stage.identity = planned.identity
+    if run.compiled and training_device().type == "cuda":
+        compile_inner(parts.stage.network)
     trainer = Trainer(
         max_steps=run.steps,
         max_epochs=-1,

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from unclip_models.efficientnet import NUM_FEATURES, LockedTower
 from unclip_pairs.store import Store
+from unclip_training.precision import training_device
 from unclip_training.progress import Lines
 from unclip_training.stages.pixels import to_pixels
 
@@ -17,14 +18,19 @@ CHUNK = 64
 
 @torch.inference_mode()
 def locked_features(tower: LockedTower, pictures_NHWC: NDArray[np.uint8]) -> Tensor:
-    """float32 [N, NUM_FEATURES] of pictures uint8 [N, 128, 128, 3]; a line now and then says how far it is."""
-    network, lines = tower.features.to(memory_format=torch.channels_last), Lines("picture_features", len(pictures_NHWC))
+    """float32 [N, NUM_FEATURES], where the tower lies, of pictures uint8 [N, 128, 128, 3]; a line now and then says how far it is.
+
+    They are computed where the training will be, for the tower is moved there later.
+    """
+    home, device = tower.mean_F.device, training_device()
+    network, lines = tower.features.to(device).to(memory_format=torch.channels_last), Lines("picture_features", len(pictures_NHWC))
     found = torch.empty(len(pictures_NHWC), NUM_FEATURES)
     for start in range(0, len(pictures_NHWC), CHUNK):
         block = torch.from_numpy(np.array(pictures_NHWC[start : start + CHUNK]))
-        found[start : start + len(block)] = network(to_pixels(block))
+        found[start : start + len(block)] = network(to_pixels(block.to(device)))
         lines.at(start + len(block), float("nan"))
-    return found
+    network.to(home)
+    return found.to(home)
 
 
 def fitted_once(store: Store, name: str, tower: LockedTower, features_NF: Tensor) -> None:

@@ -68,7 +68,10 @@ class Ema:
         """One step towards the present parameters, for all tensors at once."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        get_ema_multi_avg_fn(decay)(self.values, [p.detach() for p in parameters], 0)
+        learned = [p.detach() for p in parameters]
+        # a checkpoint is restored before Lightning moves the network to its device
+        self.values = [mine.to(theirs.device) for mine, theirs in zip(self.values, learned, strict=True)]
+        get_ema_multi_avg_fn(decay)(self.values, learned, 0)
 
     @torch.no_grad()
     def swap(self, parameters: Iterable[nn.Parameter]) -> None:

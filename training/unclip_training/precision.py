@@ -1,11 +1,16 @@
-"""Choice of number format: bf16 where the processor is quick at it, float32 elsewhere."""
+"""Device and number format of a training: CUDA where there is one, with what is compiled there; bf16 where it is quick, else float32."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal, cast, get_args
 
 import torch
+from torch import nn
 
 from unclip_pairs.errors import UserError
 
+IN_MEMORY_BYTES = 2 * 2**30
+SHARE_OF_A_GPU = 0.4  # of its memory, for the decoded pictures
 Precision = Literal["auto", "bf16", "float32"]
 LightningPrecision = Literal["bf16-mixed", "32-true"]
 
@@ -35,3 +40,39 @@ def resolved(precision: Precision) -> Literal["bf16", "float32"]:
 def chosen(precision: Precision) -> LightningPrecision:
     """What Lightning's Trainer is told."""
     return "bf16-mixed" if resolved(precision) == "bf16" else "32-true"
+
+
+def training_device() -> torch.device:
+    """The device that Lightning will choose for one process: the present CUDA device, else the CPU."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def in_memory_bytes() -> int:
+    """How large decoded pictures may be to be held in memory: 2 GiB, or two fifths of the GPU's memory, where they then lie."""
+    device = training_device()
+    return IN_MEMORY_BYTES if device.type == "cpu" else max(IN_MEMORY_BYTES, int(SHARE_OF_A_GPU * _total_bytes(device)))
+
+
+def _total_bytes(device: torch.device) -> int:
+    return int(torch.cuda.get_device_properties(device).total_memory)
+
+
+def compile_inner(network: nn.Module) -> int:
+    """Compiles the U-Nets inside a network, in place, and gives their number; the names of the weights stay what they are.
+
+    Only the inner network: the code around it branches on its conditions, which would be compiled anew for each kind of call.
+    """
+    inner = [module for name, module in network.named_modules() if name.rsplit(".", 1)[-1] == "unet"]
+    for module in inner:
+        module.compile()
+    return len(inner)
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Within the block, compiled networks run as they are written: for batches of odd sizes, each of which would be compiled anew."""
+    if training_device().type == "cpu":  # nothing is compiled there, and asking would import the compiler
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield

@@ -22,6 +22,7 @@ from unclip_pairs.store import Store
 
 PROGRESS = re.compile(rb"unclip-progress stage=\S+ step=(\d+)/(\d+) ?([^\r\n]*)")
 USER_ERROR_EXIT = "code 2"
+JUDGE_SIZE = "tiny"
 
 
 def last_line(log: Path) -> str:
@@ -161,8 +162,8 @@ class Trainer(dg.ConfigurableResource["Trainer"]):
     tracking_uri: str
 
     def job(self, store: Store, stage: str, config: TrainingConfig, dataset: Pointer) -> TrainingJob:
-        """The training of a stage; what its recipe conditions on CLIP gets the present one."""
-        size, uri = config.size or self.size, self.tracking_uri
+        """The training of a stage; what its recipe conditions on CLIP gets the present one. The judge has one size, whatever it judges."""
+        size, uri = JUDGE_SIZE if stage == "judge" else config.size or self.size, self.tracking_uri
         recipe = f"{stage}_{size}"
         clip, settings = conditioning_clip(store, recipe), recipe_digest(recipe)
         return TrainingJob(

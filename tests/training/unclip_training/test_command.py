@@ -63,7 +63,9 @@ def test_a_users_mistake_is_one_sentence_and_exit_code_2(
 
 def test_every_recipe_says_what_it_is_and_bears_its_own_name() -> None:
     assert set(RECIPES) >= {
-        f"{stage}_{size}" for stage in ("clip", "prior", "decoder", "upsampler_256", "upsampler_1024") for size in ("tiny", "paper")
+        f"{stage}_{size}"
+        for stage in ("clip", "prior", "decoder", "upsampler_256", "upsampler_1024")
+        for size in ("tiny", "small", "paper")
     }
     for name, recipe in RECIPES.items():
         run_made = recipe()

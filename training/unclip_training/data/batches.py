@@ -16,13 +16,13 @@ from unclip_training.data.decoded_cache import DecodedPairs, decoded_pairs, firs
 from unclip_training.data.pair_source import PairSource
 from unclip_training.data.streaming import Encode, RequiredColumns, check_shards, streamed
 from unclip_training.data.variation import NUM_DRAWS, Variation, may_be_mirrored, varied_pictures
+from unclip_training.precision import in_memory_bytes
 
 Batch = dict[str, Tensor]
 More = Callable[[DecodedPairs], Batch]
 Floats = NDArray[np.float32] | NDArray[np.float64]
 Ints = NDArray[np.int64]
 Read = Callable[[Sequence[str]], Batch]
-IN_MEMORY_BYTES = 2 * 2**30
 READ_BYTES = 2**29
 DRAWS_STREAM = 1  # of the random numbers that a seed gives; the order of the pairs takes others
 MIRRORABLE = "mirrorable"  # a column bool [N] that is used up before a batch leaves
@@ -74,6 +74,16 @@ class SamplingOrder:
         return np.concatenate([self.of_pass(int(n))[places[passes == n] % self.count] for n in np.unique(passes)])
 
 
+def _moved(columns: Batch, device: torch.device) -> Batch:
+    return {name: column.to(device) for name, column in columns.items()}
+
+
+def rows_of(columns: Batch, rows: Ints) -> Batch:
+    """The chosen rows of each column, where the column lies."""
+    index = torch.from_numpy(np.ascontiguousarray(rows))
+    return {name: column[index.to(column.device)] for name, column in columns.items()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class CaptionColumns:
     """The captions of a set, of which a batch has one for each pair: `columns` hold a row for each different caption."""
@@ -91,7 +101,7 @@ class CaptionColumns:
         texts = [self.table.texts[row] for row in rows]
         if drop_words > 0:
             return {"tokens": self.encode([without_words(text, drop_words, generator) for text in texts])}, texts
-        return {name: column[torch.from_numpy(rows)] for name, column in self.columns.items()}, texts
+        return rows_of(self.columns, rows), texts
 
 
 class MemoryBatches:
@@ -118,11 +128,10 @@ class MemoryBatches:
         """This process's part of the batch of `step`."""
         batch_slice = self.batch_slice
         mine = self.order.at(step * batch_slice.batch_size, batch_slice.batch_size)[batch_slice.rank :: batch_slice.world]
-        index = torch.from_numpy(np.ascontiguousarray(mine))
-        batch = {name: column[index] for name, column in self.columns.items()}
+        batch = rows_of(self.columns, mine)
         generator = np.random.default_rng((batch_slice.seed, step, DRAWS_STREAM))
         draws = generator.random((batch_slice.batch_size, 1 + NUM_DRAWS))[batch_slice.rank :: batch_slice.world]
-        mirrorable = batch.pop(MIRRORABLE).numpy() if MIRRORABLE in batch else np.ones(len(mine), bool)
+        mirrorable = batch.pop(MIRRORABLE).cpu().numpy() if MIRRORABLE in batch else np.ones(len(mine), bool)
         if self.captions is not None:
             of_captions, texts = self.captions.drawn(mine, draws[:, 0], self.variation.drop_words, generator)
             batch |= of_captions
@@ -210,7 +219,7 @@ class PairsData(LightningDataModule):
         super().__init__()
         self.store, self.source, self.validation = store, sources.training, sources.validation
         self.reading, self.required, self.batch_slice, self.workers = reading, reading.required, batch_slice, workers
-        self.in_memory_bytes = IN_MEMORY_BYTES
+        self.in_memory_bytes = in_memory_bytes()
         self._columns: Batch | None = None
         self._captions: CaptionColumns | None = None
         self._order: SamplingOrder | None = None
@@ -230,12 +239,20 @@ class PairsData(LightningDataModule):
             self._columns, self._captions = self.reading.pair_columns(pairs), self.reading.caption_columns(pairs)
             self._order = SamplingOrder(pairs.weights, self.batch_slice.seed)
 
+    def _lie_on(self, device: torch.device) -> None:
+        """Moves what lies in memory to the training's device, so that no batch has to travel."""
+        assert self._columns is not None
+        self._columns = _moved(self._columns, device)
+        if self._captions is not None:
+            self._captions = replace(self._captions, columns=_moved(self._captions.columns, device))
+
     def train_dataloader(self) -> "MemoryBatches | DataLoader[Batch]":
         """Batches from the step the trainer has reached, this process's share of them."""
         trainer = self.trainer
         assert trainer is not None
         batch_slice = replace(self.batch_slice, start=trainer.global_step, rank=trainer.global_rank, world=trainer.world_size)
         if self._columns is not None and self._order is not None:
+            self._lie_on(trainer.strategy.root_device)
             return MemoryBatches(self._columns, self._order, batch_slice, self._captions, self.required.variation)
         check_shards(len(self.source.shards), batch_slice.world, self.workers)
         dataset = streamed(

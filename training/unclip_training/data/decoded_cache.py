@@ -3,6 +3,7 @@
 It lies beside the data under `cache/`, named by the digest of what it was made from; deleting it costs only the time to make it again.
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from unclip_training.data.pair_source import PairSample, PairSource, raw_samples
 
 SMALLEST_SIDE = 128  # what the tiny stages and the feature extractor share
 LAYOUT = 2  # of the folder's files
+MOST_THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,9 @@ def first_pairs(store: Store, source: PairSource, side: int, count: int) -> Deco
 
 
 def _unpacked(store: Store, source: PairSource, side: int, progress: Callable[[int], None] | None) -> Iterator[PairSample]:
-    """Pictures unpack outside Python's lock, so two threads keep two cores busy."""
+    """Pictures unpack outside Python's lock, so a thread for each core keeps all of them busy."""
     raw, count = raw_samples(store, source), 0
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(min(os.cpu_count() or 2, MOST_THREADS)) as pool:
         while block := list(islice(raw, 256)):
             yield from pool.map(lambda sample: unpack(sample, side), block)
             count += len(block)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from unclip_pairs.errors import UserError
 from unclip_training.config import AnyRun
-from unclip_training.recipes import paper, tiny
+from unclip_training.recipes import paper, small, tiny
 
 RECIPES: dict[str, Callable[[], AnyRun]] = {
     recipe.__name__: recipe
@@ -19,6 +19,11 @@ RECIPES: dict[str, Callable[[], AnyRun]] = {
         tiny.decoder_tiny,
         tiny.upsampler_256_tiny,
         tiny.upsampler_1024_tiny,
+        small.clip_small,
+        small.prior_small,
+        small.decoder_small,
+        small.upsampler_256_small,
+        small.upsampler_1024_small,
         paper.clip_paper,
         paper.prior_paper,
         paper.decoder_paper,

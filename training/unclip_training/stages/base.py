@@ -15,6 +15,7 @@ from unclip_pairs.errors import UserError
 from unclip_training.config import Run
 from unclip_training.data.batches import Batch
 from unclip_training.optim import Ema, make_optimizer, make_schedule
+from unclip_training.precision import uncompiled
 
 LOSS_MEMORY = 0.98  # of the running mean that a spike is measured against
 SPIKE_FACTOR = 10.0
@@ -94,7 +95,7 @@ class Stage(LightningModule, ABC, Generic[RunKind]):
         average.swap(self._learned())
         self.network.eval()
         try:
-            with torch.no_grad():
+            with torch.no_grad(), uncompiled():
                 yield
         finally:
             average.swap(self._learned())

@@ -39,7 +39,9 @@ class PriorStage(DiffusionStage[PriorRun]):
         diffusion = self.run.diffusion
         if not self.run.analytic or self.shown is None:
             return diffusion
-        text, z_BD = self.text(self.shown), self.network.stats.standardise(self.shown["clip_image"])
+        # Lightning moves a trained network back to the CPU
+        shown = {name: column.to(self.device) for name, column in self.shown.items()}
+        text, z_BD = self.text(shown), self.network.stats.standardise(shown["clip_image"])
         denoise = x0_denoiser(lambda x, t_B: self.network(x, t_B, text), self.schedule, diffusion.prediction, diffusion.clip)
         powers = noise_power(denoise, z_BD, self.schedule, sampling_times(diffusion.steps).to(z_BD))
         return replace(diffusion, sampler="analytic", noise_power=powers)

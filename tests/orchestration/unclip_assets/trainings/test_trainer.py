@@ -123,6 +123,12 @@ def test_a_pointer_that_does_not_change_is_not_written_again(tmp_path: Path) -> 
     assert find(store, "clip_model") == Pointer("run", "digest")
 
 
+@pytest.mark.parametrize("size", ["tiny", "small", "paper"])
+def test_models_of_every_size_are_judged_by_the_one_judge(size: str, tmp_path: Path) -> None:
+    trainer = Trainer(size=size, tracking_uri="")
+    assert trainer.job(open_store(tmp_path), "judge", TrainingConfig(), Pointer("v-1", "d")).recipe == "judge_tiny"
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_present_clip_is_given_to_the_recipes_that_need_one(recipe: str, tmp_path: Path) -> None:
     store, run = open_store(tmp_path), RECIPES[recipe]()
