@@ -13,6 +13,8 @@ from unclip_pairs.pointers import point
 from unclip_pairs.store import Store
 from unclip_release.bundle import bundle_folder, write_bundle
 
+GUIDANCE = {"prior": 1.5, "decoder": 1.5}
+"""The scales that a bundle recommends: what the tiny recipes paint best with."""
 STAGES = {"clip": "clip", "prior": "prior", "decoder": "decoder", "upsampler_1": "upsampler_256", "upsampler_2": "upsampler_1024"}
 
 
@@ -34,7 +36,7 @@ def bundle(home: Home, timer: dg.ResourceParam[Timer]) -> previews.Materialized:
     store = home.store()
     with timer.step("bundle") as step:
         folders = {stage: f"models/{run}/{present(store, f'{run}_model').name}" for stage, run in STAGES.items()}
-        manifest = write_bundle(store, folders, policy_version=policy_of(store))
+        manifest = write_bundle(store, folders, policy_version=policy_of(store), guidance=GUIDANCE)
     folder = bundle_folder(manifest)
     point(store, "bundle", folder.removeprefix("bundles/"), manifest.digest)
     return previews.made(step, manifest, stages=previews.table(["stage", "run"], folders.items()))

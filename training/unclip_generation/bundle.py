@@ -32,7 +32,7 @@ Kind = TypeVar("Kind", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Guidance:
-    """Scales of classifier-free guidance; 1 is none, best for the tiny recipes. The paper's best FID guides the decoder by 1.25."""
+    """Scales of classifier-free guidance; 1 is none. The paper's best FID guides the decoder by 1.25."""
 
     prior: float = 1.0
     decoder: float = 1.0

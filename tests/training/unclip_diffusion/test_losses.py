@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from unclip_diffusion.degrade import add_smooth_noise, degrade_light, gaussian_blur, jpeg
-from unclip_diffusion.losses import hybrid_loss, learned_log_variance, min_snr_weight, posterior, prediction_loss
+from unclip_diffusion.losses import hybrid_loss, learned_log_variance, min_snr_weight, posterior, prediction_loss, velocity_weight
 from unclip_diffusion.schedule import COSINE
 
 torch.set_num_threads(1)
@@ -28,6 +28,16 @@ def test_min_snr_weights_say_the_same_in_every_parameterisation() -> None:
     assert x0.max() == 5.0
     torch.testing.assert_close(eps, x0 / snr)
     torch.testing.assert_close(v, x0 / (snr + 1))
+
+
+def test_the_velocity_weight_makes_an_x0_loss_that_of_v() -> None:
+    x_0, noise_, guess = draw(3, 5), draw(3, 5, seed=1), draw(3, 5, seed=2)
+    a = torch.tensor([0.8, 0.5, 0.1])
+    root, rest = a.sqrt()[:, None], (1 - a).sqrt()[:, None]
+    x_t = root * x_0 + rest * noise_
+    v, v_of_guess = root * noise_ - rest * x_0, root * (x_t - root * guess) / rest - rest * guess
+    torch.testing.assert_close(prediction_loss(guess, x_0, velocity_weight(a)), prediction_loss(v_of_guess, v))
+    assert float(velocity_weight(torch.tensor([1.0]))) == pytest.approx(12.5), "where there is no noise it is bounded"
 
 
 def test_the_posterior_of_a_full_step_is_the_picture() -> None:

@@ -23,7 +23,7 @@ def clip_tiny() -> ClipRun:
 
     About 90 s on two cores, half of it for the pictures' features, which are computed once.
     """
-    text = TowerConfig(width=192, depth=2, heads=6)
+    text = TowerConfig(width=128, depth=2, heads=4)
     model = ClipConfig(
         image_size=128,
         patch_size=128,
@@ -36,7 +36,7 @@ def clip_tiny() -> ClipRun:
         word_width=128,
     )
     optim = Optim(lr=1e-3, warmup=30, betas=(0.9, 0.98), weight_decay=0.1, ema_decay=0.98)
-    return ClipRun(recipe="clip_tiny", stage="clip", model=model, steps=500, batch_size=192, optim=optim, side=128)
+    return ClipRun(recipe="clip_tiny", stage="clip", model=model, steps=450, batch_size=192, optim=optim, side=128)
 
 
 def judge_tiny() -> JudgeRun:
@@ -47,19 +47,19 @@ def judge_tiny() -> JudgeRun:
 
 
 def prior_tiny() -> PriorRun:
-    """2 blocks of width 256 beside a linear path from the text embedding. About a minute on two cores.
+    """2 blocks of width 128 beside a linear path from the text embedding. About a minute on two cores.
 
     What a word does to the mean embedding adds up in the linear path, so combinations that were never seen come out right.
     """
-    tower = TowerConfig(width=256, depth=2, heads=4)
-    model = PriorConfig(embed_dim=TINY_DIM, text_width=192, context=TINY_CONTEXT, tower=tower, dropout=0.1, linear_path=True)
+    tower = TowerConfig(width=128, depth=2, heads=4)
+    model = PriorConfig(embed_dim=TINY_DIM, text_width=128, context=TINY_CONTEXT, tower=tower, dropout=0.1, linear_path=True)
     return PriorRun(
         recipe="prior_tiny",
         stage="prior",
         model=model,
-        steps=700,
+        steps=1200,
         batch_size=128,
-        optim=Optim(lr=1e-3, warmup=50, betas=(0.9, 0.96), eps=1e-6, weight_decay=0.06, ema_decay=0.99),
+        optim=Optim(lr=2e-3, warmup=50, betas=(0.9, 0.96), eps=1e-6, weight_decay=0.06, ema_decay=0.99),
         side=128,
         diffusion=Diffusion(schedule="cosine", prediction="x0", sampler="ddim", steps=(16,), eta=0.0, clip=None),
         times="logit_normal",
@@ -69,14 +69,17 @@ def prior_tiny() -> PriorRun:
 
 
 def decoder_tiny() -> DecoderRun:
-    """From the embedding to 16 px: a U-Net on 8 x 8 places of folded pixels that predicts x_0. About 6 minutes on two cores."""
+    """From the embedding to 16 px: a U-Net on 8 x 8 places of folded pixels that predicts x_0. About 5 minutes on two cores.
+
+    Its validation loss is lowest after about 2,800 steps and then rises, so the best weights are kept.
+    """
     unet = UNetConfig(side=8, channels=64, multipliers=(1, 2), num_blocks=1, num_groups=8, head_channels=16, condition_width=256)
     model = CompactDecoderConfig(image_size=16, patch=2, unet=unet, embed_dim=TINY_DIM)
     return DecoderRun(
         recipe="decoder_tiny",
         stage="decoder",
         model=model,
-        steps=4000,
+        steps=3000,
         batch_size=32,
         optim=Optim(lr=1.5e-3, warmup=150, betas=(0.9, 0.99), weight_decay=0.01, ema_decay=0.999),
         side=16,
@@ -86,27 +89,34 @@ def decoder_tiny() -> DecoderRun:
         times_mean=-0.2,
         times_std=1.2,
         weighting="velocity",
-        embedding_noise=0.15,
+        embedding_noise=0.2,
+        keep_best=True,
     )
 
 
 def upsampler_256_tiny() -> UpsamplerRun:
-    """The first upsampler, 16 to 64 px, on whole pictures folded to 16 x 16. Two minutes and a half on two cores."""
+    """The first upsampler, 16 to 64 px, on whole pictures folded to 16 x 16. Two minutes on two cores.
+
+    Its times favour noise and its loss is plain: under the velocity weight it paints grain (of 64 validation captions, concept@1 0.11 and
+    0.09 in 1 and 4 steps of sampling, against 0.16 and 0.14).
+    """
     unet = UNetConfig(side=16, channels=48, multipliers=(1, 2), num_blocks=1, num_groups=8, condition_width=192)
     return UpsamplerRun(
         recipe="upsampler_256_tiny",
         stage="upsampler_256",
         model=CompactUpsamplerConfig(low_size=16, image_size=64, patch=4, unet=unet, embed_dim=TINY_DIM),
-        steps=1500,
+        steps=1000,
         batch_size=16,
-        optim=Optim(lr=1.5e-3, warmup=50, betas=(0.9, 0.99), ema_decay=0.998),
+        optim=Optim(lr=1.5e-3, warmup=50, betas=(0.9, 0.99), ema_decay=0.995),
         side=64,
-        diffusion=Diffusion(schedule="cosine", prediction="x0", sampler="ddim", steps=(10,)),
+        diffusion=Diffusion(schedule="cosine", prediction="x0", sampler="ddim", steps=(2,)),
         channels_last=True,
         crop=64,
         degradation="blur",
         conditioning_noise=0.2,
-        weighting="velocity",
+        times="logit_normal",
+        times_mean=1.0,
+        times_std=1.2,
     )
 
 
@@ -121,10 +131,12 @@ def upsampler_1024_tiny() -> UpsamplerRun:
         batch_size=16,
         optim=Optim(lr=1.5e-3, warmup=50, betas=(0.9, 0.99), ema_decay=0.995),
         side=128,
-        diffusion=Diffusion(schedule="linear", prediction="x0", sampler="ddim", steps=(5,)),
+        diffusion=Diffusion(schedule="linear", prediction="x0", sampler="ddim", steps=(1,)),
         channels_last=True,
         crop=64,
         degradation="bsr",
         conditioning_noise=0.05,
-        weighting="velocity",
+        times="logit_normal",
+        times_mean=1.0,
+        times_std=1.2,
     )
