@@ -52,7 +52,7 @@ $(VENV)/.ready: pyproject.toml Makefile
 
 setup: $(VENV)/.ready ## make .venv and install everything into it (about two minutes)
 
-demo: setup ## crawl, curate, train, evaluate, promote and paint, on this machine (22 to 29 minutes on two cores)
+demo: setup ## crawl, curate, train, evaluate, promote and paint, on this machine (about half an hour on two cores)
 	$(BIN)/unclip demo
 
 test: setup ## the quick tests on two processes, then the slow ones

@@ -55,7 +55,7 @@ def unclip(
 def demo(
     context: typer.Context,
     size: Annotated[
-        str, typer.Option(help="full: more than 4,000 pictures, 22 to 29 minutes on two cores; smoke: minutes, and no nice pictures.")
+        str, typer.Option(help="full: more than 4,000 pictures, about half an hour on two cores; smoke: minutes, and no nice pictures.")
     ] = "full",
     port: Annotated[int, typer.Option(help="Where the demo's own web site listens; keep it the same when you run it again.")] = DEMO_PORT,
 ) -> None:

@@ -25,7 +25,7 @@ from unclip_server.service import ImageService, Painter, ServedModel
 
 ROOT = Path(__file__).parents[3]
 GENERATE, VARIATIONS, API = ("generate", "a ball"), ("variations", "PICTURE"), ("serve", "api", "--port", "0")
-PROMOTE, EVALUATE, RELEASE = ("model", "promote"), ("model", "evaluate"), ("model", "release")
+PROMOTE, EVALUATE, RELEASE, IMPORT = ("model", "promote"), ("model", "evaluate"), ("model", "release"), ("model", "import", "FOLDER")
 REGISTRY = (PROMOTE, ("model", "rollback"), ("model", "lineage", "champion"))
 GENERATING = (GENERATE, VARIATIONS, API)
 JOBS = (("demo", "--size", "smoke", "--port", "28741"), RELEASE)
@@ -37,7 +37,7 @@ Case = tuple[str, str, tuple[str, ...], str]
 CASES: list[Case] = [
     *(("UNCLIP_SAFETY_POLICY", NOWHERE, command, NOWHERE) for command in (*GENERATING, EVALUATE, *JOBS)),
     *(("UNCLIP_CURATION_POLICY", NOWHERE, command, NOWHERE) for command in (*GENERATING, EVALUATE, *JOBS, *DECIDING)),
-    *(("UNCLIP_GATE_POLICY", NOWHERE, command, NOWHERE) for command in (PROMOTE, *JOBS)),
+    *(("UNCLIP_GATE_POLICY", NOWHERE, command, NOWHERE) for command in (PROMOTE, IMPORT, *JOBS)),
     *(("MLFLOW_TRACKING_URI", CLOSED, command, CLOSED) for command in (*GENERATING, *REGISTRY)),
     *(
         ("UNCLIP_HOME", "FILE/home", command, "FILE")
