@@ -13,7 +13,7 @@ from unclip_evaluation.figures import Evaluation, HitFigures
 from unclip_evaluation.painting import EvaluationPainter
 from unclip_evaluation.plan import EvaluationPlan
 from unclip_evaluation.probes.probes import ProbePlan
-from unclip_models.config import CompactDecoderConfig, CompactUpsamplerConfig, PictureRegressorConfig, TowerConfig, UNetConfig
+from unclip_models.config import CompactDecoderConfig, CompactUpsamplerConfig, TowerConfig, UNetConfig
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 from unclip_training.config import AnyRun, UpsamplerRun
@@ -37,22 +37,20 @@ FILES = {"clip": "clip", "prior": "prior", "decoder": "decoder", "upsampler_256"
 
 def small_upsampler(run: UpsamplerRun) -> UpsamplerRun:
     assert isinstance(run.model, CompactUpsamplerConfig)
-    model = replace(run.model, unet=replace(run.model.unet, channels=8, multipliers=(1,), num_groups=4))
+    model = replace(run.model, unet=replace(run.model.unet, channels=8, multipliers=(1,), num_groups=4), embed_dim=16)
     return replace(run, model=model, diffusion=replace(run.diffusion, steps=(2,)))
 
 
 def small_runs() -> list[AnyRun]:
     clip, judge, prior, decoder = tiny.clip_tiny(), tiny.judge_tiny(), tiny.prior_tiny(), tiny.decoder_tiny()
     assert isinstance(decoder.model, CompactDecoderConfig)
-    unet = UNetConfig(side=16, channels=16, multipliers=(1,), num_blocks=1, attention_sides=(16,), head_channels=8, num_groups=4)
-    regressor = PictureRegressorConfig(width=16, depth=1, components=8)
+    unet = UNetConfig(side=8, channels=16, multipliers=(1,), num_blocks=1, attention_sides=(8,), head_channels=8, num_groups=4)
+    small = replace(clip.model, image_size=32, patch_size=16, locked=False, word_width=0)
     return [
-        replace(
-            clip, model=replace(clip.model, image_size=32, vision=TOWER, text=TOWER, embed_dim=16, vocab_size=300, context=12), side=32
-        ),
+        replace(clip, model=replace(small, vision=TOWER, text=TOWER, embed_dim=16, vocab_size=300, context=12), side=32),
         replace(judge, model=replace(judge.model, width=16, depth=1, heads=2, dim=16, vocab=300, context=12)),
         replace(prior, model=replace(prior.model, embed_dim=16, text_width=16, context=12, tower=TOWER)),
-        replace(decoder, model=replace(decoder.model, unet=unet, embed_dim=16, text_width=16, regressor=regressor)),
+        replace(decoder, model=replace(decoder.model, unet=unet, embed_dim=16, text_width=16)),
         small_upsampler(tiny.upsampler_256_tiny()),
         small_upsampler(tiny.upsampler_1024_tiny()),
     ]
@@ -62,7 +60,7 @@ def small_runs() -> list[AnyRun]:
 def bundle(shapes: Store) -> Path:
     """A bundle of networks that have learnt next to nothing."""
     for run in small_runs():
-        clip = "models/clip/first" if run.stage in ("prior", "decoder") else None
+        clip = "models/clip/first" if run.needs_clip else None
         launch = Launch(dataset="v-shapes", name="first", clip=clip, track=False)
         fit(shapes, replace(run, steps=3, batch_size=4), launch)
     folder = shapes.path("bundles/small")

@@ -25,7 +25,8 @@ from unclip_training.recipes import register, tiny
 tower = TowerConfig(width=16, depth=1, heads=2)
 def small():
     run = tiny.clip_tiny()
-    model = replace(run.model, image_size=32, vision=tower, text=tower, embed_dim=16, vocab_size=300, context=12)
+    model = replace(run.model, image_size=32, patch_size=16, vision=tower, text=tower, embed_dim=16, vocab_size=300, context=12)
+    model = replace(model, locked=False, word_width=0)
     return replace(run, model=model, side=32, batch_size=8)
 register.RECIPES["clip_small"] = small
 from unclip_training.__main__ import main
