@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 
@@ -131,14 +132,10 @@ def _words(site: TrainingSite, run: ClipRun, clip: Clip) -> Tokenizer:
 
 
 def _locked(site: TrainingSite, tower: LockedTower) -> More:
-    """The locked embeddings of pairs, which are computed once; with the first ones, those of the training set, the tower is fitted."""
+    """The locked embeddings of pairs, which are computed once."""
 
     def more(pairs: DecodedPairs) -> Batch:
-        if site.beginning is None:
-            tower.features.load_state_dict(pretrained.picture_weights())
-        features = locked_features(tower, pairs.at(LOCKED_SIDE))
-        if site.beginning is None:
-            fitted_once(site.store, f"{site.folder}/projection-{site.sources.training.digest12}.safetensors", tower, features)
+        features = _features_once_fitted(site, tower, pairs.at(LOCKED_SIDE))
         return {"locked_image": nn.functional.normalize(tower.project(features), dim=-1)}
 
     return more
@@ -146,12 +143,18 @@ def _locked(site: TrainingSite, tower: LockedTower) -> More:
 
 def _fit_on_some(site: TrainingSite, tower: LockedTower) -> None:
     """Fits the tower on the first pairs of a set that does not fit into memory."""
-    tower.features.load_state_dict(pretrained.picture_weights())
     samples = islice(raw_samples(site.store, site.sources.training), PROJECTION_PAIRS)
-    pictures = np.stack([unpack(sample, LOCKED_SIDE).picture for sample in samples])
-    fitted_once(
-        site.store, f"{site.folder}/projection-{site.sources.training.digest12}.safetensors", tower, locked_features(tower, pictures)
-    )
+    _features_once_fitted(site, tower, np.stack([unpack(sample, LOCKED_SIDE).picture for sample in samples]))
+
+
+def _features_once_fitted(site: TrainingSite, tower: LockedTower, pictures_NHWC: NDArray[np.uint8]) -> Tensor:
+    """The pictures' features [N, NUM_FEATURES]. The first ones, of training pictures, fit a tower that does not come from elsewhere."""
+    if site.beginning is not None:
+        return locked_features(tower, pictures_NHWC)
+    tower.features.load_state_dict(pretrained.picture_weights())
+    features = locked_features(tower, pictures_NHWC)
+    fitted_once(site.store, f"{site.folder}/projection-{site.sources.training.digest12}.safetensors", tower, features)
+    return features
 
 
 def _judge(site: TrainingSite, run: JudgeRun) -> Assembly:
@@ -251,9 +254,10 @@ def _upsampler(site: TrainingSite, run: UpsamplerRun) -> Assembly:
     network = CompactUpsampler(run.model) if isinstance(run.model, CompactUpsamplerConfig) else Upsampler(run.model)
     if isinstance(network, CompactUpsampler) and network.stats is not None:
         conditioning(site, network.config.embed_dim, None)
-        network.stats.fit(some_embeddings(site))
     if site.beginning is not None:
         take_weights(site.beginning, network, run.model)
+    elif isinstance(network, CompactUpsampler) and network.stats is not None:
+        network.stats.fit(some_embeddings(site))
     stage = UpsamplerStage(run, network)
     required = RequiredColumns(side=run.side, embeddings=run.needs_clip, captions=False, variation=run.variation)
     return Assembly(stage, _data(site, run, Reading(required=required)), _saver(stage, run))
