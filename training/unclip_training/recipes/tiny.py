@@ -49,7 +49,7 @@ def judge_tiny() -> JudgeRun:
 def prior_tiny() -> PriorRun:
     """2 blocks of width 128 beside a linear path from the text embedding. About a minute on two cores.
 
-    What a word does to the mean embedding adds up in the linear path, so combinations that were never seen come out right.
+    What a word does to the mean embedding adds up in the linear path, so it holds for combinations that were never seen.
     """
     tower = TowerConfig(width=128, depth=2, heads=4)
     model = PriorConfig(embed_dim=TINY_DIM, text_width=128, context=TINY_CONTEXT, tower=tower, dropout=0.1, linear_path=True)
