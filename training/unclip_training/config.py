@@ -29,7 +29,8 @@ class Run:
     (None: ten times) on so many pairs (None: as many as cost about 2 % of the training, at most 256); with `keep_best`, the weights that
     are saved are those with the lowest one, in place of the last. While learning, each word of a caption is left out with probability
     `drop_words`, a picture is moved by up to `shift` pixels each way, and with `flip` mirrored in half of the cases, unless its caption
-    says left or right; the network is not told. With `compiled`, the U-Net is compiled where there is a GPU.
+    says left or right; the network is not told. `views` copies of each picture, mirrored, moved and scaled, are learned from beside it,
+    each with a CLIP embedding of its own, where the set fits into memory. With `compiled`, the U-Net is compiled where there is a GPU.
     """
 
     recipe: str
@@ -47,6 +48,7 @@ class Run:
     drop_words: float = 0.0
     shift: int = 0
     flip: bool = False
+    views: int = 0
     compiled: bool = False
     seed: int = 0
 
@@ -59,6 +61,8 @@ class Run:
             raise ValueError(f"drop_words {self.drop_words} must lie in [0, 1), and shift {self.shift} between 0 and the side {self.side}")
         if self.stage in ("judge", "prior") and (self.shift or self.flip):
             raise ValueError(f"the {self.stage} reads no pictures; leave shift and flip out")
+        if self.views < 0 or (self.views > 0 and not self.needs_clip) or (self.views > 0 and self.stage == "prior"):
+            raise ValueError(f"views is {self.views}; only a decoder or an upsampler that is told the embedding learns from views")
 
     @property
     def variation(self) -> Variation:

@@ -6,7 +6,8 @@ from random import Random
 from unclip_starter.scenes.scene import ABOVE, COUNT, FRONT, LARGE, SINGLE, SMALL, Box
 
 MARGIN = 0.03
-SIDES = {SMALL: (0.30, 0.40), None: (0.48, 0.60), LARGE: (0.72, 0.88)}
+SIDES = {SMALL: (0.36, 0.46), None: (0.62, 0.74), LARGE: (0.84, 0.94)}
+DRIFT = 0.08  # how far a thing that stands alone may lie from the middle
 # by number, ways to lay out as many things: their centres and the longest side of each
 LAYOUTS: dict[int, tuple[tuple[float, tuple[tuple[float, float], ...]], ...]] = {
     2: (
@@ -54,9 +55,7 @@ def places(kind: str, relation: str | None, size: str | None, aspects: Sequence[
 
 
 def _single(size: str | None, aspect: float, rng: Random) -> Box:
-    width, height = sized(rng.uniform(*SIDES[size]), aspect)
-    left, top = rng.uniform(MARGIN, 1 - MARGIN - width), rng.uniform(MARGIN, 1 - MARGIN - height)
-    return left, top, left + width, top + height
+    return centred(0.5 + rng.uniform(-DRIFT, DRIFT), 0.5 + rng.uniform(-DRIFT, DRIFT), rng.uniform(*SIDES[size]), aspect)
 
 
 def _beside_or_above(relation: str | None, aspects: Sequence[float], rng: Random) -> list[Box]:

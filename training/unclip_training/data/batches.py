@@ -169,7 +169,7 @@ class Reading:
     """How a stage reads pairs: `encode` makes tokens of captions, `more` further columns of pairs that lie in memory.
 
     `read` gives further columns of captions (rows for each caption), and `most_read` says how many captions it is worth to read beforehand.
-    `prepare` is called once, with the whole training set in memory, before the first batch.
+    `widen` adds views to a training set in memory; then `prepare` is called once, with the whole of it, before the first batch.
     """
 
     required: RequiredColumns
@@ -177,6 +177,7 @@ class Reading:
     read: Read | None = None
     most_read: int = 0
     more: More | None = None
+    widen: Callable[[DecodedPairs], DecodedPairs] | None = None
     prepare: Callable[[DecodedPairs], None] | None = None
 
     def best_columns(self, pairs: DecodedPairs) -> Batch:
@@ -234,6 +235,8 @@ class PairsData(LightningDataModule):
         """Unpacks the set once when it fits."""
         if self.fits_in_memory and self._columns is None:
             pairs = decoded_pairs(self.store, self.source, self.required.side or 0)
+            if self.reading.widen is not None:
+                pairs = self.reading.widen(pairs)
             if self.reading.prepare is not None:
                 self.reading.prepare(pairs)
             self._columns, self._captions = self.reading.pair_columns(pairs), self.reading.caption_columns(pairs)

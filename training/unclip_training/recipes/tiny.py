@@ -69,33 +69,37 @@ def prior_tiny() -> PriorRun:
 
 
 def decoder_tiny() -> DecoderRun:
-    """From the embedding to 16 px: a U-Net on 8 x 8 places of folded pixels that predicts x_0. About 5 minutes on two cores.
+    """From the embedding and the caption to 16 px: a U-Net on 8 x 8 places of folded pixels that predicts x_0. Six minutes on two cores.
 
-    Its validation loss is lowest after about 2,800 steps and then rises, so the best weights are kept.
+    Two views of each picture stand beside it: of pictures alone, the validation loss stops falling after half as many steps. It is sampled
+    with fresh noise at each step, which mends what a step got wrong.
     """
     unet = UNetConfig(side=8, channels=64, multipliers=(1, 2), num_blocks=1, num_groups=8, head_channels=16, condition_width=256)
-    model = CompactDecoderConfig(image_size=16, patch=2, unet=unet, embed_dim=TINY_DIM)
+    model = CompactDecoderConfig(image_size=16, patch=2, unet=unet, embed_dim=TINY_DIM, text_width=128)
     return DecoderRun(
         recipe="decoder_tiny",
         stage="decoder",
         model=model,
-        steps=3000,
+        steps=4000,
         batch_size=32,
         optim=Optim(lr=1.5e-3, warmup=150, betas=(0.9, 0.99), weight_decay=0.01, ema_decay=0.999),
         side=16,
-        diffusion=Diffusion(schedule="cosine", prediction="x0", sampler="ddim", steps=(25,)),
+        diffusion=Diffusion(schedule="cosine", prediction="x0", sampler="ddim", steps=(50,), eta=1.0),
         channels_last=True,
         times="logit_normal",
         times_mean=-0.2,
         times_std=1.2,
         weighting="velocity",
+        drop_embedding=0.2,
+        drop_text=0.3,
         embedding_noise=0.2,
         keep_best=True,
+        views=2,
     )
 
 
 def upsampler_256_tiny() -> UpsamplerRun:
-    """The first upsampler, 16 to 64 px, on whole pictures folded to 16 x 16. Two minutes on two cores.
+    """The first upsampler, 16 to 64 px, on whole pictures and views of them, folded to 16 x 16. Four minutes on two cores.
 
     Its times favour noise and its loss is plain: under the velocity weight it paints grain (of 64 validation captions, concept@1 0.11 and
     0.09 in 1 and 4 steps of sampling, against 0.16 and 0.14).
@@ -117,6 +121,7 @@ def upsampler_256_tiny() -> UpsamplerRun:
         times="logit_normal",
         times_mean=1.0,
         times_std=1.2,
+        views=2,
     )
 
 
@@ -135,7 +140,7 @@ def upsampler_1024_tiny() -> UpsamplerRun:
         channels_last=True,
         crop=64,
         degradation="bsr",
-        conditioning_noise=0.05,
+        conditioning_noise=0.15,
         times="logit_normal",
         times_mean=1.0,
         times_std=1.2,
