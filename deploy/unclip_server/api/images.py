@@ -66,7 +66,7 @@ class ImageEndpoint:
     def __init__(self, dependencies: Dependencies) -> None:
         self.service, self.access, self.results = dependencies.service, dependencies.access, dependencies.results
         self.public_url = dependencies.settings.public_url
-        self.batcher = Batcher(self.service.painter.paint, dependencies.settings.max_waiting, dependencies.settings.max_batch)
+        self.batcher = Batcher(self.service.paint, dependencies.settings.max_waiting, dependencies.settings.max_batch)
         self.limiter = RateLimiter(dependencies.settings.images_per_minute)
 
     async def generate(self, request: Request, key: Key) -> dict[str, object]:
@@ -88,7 +88,7 @@ class ImageEndpoint:
         pictures = PictureRequest(prompt=asked.prompt, seeds=seeds, size=asked.size, guidance=asked.guidance)
         try:
             await run_in_threadpool(self.service.admit, pictures)
-            images = await self._painted(request, Job((asked.prompt,) * asked.n, seeds, asked.size, asked.guidance))
+            images = await self._painted(request, Job(pictures))
             pngs = await run_in_threadpool(self.service.finish, pictures, images)
         except PolicyRefused as refused:
             raise rejected(refused) from refused

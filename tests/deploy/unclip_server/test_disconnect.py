@@ -44,7 +44,7 @@ def endpoint(store: Store, brush: Brush) -> Iterator[ImageEndpoint]:
     access = open_access(store)
     service = ImageService(
         model=ServedModel(label="unclip/1", manifest="ab"),
-        painter=Painter(paint=brush, vary=lambda image, seeds, size: [image] * len(seeds)),
+        painter=Painter(paint=brush, vary=lambda images, seeds, size: list(images)),
         refuse=refuser(load_policy()),
         check=lambda image: None,
     )

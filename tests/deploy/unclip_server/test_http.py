@@ -50,9 +50,9 @@ def paint(prompts: Sequence[str], seeds: Sequence[int], size: int, guidance: flo
     return [one(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
 
 
-def vary(image: Image.Image, seeds: Sequence[int], size: int) -> list[Image.Image]:
-    """The picture itself for each seed."""
-    return [image.resize((size, size)) for _ in seeds]
+def vary(images: Sequence[Image.Image], seeds: Sequence[int], size: int) -> list[Image.Image]:
+    """Each picture itself."""
+    return [image.resize((size, size)) for image in images]
 
 
 def check(image: Image.Image) -> Refusal | None:
