@@ -1,5 +1,6 @@
 """The server's parts by themselves: batching, rate limit, keys, settings, and what is found out before it starts."""
 
+import hashlib
 import socket
 import sqlite3
 import threading
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from sqlalchemy import text
 
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 from unclip_release.provenance import Provenance, png_bytes
-from unclip_server.api.access import AccessDatabase, open_access
+from unclip_server.api.access import AccessDatabase, AuditEntry, open_access
 from unclip_server.api.batching import Batcher, Job, QueueFull
 from unclip_server.api.limits import RateLimiter
 from unclip_server.api.serve import serve
@@ -188,6 +190,19 @@ def test_a_key_needs_a_plain_name(access: AccessDatabase, name: str) -> None:
 def test_a_key_that_is_not_there_cannot_be_revoked(access: AccessDatabase) -> None:
     with pytest.raises(UserError, match="no key named 'bob'"):
         access.revoke("bob")
+
+
+def test_an_audit_log_from_before_there_were_variations_is_carried_on(access: AccessDatabase, store: Store) -> None:
+    with access.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE requests DROP COLUMN source_sha256"))
+        connection.execute(text("INSERT INTO requests VALUES ('r1', '2026-01-01 00:00:00', 'anna', '', 'unclip/1', 'ab', 1, '7', 'ok')"))
+    again = open_access(store)
+    entry = AuditEntry(
+        request_id="r2", key_name="anna", user="", model="unclip/1", prompt=None, image=b"picture", pictures=1, first_seed=7, outcome="ok"
+    )
+    again.record(entry)
+    assert [found.source_sha256 for found in again.requests("anna")] == [hashlib.sha256(b"picture").hexdigest(), None]
+    again.close()
 
 
 def test_a_secret_is_made_once(access: AccessDatabase, store: Store) -> None:

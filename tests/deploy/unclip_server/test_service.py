@@ -78,6 +78,17 @@ def test_a_variation_names_the_file_that_it_comes_from(service: ImageService, tm
     assert (said["source_sha256"], said.get("prompt_sha256")) == (hashlib.sha256(picture).hexdigest(), None)
 
 
+def test_requests_of_one_kind_are_painted_in_one_call_and_in_order(service: ImageService) -> None:
+    def colours(*requests: PictureRequest) -> list[object]:
+        assert len({request.kind for request in requests}) == 1
+        return [image.getpixel((0, 0)) for image in service.paint(requests)]
+
+    red, blue = (Source(Image.new("RGB", (8, 8), colour), "ab") for colour in (RED, BLUE))
+    assert colours(PictureRequest(source=red, seeds=(1,)), PictureRequest(source=blue, seeds=(1, 2))) == [RED, BLUE, BLUE]
+    assert colours(PictureRequest(prompt="a red ball", seeds=(1, 2)), PictureRequest(prompt="a ball", seeds=(3,))) == [RED, RED, BLUE]
+    assert PictureRequest(source=red, seeds=(1,)).kind != PictureRequest(prompt="a red ball", seeds=(1,)).kind
+
+
 def test_a_large_source_is_made_smaller_and_a_narrow_one_stays_narrow() -> None:
     for size, smaller in (((2048, 512), (1024, 256)), ((30_000, 1), (1024, 1)), ((40, 30), (40, 30))):
         assert read_source(encode_png(Image.new("RGB", size))).image.size == smaller
