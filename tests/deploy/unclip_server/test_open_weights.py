@@ -54,9 +54,20 @@ def test_it_paints_over_the_images_api(service: ImageService, registered_store: 
     assert (said["model"], said["manifest"], said["seed"]) == ("unclip/1", service.model.manifest, "7")
 
 
+def test_without_what_reads_pictures_it_is_known_that_it_cannot_vary(
+    open_weights: dict[str, tuple[Path, Any]], registered_store: Store, good_figures: dict[str, JsonValue]
+) -> None:
+    registry = open_registry(registered_store)
+    request = ImportRequest(folder=open_weights["karlo"][0], prior_steps=2, decoder_steps=2)
+    registry.register(import_model(registered_store, request), good_figures)
+    registry.promote()
+    assert not load_painter(registry.champion()[1]).can_vary
+
+
 def test_it_varies_a_picture(service: ImageService, tmp_path: Path) -> None:
     picture = encode_png(Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8)))
     request = PictureRequest(source=read_source(picture), seeds=(7, 8))
+    assert service.painter.can_vary
     first, second = service.generate(request)
     assert first != second
     assert service.generate(replace(request, seeds=(7,)))[0] != second
