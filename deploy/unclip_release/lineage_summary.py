@@ -164,8 +164,9 @@ def summary_json(lineage: Lineage) -> str:
 def _picture_lines(summary: Summary) -> list[tuple[str, str]]:
     if not summary.picture:
         return []
-    prompt = summary.picture.get("prompt_sha256", "")[:12]
-    return [("picture", f"{summary.start}: seed {summary.picture.get('seed', '?')}, prompt sha256 {prompt}")]
+    asked = next((name for name in ("prompt", "source") if f"{name}_sha256" in summary.picture), "prompt")
+    digest = summary.picture.get(f"{asked}_sha256", "")[:12]
+    return [("picture", f"{summary.start}: seed {summary.picture.get('seed', '?')}, {asked} sha256 {digest}")]
 
 
 def _model_lines(summary: Summary) -> list[tuple[str, str]]:

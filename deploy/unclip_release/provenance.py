@@ -19,20 +19,23 @@ _LEVEL = 6
 class Provenance:
     """Where a picture comes from. `model` is the label of its version (`unclip/3`), `manifest` the digest of its bundle.
 
-    There is no time and no name of the caller in it: the first would make equal pictures differ, the second is private.
+    It has a prompt, or a source: the sha256 of the file that it is a variation of. There is no time and no name of the caller in it:
+    the first would make equal pictures differ, the second is private.
     """
 
     model: str
     manifest: str
     seed: int
-    prompt: str
+    prompt: str | None = None
+    source_sha256: str | None = None
     guidance: float | None = None
 
     @property
     def texts(self) -> dict[str, str]:
-        """The text chunks in their order. The prompt itself stays out, its sha256 lets its author prove it."""
+        """The text chunks in their order. Prompt and source themselves stay out, their sha256 lets who sent them prove it."""
         texts = {"generator": GENERATOR, "model": self.model, "manifest": self.manifest, "seed": str(self.seed)}
-        texts |= {"prompt_sha256": hashlib.sha256(self.prompt.encode()).hexdigest()}
+        texts |= {} if self.prompt is None else {"prompt_sha256": hashlib.sha256(self.prompt.encode()).hexdigest()}
+        texts |= {} if self.source_sha256 is None else {"source_sha256": self.source_sha256}
         return texts | ({} if self.guidance is None else {"guidance": repr(self.guidance)}) | {"ai_generated": "true"}
 
 

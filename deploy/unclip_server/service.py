@@ -3,6 +3,7 @@
 Policy refusal, painting, output check and provenance are decided here once; callers add what is theirs (keys and queues, or files).
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 from unclip_pairs.errors import UserError
+from unclip_pairs.images import DecodeError, decode
 from unclip_pairs.progress import Progress, silent
 from unclip_pairs.store import Store
 from unclip_release.model_version import ModelVersion
@@ -22,6 +24,10 @@ from unclip_safety.policy import PolicyFiles, Refusal, load_policy
 from unclip_safety.prompts import Refuse, refuser
 
 SIZES = (256, 512, 1024)
+SOURCE_REFUSED = (
+    "Your request was rejected as a result of our safety system. "
+    "The image that you sent may contain content that is not allowed by our safety system."
+)
 
 
 class PolicyRefused(UserError):
@@ -37,19 +43,48 @@ def _passed(refusal: Refusal | None) -> None:
         raise PolicyRefused(refusal)
 
 
+@dataclass(frozen=True)
+class Source:
+    """The picture that is varied, RGB, no side above the largest of `SIZES`, and the sha256 of the file that it came in."""
+
+    image: Image.Image
+    sha256: str
+
+
+def read_source(data: bytes) -> Source:
+    """The picture in a file's bytes: its first frame, turned as its EXIF says, transparency on white, made smaller where it is large.
+
+    `DecodeError` when it is no picture, or beyond the bounds of crawled pictures.
+    """
+    try:
+        image = decode(data)
+        image.thumbnail((SIZES[-1], SIZES[-1]), Image.Resampling.LANCZOS, reducing_gap=None)
+    except DecodeError:
+        raise
+    except Exception as error:  # hostile bytes may break a decoder in any way
+        raise DecodeError("decode_error", f"{type(error).__name__}: {error}") from error
+    return Source(image, hashlib.sha256(data).hexdigest())
+
+
 @dataclass(frozen=True, kw_only=True)
 class PictureRequest:
-    """One picture for each seed. `guidance` is the decoder's scale, None the model's own; `source` is the picture that is varied."""
+    """One picture for each seed, from a prompt or from a source that is varied. `guidance` is the decoder's scale, None the model's own."""
 
-    prompt: str
+    prompt: str | None = None
+    source: Source | None = None
     seeds: tuple[int, ...]
     size: int = 256
     guidance: float | None = None
-    source: Image.Image | None = None
 
     def __post_init__(self) -> None:
+        assert (self.prompt is None) != (self.source is None), "a request has either a prompt or a source"
         if self.size not in SIZES:
             raise UserError(f"size is {self.size}; choose one of {', '.join(map(str, SIZES))}")
+
+    @property
+    def kind(self) -> tuple[int, float | None, bool]:
+        """Size, guidance and whether a picture is varied: requests of one kind can be painted in one call."""
+        return self.size, self.guidance, self.source is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,16 +98,17 @@ class ServedModel:
 
 Paint = Callable[[Sequence[str], Sequence[int], int, float | None], list[Image.Image]]
 """(prompts, seeds, size, guidance) to one RGB picture for each seed."""
-Vary = Callable[[Image.Image, Sequence[int], int], list[Image.Image]]
-"""(picture, seeds, size) to one RGB picture for each seed."""
+Vary = Callable[[Sequence[Image.Image], Sequence[int], int], list[Image.Image]]
+"""(pictures, seeds, size) to one other RGB picture for each picture and seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Painter:
-    """A loaded generator: `paint` from prompts, `vary` from a picture."""
+    """A loaded generator: `paint` from prompts, and `vary` from pictures where it `can_vary`."""
 
     paint: Paint
     vary: Vary
+    can_vary: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +122,20 @@ class ImageService:
 
     def admit(self, request: PictureRequest) -> None:
         """`PolicyRefused` when the policy does not allow the prompt, or the picture that is to be varied."""
-        _passed(self.refuse(request.prompt))
-        if request.source is not None:
-            _passed(self.check(request.source))
+        if request.prompt is not None:
+            _passed(self.refuse(request.prompt))
+        if request.source is not None and (refusal := self.check(request.source.image)) is not None:
+            raise PolicyRefused(replace(refusal, message=SOURCE_REFUSED))
+
+    def paint(self, requests: Sequence[PictureRequest]) -> list[Image.Image]:
+        """The RGB pictures of admitted requests of one kind, painted in one call, in the order of the requests and their seeds."""
+        size, guidance, is_variation = requests[0].kind
+        seeds = [seed for request in requests for seed in request.seeds]
+        if is_variation:
+            sources = [request.source.image for request in requests for _ in request.seeds if request.source is not None]
+            return self.painter.vary(sources, seeds, size)
+        prompts = [request.prompt for request in requests for _ in request.seeds if request.prompt is not None]
+        return self.painter.paint(prompts, seeds, size, guidance)
 
     def finish(self, request: PictureRequest, images: Sequence[Image.Image]) -> list[bytes]:
         """The PNG bytes of painted pictures, with their provenance; `PolicyRefused` when a single one may not leave."""
@@ -99,15 +146,19 @@ class ImageService:
     def generate(self, request: PictureRequest, progress: Progress = silent) -> list[bytes]:
         """One PNG for each seed; `PolicyRefused` when the policy does not allow the request or a picture."""
         self.admit(request)
-        if request.source is not None:
-            images = self.painter.vary(request.source, request.seeds, request.size)
-        else:
-            images = self.painter.paint([request.prompt] * len(request.seeds), request.seeds, request.size, request.guidance)
+        images = self.paint([request])
         progress(0, None, "checking the pictures")
         return self.finish(request, images)
 
     def _provenance(self, request: PictureRequest, seed: int) -> Provenance:
-        return Provenance(model=self.model.label, manifest=self.model.manifest, seed=seed, prompt=request.prompt, guidance=request.guidance)
+        return Provenance(
+            model=self.model.label,
+            manifest=self.model.manifest,
+            seed=seed,
+            prompt=request.prompt,
+            source_sha256=None if request.source is None else request.source.sha256,
+            guidance=request.guidance,
+        )
 
 
 def load_painter(folder: Path, progress: Progress = silent) -> Painter:
@@ -124,10 +175,10 @@ def load_painter(folder: Path, progress: Progress = silent) -> Painter:
         scales = own if guidance is None else replace(own, decoder=guidance)
         return generator.generate(prompts, seeds, size, scales, progress=report)
 
-    def vary(image: Image.Image, seeds: Sequence[int], size: int) -> list[Image.Image]:
-        return generator.variations([image] * len(seeds), seeds, size, progress=report)
+    def vary(images: Sequence[Image.Image], seeds: Sequence[int], size: int) -> list[Image.Image]:
+        return generator.variations(images, seeds, size, progress=report)
 
-    return Painter(paint=paint, vary=vary)
+    return Painter(paint=paint, vary=vary, can_vary=generator.can_vary)
 
 
 def served_model(version: ModelVersion) -> ServedModel:
@@ -155,7 +206,7 @@ def open_service(settings: ServiceSettings, progress: Progress = silent, first: 
 
     refuse = refuser(load_policy(settings.policies.safety))
     load_curation(settings.policies.curation)  # a wrong file is refused before seconds of loading
-    _passed(refuse(first.prompt) if first is not None else None)
+    _passed(refuse(first.prompt) if first is not None and first.prompt is not None else None)
     progress(0, None, "opening the champion")
     version, folder = open_registry(settings.store, settings.tracking_uri).champion()
     progress(0, None, f"loading the networks of {version.label}")

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from unclip_assets.settings import Environment
 from unclip_pairs.errors import UserError
 from unclip_pairs.home import open_store
-from unclip_pairs.images import DecodeError, decode
+from unclip_pairs.images import DecodeError
 from unclip_pairs.progress import Progress, silent
-from unclip_server.service import PictureRequest, ServiceSettings, open_service
+from unclip_server.service import PictureRequest, ServiceSettings, Source, open_service, read_source
 
 
 def generate(environment: Environment, request: PictureRequest, out: Path, progress: Progress = silent) -> list[Path]:
@@ -26,13 +24,13 @@ def generate(environment: Environment, request: PictureRequest, out: Path, progr
 
 def variation_request(picture: Path, seeds: Sequence[int], size: int) -> PictureRequest:
     """The request for pictures that mean what the picture means; `UserError` for a file that is no picture."""
-    return PictureRequest(prompt=f"variation of {picture.name}", seeds=tuple(seeds), size=size, source=opened(picture))
+    return PictureRequest(source=opened(picture), seeds=tuple(seeds), size=size)
 
 
-def opened(picture: Path) -> Image.Image:
+def opened(picture: Path) -> Source:
     """The picture, its bounds checked; `UserError` when there is none."""
     try:
-        return decode(picture.read_bytes())
+        return read_source(picture.read_bytes())
     except DecodeError as error:
         raise UserError(f"{picture} cannot be used ({error.detail}); give a PNG, JPEG, WebP or GIF picture") from error
     except OSError as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import DateTime, Engine, Integer, LargeBinary, String, create_engine, select
+from sqlalchemy import DateTime, Engine, Integer, LargeBinary, String, create_engine, inspect, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -54,6 +54,7 @@ class RequestRow(AccessTable):
     user: Mapped[str] = mapped_column(String(256))
     model: Mapped[str] = mapped_column(String(64))
     prompt_sha256: Mapped[str] = mapped_column(String(64))
+    source_sha256: Mapped[str | None] = mapped_column(String(64))
     pictures: Mapped[int] = mapped_column(Integer)
     first_seed: Mapped[str] = mapped_column(String(20))
     outcome: Mapped[str] = mapped_column(String(64))
@@ -71,13 +72,14 @@ class Key:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditEntry:
-    """What is remembered of a request; the prompt only as its sha256."""
+    """What is remembered of a request; the prompt, or the file of the picture that was to be varied, only as its sha256."""
 
     request_id: str
     key_name: str
     user: str
     model: str
-    prompt: str
+    prompt: str | None
+    image: bytes | None
     pictures: int
     first_seed: int
     outcome: str
@@ -91,6 +93,13 @@ def _digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+def _add_source_column(engine: Engine) -> None:
+    """A database from before there were variations gets their column; its rows keep null."""
+    if "source_sha256" not in {column["name"] for column in inspect(engine).get_columns("requests")}:
+        with engine.begin() as connection:
+            connection.execute(text("ALTER TABLE requests ADD COLUMN source_sha256 VARCHAR(64)"))
+
+
 def _key(row: KeyRow) -> Key:
     return Key(row.name, row.hint, row.created, row.revoked)
 
@@ -101,6 +110,7 @@ class AccessDatabase:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         AccessTable.metadata.create_all(engine)
+        _add_source_column(engine)
 
     def create(self, name: str) -> str:
         """A new key, shown this once: only its hash is stored. `UserError` when the name is taken or not plain."""
@@ -152,7 +162,8 @@ class AccessDatabase:
             key_name=entry.key_name,
             user=entry.user[:256],
             model=entry.model,
-            prompt_sha256=_digest(entry.prompt),
+            prompt_sha256="" if entry.prompt is None else _digest(entry.prompt),
+            source_sha256=None if entry.image is None else hashlib.sha256(entry.image).hexdigest(),
             pictures=entry.pictures,
             first_seed=str(entry.first_seed),
             outcome=entry.outcome,

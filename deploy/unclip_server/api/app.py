@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from unclip_server.api.access import AccessDatabase, Key
 from unclip_server.api.images import Dependencies, ImageEndpoint, model_names
-from unclip_server.api.messages import ApiError, schema
+from unclip_server.api.messages import ApiError, schema, variation_schema
 from unclip_server.service import ServedModel
 
 logger = logging.getLogger("unclip_server")
@@ -123,13 +123,20 @@ def create_app(dependencies: Dependencies) -> FastAPI:
     return app
 
 
-def _add_images(app: FastAPI, endpoint: ImageEndpoint, authentication: Authentication) -> None:
-    body = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema()}}}}
+def _body(content_type: str, fields: dict[str, object]) -> dict[str, object]:
+    return {"requestBody": {"required": True, "content": {content_type: {"schema": fields}}}}
 
-    @app.post("/v1/images/generations", openapi_extra=body)
+
+def _add_images(app: FastAPI, endpoint: ImageEndpoint, authentication: Authentication) -> None:
+    @app.post("/v1/images/generations", openapi_extra=_body("application/json", schema()))
     async def generations(request: Request, key: Key = Depends(authentication)) -> dict[str, object]:
         """Pictures for a prompt."""
         return await endpoint.generate(request, key)
+
+    @app.post("/v1/images/variations", openapi_extra=_body("multipart/form-data", variation_schema()))
+    async def variations(request: Request, key: Key = Depends(authentication)) -> dict[str, object]:
+        """Other pictures that mean what a picture means."""
+        return await endpoint.vary(request, key)
 
     @app.api_route("/v1/results/{name}", methods=["GET", "HEAD"], response_class=FileResponse, include_in_schema=False)
     async def result(name: str, expires: str = "", signature: str = "") -> FileResponse:

@@ -1,43 +1,40 @@
 """Batcher: one thread that paints, behind a short queue, several requests of one kind at a time."""
 
 import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from PIL import Image
 
-from unclip_server.service import Paint
+from unclip_server.service import PictureRequest
 
 Pictures = list[Image.Image]
+PaintTogether = Callable[[Sequence[PictureRequest]], Pictures]
+"""Requests of one kind to their pictures, in the order of the requests and their seeds."""
 
 
 class QueueFull(Exception):
     """As many requests wait as may wait."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
-    """What one request asks for: a picture per prompt and seed, all of one size. `pictures` is cancelled when nobody waits any more."""
+    """An admitted request and its pictures to come, which are cancelled when nobody waits any more. Equal to itself only."""
 
-    prompts: tuple[str, ...]
-    seeds: tuple[int, ...]
-    size: int
-    guidance: float | None
+    request: PictureRequest
     pictures: "Future[Pictures]" = field(default_factory=Future[Pictures])
 
-    def __post_init__(self) -> None:
-        assert len(self.prompts) == len(self.seeds) > 0
-
     @property
-    def kind(self) -> tuple[int, float | None]:
-        """Jobs of one kind can be painted in one call."""
-        return self.size, self.guidance
+    def num_pictures(self) -> int:
+        """How many pictures are asked for."""
+        return len(self.request.seeds)
 
 
 class Batcher:
     """`submit` hands a job over and gives its future; the thread paints waiting jobs of one kind together, up to `max_batch` pictures."""
 
-    def __init__(self, paint: Paint, max_waiting: int = 64, max_batch: int = 10) -> None:
+    def __init__(self, paint: PaintTogether, max_waiting: int = 64, max_batch: int = 10) -> None:
         self.paint, self.max_waiting, self.max_batch = paint, max_waiting, max_batch
         self.batches_painted = 0
         self._waiting: list[Job] = []
@@ -88,23 +85,21 @@ class Batcher:
                 return None
             chosen, room = list[Job](), self.max_batch
             for job in self._waiting:
-                if not chosen or (job.kind == chosen[0].kind and len(job.seeds) <= room):
+                if not chosen or (job.request.kind == chosen[0].request.kind and job.num_pictures <= room):
                     chosen.append(job)
-                    room -= len(job.seeds)
+                    room -= job.num_pictures
             self._waiting = [job for job in self._waiting if job not in chosen]
         return [job for job in chosen if job.pictures.set_running_or_notify_cancel()]
 
     def _paint(self, batch: list[Job]) -> None:
-        prompts = [prompt for job in batch for prompt in job.prompts]
-        seeds = [seed for job in batch for seed in job.seeds]
         try:
-            painted = self.paint(prompts, seeds, *batch[0].kind)
-            assert len(painted) == len(seeds), "the painter must give one picture for each seed"
+            painted = self.paint([job.request for job in batch])
+            assert len(painted) == sum(job.num_pictures for job in batch), "the painter must give one picture for each seed"
         except BaseException as error:  # handed to those who wait; the thread must live on for the next
             for job in batch:
                 job.pictures.set_exception(error)
             return
         self.batches_painted += 1
         for job in batch:
-            job.pictures.set_result(painted[: len(job.seeds)])
-            del painted[: len(job.seeds)]
+            job.pictures.set_result(painted[: job.num_pictures])
+            del painted[: job.num_pictures]

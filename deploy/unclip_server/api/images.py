@@ -9,16 +9,21 @@ from dataclasses import dataclass
 from fastapi import Request
 from PIL import Image
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
+from unclip_pairs.images import DecodeError
+from unclip_pairs.limits import MAX_PIXELS
 from unclip_server.api.access import AccessDatabase, AuditEntry, Key
 from unclip_server.api.batching import Batcher, Job, QueueFull
+from unclip_server.api.forms import read_form
 from unclip_server.api.limits import RateLimiter
-from unclip_server.api.messages import ApiError, ImageRequest, image_request, json_fields
+from unclip_server.api.messages import MAX_IMAGE, ApiError, ImageRequest, image_request, json_fields, variation_request
 from unclip_server.api.results import Results
 from unclip_server.api.settings import Settings
-from unclip_server.service import ImageService, PictureRequest, PolicyRefused, ServedModel
+from unclip_server.service import ImageService, PictureRequest, PolicyRefused, ServedModel, Source, read_source
 
 MAX_BODY = 64 * 1024
+MAX_FORM = MAX_IMAGE + MAX_BODY
 DRAWN_SEEDS = 2**31
 COMPATIBLE_NAMES = ("dall-e-2", "unclip")
 CLIENT_GONE = 499
@@ -44,13 +49,16 @@ def rejected(refused: PolicyRefused) -> ApiError:
     return ApiError(400, str(refused), code="content_policy_violation")
 
 
-async def bounded_body(request: Request) -> bytes:
-    """The body; `ApiError` 413 when it is larger than any request of this API, before all of it is read."""
+async def bounded_body(request: Request, most: int = MAX_BODY) -> bytes:
+    """The body; `ApiError` 413 when it is larger than `most` bytes, before all of it is read, and 499 when the client goes away."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise ApiError(413, f"The body of your request is larger than {MAX_BODY // 1024} KB.")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > most:
+                raise ApiError(413, f"The body of your request is larger than {most // 1024} KB.")
+    except ClientDisconnect as error:
+        raise ApiError(CLIENT_GONE, "The client closed the connection.", code="client_gone") from error
     return bytes(body)
 
 
@@ -66,12 +74,24 @@ class ImageEndpoint:
     def __init__(self, dependencies: Dependencies) -> None:
         self.service, self.access, self.results = dependencies.service, dependencies.access, dependencies.results
         self.public_url = dependencies.settings.public_url
-        self.batcher = Batcher(self.service.painter.paint, dependencies.settings.max_waiting, dependencies.settings.max_batch)
+        self.batcher = Batcher(self.service.paint, dependencies.settings.max_waiting, dependencies.settings.max_batch)
         self.limiter = RateLimiter(dependencies.settings.images_per_minute)
+        self._decoding = asyncio.Semaphore(1)  # an upload of few bytes may hold 50 million pixels
 
     async def generate(self, request: Request, key: Key) -> dict[str, object]:
         """The answer to POST /v1/images/generations; `ApiError` for everything else than 200."""
-        asked = image_request(json_fields(await bounded_body(request)))
+        return await self._recorded(request, key, image_request(json_fields(await bounded_body(request))))
+
+    async def vary(self, request: Request, key: Key) -> dict[str, object]:
+        """The answer to POST /v1/images/variations; `ApiError` for everything else than 200."""
+        if not self.service.painter.can_vary:
+            message = f"The model '{self.service.model.label}' cannot vary images, it has nothing that reads them; ask with a prompt."
+            raise ApiError(400, message, param="model")
+        form = read_form(request.headers.get("content-type", ""), await bounded_body(request, MAX_FORM))
+        return await self._recorded(request, key, variation_request(form.texts, form.files))
+
+    async def _recorded(self, request: Request, key: Key, asked: ImageRequest) -> dict[str, object]:
+        """The answer to a checked request, whatever it asks for: paced first, and in the audit log however it ends."""
         self._check_model(asked)
         request.state.headers = self._take_rate_limit(key, asked)
         first = secrets.randbelow(DRAWN_SEEDS) if asked.seed is None else asked.seed
@@ -85,16 +105,26 @@ class ImageEndpoint:
 
     async def _answer(self, request: Request, asked: ImageRequest, first: int) -> dict[str, object]:
         seeds = tuple(range(first, first + asked.n))
-        pictures = PictureRequest(prompt=asked.prompt, seeds=seeds, size=asked.size, guidance=asked.guidance)
+        source = None if asked.image is None else await self._source(asked.image)
+        pictures = PictureRequest(prompt=asked.prompt, source=source, seeds=seeds, size=asked.size, guidance=asked.guidance)
         try:
             await run_in_threadpool(self.service.admit, pictures)
-            images = await self._painted(request, Job((asked.prompt,) * asked.n, seeds, asked.size, asked.guidance))
+            images = await self._painted(request, Job(pictures))
             pngs = await run_in_threadpool(self.service.finish, pictures, images)
         except PolicyRefused as refused:
             raise rejected(refused) from refused
         data = await run_in_threadpool(self._data, asked, pngs, self.public_url or str(request.base_url))
         request.state.headers |= {"x-unclip-model": self.service.model.label, "x-unclip-seeds": ",".join(map(str, seeds))}
         return {"created": int(time.time()), "data": data}
+
+    async def _source(self, image: bytes) -> Source:
+        """The uploaded picture, decoded; one at a time, so that many uploads cannot fill the memory."""
+        try:
+            async with self._decoding:
+                return await run_in_threadpool(read_source, image)
+        except DecodeError as error:
+            remedy = f"send a PNG, JPEG, WebP or GIF picture of at most {MAX_PIXELS // 10**6} megapixels"
+            raise ApiError(400, f"The image cannot be used ({error.detail}); {remedy}.", param="image") from error
 
     def _check_model(self, asked: ImageRequest) -> None:
         if asked.model and asked.model not in model_names(self.service.model):
@@ -143,6 +173,7 @@ class ImageEndpoint:
             user=asked.user or "",
             model=self.service.model.label,
             prompt=asked.prompt,
+            image=asked.image,
             pictures=asked.n,
             first_seed=first,
             outcome=outcome,

@@ -69,6 +69,16 @@ def test_the_summary_fits_one_screen_and_names_every_station(lineage: Lineage, p
         assert part in " ".join(text.split("\n             ")), part
 
 
+def test_a_variation_is_walked_back_and_names_its_source(store: Store, lineage: Lineage, picture: Path) -> None:
+    origin = Provenance(model="unclip/1", manifest=summarize(lineage).bundle_digest, seed=8, source_sha256="5" * 64)
+    picture.write_bytes(png_bytes(Image.new("RGB", (8, 8)), origin))
+    varied = trace(store, None, str(picture))
+    text = " ".join(summary_text(summarize(varied)).split())
+    assert "seed 8, source sha256 555555555555" in text and "prompt" not in text
+    page = lineage_page(varied)
+    assert f"variation of the picture with the sha256 <code>{'5' * 64}</code>" in page and "prompt" not in page
+
+
 def test_the_summary_as_json_holds_the_steps_too(lineage: Lineage) -> None:
     found = json.loads(summary_json(lineage))
     assert found["dataset"]["licences"] == {"MIT": 1, "not stated": 1}

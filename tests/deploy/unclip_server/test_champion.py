@@ -10,6 +10,7 @@ from pathlib import Path
 import openai
 import pytest
 import torch
+from PIL import Image
 
 from unclip_diffusion.config import Diffusion
 from unclip_models import checkpoint
@@ -26,6 +27,7 @@ from unclip_models.config import (
 )
 from unclip_models.text import Tokenizer
 from unclip_pairs.errors import UserError
+from unclip_pairs.images import encode_png
 from unclip_pairs.json_value import JsonValue
 from unclip_pairs.manifest import file_digest, make_manifest, write_manifest
 from unclip_pairs.store import Store
@@ -35,6 +37,7 @@ from unclip_release.registry import open_registry
 from unclip_server.api.access import open_access
 from unclip_server.api.serve import serve
 from unclip_server.api.settings import Settings
+from unclip_server.service import PictureRequest, ServiceSettings, open_service, read_source
 
 pytestmark = pytest.mark.slow
 
@@ -116,6 +119,18 @@ def test_the_champion_paints_over_http_and_its_pictures_are_walked_back(champion
     assert "seed 7" in text
     assert "model version: unclip/1" in text
     assert "models/decoder/first/manifest.json" in text
+
+
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # the newest client, of OpenAI's own route
+def test_the_champion_varies_an_upload_over_http_as_the_image_service_does(champion: Store, url: str) -> None:
+    access, upload = open_access(champion), encode_png(Image.effect_noise((48, 32), 60).convert("RGB"))
+    with openai.OpenAI(base_url=url, api_key=access.create("tester"), max_retries=0, timeout=120) as client:
+        answer = client.images.create_variation(image=upload, n=2, size="256x256", response_format="b64_json", extra_body={"seed": 7})
+    access.close()
+    pictures = [base64.b64decode(found.b64_json or "") for found in answer.data or []]
+    service = open_service(ServiceSettings(store=champion))
+    assert pictures == service.generate(PictureRequest(source=read_source(upload), seeds=(7, 8)))
+    assert pictures[0] != pictures[1]
 
 
 def test_a_corrupted_champion_is_a_sentence(champion: Store) -> None:

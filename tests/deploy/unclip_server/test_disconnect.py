@@ -15,7 +15,7 @@ from unclip_pairs.store import Store
 from unclip_safety.policy import load_policy
 from unclip_safety.prompts import refuser
 from unclip_server.api.access import Key, open_access
-from unclip_server.api.images import CLIENT_GONE, Dependencies, ImageEndpoint
+from unclip_server.api.images import CLIENT_GONE, Dependencies, ImageEndpoint, bounded_body
 from unclip_server.api.messages import ApiError
 from unclip_server.api.results import Results
 from unclip_server.api.settings import Settings
@@ -44,7 +44,7 @@ def endpoint(store: Store, brush: Brush) -> Iterator[ImageEndpoint]:
     access = open_access(store)
     service = ImageService(
         model=ServedModel(label="unclip/1", manifest="ab"),
-        painter=Painter(paint=brush, vary=lambda image, seeds, size: [image] * len(seeds)),
+        painter=Painter(paint=brush, vary=lambda images, seeds, size: list(images)),
         refuse=refuser(load_policy()),
         check=lambda image: None,
     )
@@ -101,6 +101,18 @@ def test_a_request_whose_client_is_gone_is_not_painted(endpoint: ImageEndpoint, 
     endpoint.batcher.stop()
     assert brush.seeds == [1]
     assert {row.outcome for row in endpoint.access.requests("tester")} == {"ok", "client_gone"}
+
+
+def test_an_upload_whose_client_goes_away_in_the_middle_is_no_error_of_the_server() -> None:
+    messages: list[Message] = [{"type": "http.disconnect"}, {"type": "http.request", "body": b"--b", "more_body": True}]
+
+    async def receive() -> Message:
+        return messages.pop()
+
+    request = Request({"type": "http", "method": "POST", "path": "/", "headers": []}, receive)
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(bounded_body(request))
+    assert caught.value.status == CLIENT_GONE
 
 
 def test_a_full_queue_and_a_spent_minute_say_when_to_come_back(endpoint: ImageEndpoint, brush: Brush) -> None:

@@ -1,6 +1,7 @@
 """An imported model as the champion: asked over the Images API and by the image service, its pictures name its version."""
 
 import base64
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from unclip_pairs.images import encode_png
 from unclip_pairs.json_value import JsonValue
 from unclip_pairs.store import Store
 from unclip_release.imported import ImportRequest, import_model
@@ -22,7 +24,7 @@ from unclip_server.api.app import create_app
 from unclip_server.api.images import Dependencies
 from unclip_server.api.results import Results
 from unclip_server.api.settings import Settings
-from unclip_server.service import ImageService, PictureRequest, load_painter, served_model
+from unclip_server.service import ImageService, PictureRequest, load_painter, read_source, served_model
 
 
 @pytest.fixture
@@ -52,11 +54,23 @@ def test_it_paints_over_the_images_api(service: ImageService, registered_store: 
     assert (said["model"], said["manifest"], said["seed"]) == ("unclip/1", service.model.manifest, "7")
 
 
+def test_without_what_reads_pictures_it_is_known_that_it_cannot_vary(
+    open_weights: dict[str, tuple[Path, Any]], registered_store: Store, good_figures: dict[str, JsonValue]
+) -> None:
+    registry = open_registry(registered_store)
+    request = ImportRequest(folder=open_weights["karlo"][0], prior_steps=2, decoder_steps=2)
+    registry.register(import_model(registered_store, request), good_figures)
+    registry.promote()
+    assert not load_painter(registry.champion()[1]).can_vary
+
+
 def test_it_varies_a_picture(service: ImageService, tmp_path: Path) -> None:
-    source = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8))
-    request = PictureRequest(prompt="variation of a picture", seeds=(7, 8), source=source)
+    picture = encode_png(Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3)).astype(np.uint8)))
+    request = PictureRequest(source=read_source(picture), seeds=(7, 8))
+    assert service.painter.can_vary
     first, second = service.generate(request)
     assert first != second
     assert service.generate(replace(request, seeds=(7,)))[0] != second
     (tmp_path / "picture.png").write_bytes(first)
-    assert read_provenance(tmp_path / "picture.png")["model"] == "unclip/1"
+    said = read_provenance(tmp_path / "picture.png")
+    assert (said["model"], said["source_sha256"]) == ("unclip/1", hashlib.sha256(picture).hexdigest())

@@ -1,5 +1,6 @@
 """The server's parts by themselves: batching, rate limit, keys, settings, and what is found out before it starts."""
 
+import hashlib
 import socket
 import sqlite3
 import threading
@@ -10,15 +11,17 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from sqlalchemy import text
 
 from unclip_pairs.errors import UserError
 from unclip_pairs.store import Store
 from unclip_release.provenance import Provenance, png_bytes
-from unclip_server.api.access import AccessDatabase, open_access
+from unclip_server.api.access import AccessDatabase, AuditEntry, open_access
 from unclip_server.api.batching import Batcher, Job, QueueFull
 from unclip_server.api.limits import RateLimiter
 from unclip_server.api.serve import serve
 from unclip_server.api.settings import Settings, read_settings
+from unclip_server.service import PictureRequest, Source
 from unclip_server.sockets import bound_socket
 
 
@@ -30,10 +33,11 @@ class SlowPainter:
         self.has_begun = threading.Event()
         self.calls: list[tuple[int, ...]] = []
 
-    def __call__(self, prompts: Sequence[str], seeds: Sequence[int], size: int, guidance: float | None) -> list[Image.Image]:
+    def __call__(self, requests: Sequence[PictureRequest]) -> list[Image.Image]:
         self.has_begun.set()
         assert self.may_paint.wait(10)
-        self.calls.append(tuple(seeds))
+        seeds = tuple(seed for request in requests for seed in request.seeds)
+        self.calls.append(seeds)
         return [Image.new("RGB", (1, 1), (seed, 0, 0)) for seed in seeds]
 
 
@@ -52,7 +56,11 @@ def batcher(painter: SlowPainter) -> Iterator[Batcher]:
 
 
 def job(*seeds: int, size: int = 256) -> Job:
-    return Job(("a ball",) * len(seeds), seeds, size, None)
+    return Job(PictureRequest(prompt="a ball", seeds=seeds, size=size))
+
+
+def variation(*seeds: int) -> Job:
+    return Job(PictureRequest(source=Source(Image.new("RGB", (4, 4)), "ab"), seeds=seeds))
 
 
 def busy(batcher: Batcher, painter: SlowPainter) -> Job:
@@ -74,6 +82,14 @@ def test_waiting_jobs_of_one_size_are_painted_together_and_in_order(batcher: Bat
     assert batcher.batches_painted == 4
 
 
+def test_variations_wait_in_the_same_queue_and_are_painted_together(batcher: Batcher, painter: SlowPainter) -> None:
+    busy(batcher, painter)
+    futures = [batcher.submit(each) for each in (variation(1, 2), job(3), variation(4))]
+    painter.may_paint.set()
+    assert [len(future.result(10)) for future in futures] == [2, 1, 1]
+    assert painter.calls == [(0,), (1, 2, 4), (3,)]
+
+
 def test_a_cancelled_job_is_not_painted(batcher: Batcher, painter: SlowPainter) -> None:
     busy(batcher, painter)
     gone, kept = batcher.submit(job(1)), batcher.submit(job(2))
@@ -93,10 +109,10 @@ def test_a_full_queue_says_so_and_cancelled_jobs_make_room(batcher: Batcher, pai
 
 
 def test_one_broken_batch_leaves_the_easel_working() -> None:
-    def paint(prompts: Sequence[str], seeds: Sequence[int], size: int, guidance: float | None) -> list[Image.Image]:
-        if seeds[0] == 0:
+    def paint(requests: Sequence[PictureRequest]) -> list[Image.Image]:
+        if requests[0].seeds == (0,):
             raise RuntimeError("the brush broke")
-        return [Image.new("RGB", (1, 1))] * len(seeds)
+        return [Image.new("RGB", (1, 1))] * len(requests)
 
     batcher = Batcher(paint)
     batcher.start()
@@ -174,6 +190,19 @@ def test_a_key_needs_a_plain_name(access: AccessDatabase, name: str) -> None:
 def test_a_key_that_is_not_there_cannot_be_revoked(access: AccessDatabase) -> None:
     with pytest.raises(UserError, match="no key named 'bob'"):
         access.revoke("bob")
+
+
+def test_an_audit_log_from_before_there_were_variations_is_carried_on(access: AccessDatabase, store: Store) -> None:
+    with access.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE requests DROP COLUMN source_sha256"))
+        connection.execute(text("INSERT INTO requests VALUES ('r1', '2026-01-01 00:00:00', 'anna', '', 'unclip/1', 'ab', 1, '7', 'ok')"))
+    again = open_access(store)
+    entry = AuditEntry(
+        request_id="r2", key_name="anna", user="", model="unclip/1", prompt=None, image=b"picture", pictures=1, first_seed=7, outcome="ok"
+    )
+    again.record(entry)
+    assert [found.source_sha256 for found in again.requests("anna")] == [hashlib.sha256(b"picture").hexdigest(), None]
+    again.close()
 
 
 def test_a_secret_is_made_once(access: AccessDatabase, store: Store) -> None:

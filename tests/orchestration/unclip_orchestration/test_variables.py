@@ -121,7 +121,7 @@ async def asked(variables: dict[str, str], prompt: str) -> httpx.Response:
         model=ServedModel(label="unclip/1", manifest="ab"),
         painter=Painter(
             paint=lambda prompts, seeds, size, guidance: [Image.new("RGB", (size, size)) for _ in prompts],
-            vary=lambda image, seeds, size: [],
+            vary=lambda images, seeds, size: [],
         ),
         refuse=refuser(policy.load_policy(settings.policies.safety)),
         check=lambda image: None,
