@@ -1,19 +1,22 @@
-"""Forms: the bytes of a multipart body read into its fields and files, strictly and within bounds (RFC 7578).
+"""Forms: the bytes of a multipart body read into its fields and files, within bounds and in memory (RFC 7578).
 
-Neither a library for it nor Python's `email`, which other bytes than mail can break: a form of this API is small and of one kind.
+python-multipart finds the parts. Starlette's own forms stand on it too, but they write files to a disk, and an upload is never kept.
 """
 
-import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
 
 from unclip_server.api.messages import invalid
 
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
 MAX_PARTS = 16
-MAX_HEAD = 1024
 MAX_TEXT = 4096
-_BOUNDARY = re.compile(r"[ -~]{0,69}[!-~]")
-_PARAMETER = re.compile(r'\s*;\s*([a-z]+\*?)=(?:"((?:[^"\\]|\\.)*)"|([^\s";]+))', re.IGNORECASE | re.ASCII)
-_PARAMETERS = re.compile(rf"(?:{_PARAMETER.pattern})*", _PARAMETER.flags)
 _NOT_A_FORM = "The body of your request must be a form of the type multipart/form-data, with a boundary and a file named 'image'."
 _BROKEN = "We could not read the form of your request; send it as multipart/form-data, as `curl -F image=@picture.png` does."
 
@@ -28,52 +31,68 @@ class Form:
 
 def read_form(content_type: str, body: bytes) -> Form:
     """The form in a body of that content type; `ApiError` 400 when it is none, is broken, or has more or longer parts than any request."""
-    boundary = _parameters(content_type, "multipart/form-data").get("boundary", "")
-    if not _BOUNDARY.fullmatch(boundary):
+    kind, parameters = parse_options_header(content_type.encode("latin-1", "replace"))
+    if kind.lower() != b"multipart/form-data" or not parameters.get(b"boundary"):
         raise invalid(_NOT_A_FORM)
+    parts = _Parts()
+    try:
+        parser = MultipartParser(parameters[b"boundary"], parts.callbacks())
+        parser.write(body)
+        parser.finalize()
+    except FormParserError as error:
+        raise invalid(_BROKEN) from error
+    if not parts.ended:
+        raise invalid(_BROKEN)
     form = Form()
-    for part in _parts(boundary.encode("ascii"), body):
-        head, gap, data = part.partition(b"\r\n\r\n")
-        if not gap or len(head) > MAX_HEAD:
-            raise invalid(_BROKEN)
-        _add(form, _disposition(head), data)
+    for disposition, data in parts.found:
+        _add(form, disposition, bytes(data))
     return form
 
 
-def _parameters(header: str, kind: str) -> dict[str, str]:
-    """What follows the value of a header, such as `; name="image"`; nothing when the value is another than `kind`."""
-    value, semicolon, rest = header.strip().partition(";")
-    if value.strip().lower() != kind or not _PARAMETERS.fullmatch(semicolon + rest):
-        return {}
-    return {name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(semicolon + rest)}
+class _Parts:
+    """What the parser finds: of each part its Content-Disposition and its data; and whether the form came to its end."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[bytes, bytearray]] = []
+        self.ended = False
+        self._name, self._value = bytearray(), bytearray()
+
+    def callbacks(self) -> "MultipartCallbacks":
+        return {
+            "on_part_begin": self._begin,
+            "on_header_begin": self._begin_head,
+            "on_header_field": lambda data, start, end: self._name.extend(data[start:end]),
+            "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
+            "on_header_end": self._head,
+            "on_part_data": lambda data, start, end: self.found[-1][1].extend(data[start:end]),
+            "on_end": self._end,
+        }
+
+    def _begin(self) -> None:
+        if len(self.found) == MAX_PARTS:
+            raise invalid(f"The form of your request has more than {MAX_PARTS} parts.")
+        self.found.append((b"", bytearray()))
+
+    def _begin_head(self) -> None:
+        self._name.clear()
+        self._value.clear()
+
+    def _head(self) -> None:
+        if bytes(self._name).lower() == b"content-disposition":
+            self.found[-1] = bytes(self._value), self.found[-1][1]
+
+    def _end(self) -> None:
+        self.ended = True
 
 
-def _parts(boundary: bytes, body: bytes) -> list[bytes]:
-    """What stands between the boundaries, each part with its head."""
-    before, *parts = (b"\r\n" + body).split(b"\r\n--" + boundary, MAX_PARTS + 2)
-    if len(parts) > MAX_PARTS + 1:
-        raise invalid(f"The form of your request has more than {MAX_PARTS} parts.")
-    if before or not parts or parts[-1] not in (b"--", b"--\r\n") or not all(part.startswith(b"\r\n") for part in parts[:-1]):
-        raise invalid(_BROKEN)
-    return [part[2:] for part in parts[:-1]]
-
-
-def _disposition(head: bytes) -> dict[str, str]:
-    """The parameters of a part's Content-Disposition; nothing when it has none of a field."""
-    for line in head.decode(errors="replace").split("\r\n"):
-        name, _, value = line.partition(":")
-        if name.strip().lower() == "content-disposition":
-            return _parameters(value, "form-data")
-    return {}
-
-
-def _add(form: Form, disposition: dict[str, str], data: bytes) -> None:
-    name = disposition.get("name")
-    if not name:
+def _add(form: Form, disposition: bytes, data: bytes) -> None:
+    kind, parameters = parse_options_header(disposition)
+    name = parameters.get(b"name", b"").decode("latin-1")
+    if kind.lower() != b"form-data" or not name:
         raise invalid(_BROKEN)
     if name in form.texts or name in form.files:
         raise invalid(f"{name!r} is given twice; send it once")
-    if "filename" in disposition or "filename*" in disposition:
+    if b"filename" in parameters:
         form.files[name] = data
     else:
         form.texts[name] = _text(name, data)
