@@ -79,7 +79,8 @@ def word_vectors(vocab_size: int, width: int) -> Tensor:
 
     The vectors are nested (Kusupati et al., 2022): their first numbers are vectors themselves.
     """
-    vectors_VT = load_file(WORD_VECTORS.path())["embedding.weight"].float()
+    with torch.device("cpu"):  # older torch would load nothing while a network is being built on the meta device
+        vectors_VT = load_file(WORD_VECTORS.path())["embedding.weight"].float()
     assert vocab_size == len(vectors_VT) + 3, f"the word vectors make a vocabulary of {len(vectors_VT) + 3}"
     vectors_VT = vectors_VT[:, :width] / vectors_VT[:, :width].std()
     marks_3T = torch.randn(3, width, generator=torch.Generator().manual_seed(0), device="cpu")
