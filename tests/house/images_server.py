@@ -73,16 +73,19 @@ class Served:
     store: Store
 
 
+def small_service(*, can_vary: bool = True) -> ImageService:
+    """The image service over the small true painter."""
+    model = ServedModel(label="unclip/3", manifest="ab" * 32, created=1_700_000_000)
+    return ImageService(model=model, painter=Painter(paint=paint, vary=vary, can_vary=can_vary), refuse=refuser(load_policy()), check=check)
+
+
 @contextlib.contextmanager
-def serving(home: Path, *, can_vary: bool = True) -> Iterator[Served]:
+def serving(home: Path, service: ImageService) -> Iterator[Served]:
     """The Images API over a home, in a thread of this process, over real HTTP on loopback."""
     store = open_store(home)
     access = open_access(store)
-    model = ServedModel(label="unclip/3", manifest="ab" * 32, created=1_700_000_000)
     dependencies = Dependencies(
-        service=ImageService(
-            model=model, painter=Painter(paint=paint, vary=vary, can_vary=can_vary), refuse=refuser(load_policy()), check=check
-        ),
+        service=service,
         access=access,
         results=Results(store, access.secret("links")),
         settings=Settings(home=store.root, images_per_minute=1000),

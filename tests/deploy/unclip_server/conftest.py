@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import openai
 import pytest
 
-from images_server import Served, serving
+from images_server import Served, serving, small_service
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("home")) as found:
+    with serving(tmp_path_factory.mktemp("home"), small_service()) as found:
         yield found
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
 from PIL import Image
 
+from images_server import ask, serving
 from unclip_pairs.images import encode_png
 from unclip_pairs.json_value import JsonValue
 from unclip_pairs.store import Store
@@ -19,11 +19,6 @@ from unclip_release.provenance import read_provenance
 from unclip_release.registry import open_registry
 from unclip_safety.policy import load_policy
 from unclip_safety.prompts import refuser
-from unclip_server.api.access import open_access
-from unclip_server.api.app import create_app
-from unclip_server.api.images import Dependencies
-from unclip_server.api.results import Results
-from unclip_server.api.settings import Settings
 from unclip_server.service import ImageService, PictureRequest, load_painter, read_source, served_model
 
 
@@ -39,15 +34,9 @@ def service(open_weights: dict[str, tuple[Path, Any]], registered_store: Store, 
 
 
 def test_it_paints_over_the_images_api(service: ImageService, registered_store: Store, tmp_path: Path) -> None:
-    access = open_access(registered_store)
-    settings = Settings(home=registered_store.root, images_per_minute=100)
-    results = Results(registered_store, access.secret("links"))
-    app = create_app(Dependencies(service=service, access=access, results=results, settings=settings))
     asked = {"prompt": "a red apple", "n": 2, "size": "256x256", "response_format": "b64_json", "seed": 7}
-    headers = {"authorization": f"Bearer {access.create('tester')}"}
-    with TestClient(app) as client:
-        first, again = (client.post("/v1/images/generations", json=asked, headers=headers).json()["data"] for _ in range(2))
-    access.close()
+    with serving(registered_store.root, service) as served:
+        first, again = (ask(served, asked)[2]["data"] for _ in range(2))
     assert first == again and first[0] != first[1]
     (tmp_path / "picture.png").write_bytes(base64.b64decode(first[0]["b64_json"]))
     said = read_provenance(tmp_path / "picture.png")

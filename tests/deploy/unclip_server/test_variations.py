@@ -11,7 +11,7 @@ import openai
 import pytest
 from PIL import Image
 
-from images_server import FORBIDDEN_GREEN, Served, ask, get, serving
+from images_server import FORBIDDEN_GREEN, Served, ask, get, serving, small_service
 from unclip_pairs.images import encode_png
 from unclip_release.provenance import read_provenance
 from unclip_server.api.messages import MAX_IMAGE
@@ -163,7 +163,7 @@ def test_the_form_is_described(served: Served) -> None:
 
 
 def test_a_model_that_cannot_vary_says_so(tmp_path: Path) -> None:
-    with serving(tmp_path, can_vary=False) as served:
+    with serving(tmp_path, small_service(can_vary=False)) as served:
         status, _, answer = ask(served, body(), PATH, content_type=FORM)
     assert (status, answer["error"]["param"]) == (400, "model")
     assert answer["error"]["message"] == "The model 'unclip/3' cannot vary images, it has nothing that reads them; ask with a prompt."
