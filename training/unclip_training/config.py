@@ -61,7 +61,7 @@ class Run:
             raise ValueError(f"drop_words {self.drop_words} must lie in [0, 1), and shift {self.shift} between 0 and the side {self.side}")
         if self.stage in ("judge", "prior") and (self.shift or self.flip):
             raise ValueError(f"the {self.stage} reads no pictures; leave shift and flip out")
-        if self.views < 0 or (self.views > 0 and not self.needs_clip) or (self.views > 0 and self.stage == "prior"):
+        if self.views < 0 or (self.views > 0 and (self.stage == "prior" or not self.needs_clip)):
             raise ValueError(f"views is {self.views}; only a decoder or an upsampler that is told the embedding learns from views")
 
     @property

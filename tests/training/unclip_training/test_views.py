@@ -1,6 +1,5 @@
 """Tests of views: copies of the training pictures that show the same, moved, scaled or mirrored, with embeddings of their own."""
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +16,6 @@ from unclip_training.embedder import ClipEmbedder
 from unclip_training.fit import Launch, fit
 
 UNCHANGED = (0.15 / 0.27, 0.5, 0.5, 0.9)  # scale 1, in the middle, not mirrored
-Train = Callable[[Store, AnyRun], object]
 
 
 def corner(side: int = 64) -> NDArray[np.uint8]:

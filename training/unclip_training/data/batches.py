@@ -189,7 +189,7 @@ class Reading:
         """The columns of these pairs that have nothing to do with the caption drawn."""
         columns = columns_of(pairs, replace(self.required, captions=False), None) | self._more(pairs)
         if self.required.variation.flip and not self.required.captions:
-            columns[MIRRORABLE] = torch.tensor([all(map(may_be_mirrored, captions)) for captions in pairs.captions_of])
+            columns[MIRRORABLE] = torch.from_numpy(pairs.mirrorable)
         return columns
 
     def caption_columns(self, pairs: DecodedPairs) -> CaptionColumns | None:

@@ -20,6 +20,7 @@ from unclip_pairs.manifest import is_done, make_manifest, write_manifest
 from unclip_pairs.shards import write_parquet
 from unclip_pairs.store import Store
 from unclip_training.data.pair_source import PairSample, PairSource, raw_samples, sample_weights, unpack
+from unclip_training.data.variation import may_be_mirrored
 
 SMALLEST_SIDE = 128  # what the tiny stages and the feature extractor share
 LAYOUT = 2  # of the folder's files
@@ -44,6 +45,11 @@ class DecodedPairs:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def mirrorable(self) -> NDArray[np.bool_]:
+        """bool [N]: whether all captions of a pair stay true of the mirrored picture."""
+        return np.array([all(map(may_be_mirrored, captions)) for captions in self.captions_of], bool)
 
     def at(self, side: int) -> NDArray[np.uint8]:
         """The pictures at `side`: uint8 [N, side, side, 3], each pixel the mean of those it stands for."""

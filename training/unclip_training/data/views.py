@@ -17,7 +17,6 @@ from PIL import Image
 from unclip_pairs.manifest import is_done, make_manifest, settings_digest, write_manifest
 from unclip_pairs.store import Store
 from unclip_training.data.decoded_cache import DecodedPairs, read_array, write_array
-from unclip_training.data.variation import may_be_mirrored
 from unclip_training.progress import Lines
 
 SCALES = 0.85, 1.12  # smallest and largest
@@ -56,9 +55,8 @@ def with_views(store: Store, pairs: DecodedPairs, count: int, embedder: Embedder
 def view_of_all(pairs: DecodedPairs, number: int) -> NDArray[np.uint8]:
     """The `number`-th view of every picture, uint8 [N, S, S, 3], the same at each call."""
     draws = np.random.default_rng((number, len(pairs))).random((len(pairs), NUM_DRAWS))
-    mirrorable = [all(map(may_be_mirrored, captions)) for captions in pairs.captions_of]
     with ThreadPoolExecutor() as pool:
-        return np.stack(list(pool.map(view, pairs.pictures, draws, mirrorable)))
+        return np.stack(list(pool.map(view, pairs.pictures, draws, pairs.mirrorable)))
 
 
 def view(picture: NDArray[np.uint8], draws: NDArray[np.float64], mirrorable: bool) -> NDArray[np.uint8]:

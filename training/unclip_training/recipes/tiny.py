@@ -21,7 +21,7 @@ WORD_VOCABULARY = 32_003  # of the pretrained word vectors, with three marks
 def clip_tiny() -> ClipRun:
     """Locked-image tuning: pictures through a frozen EfficientNet-lite0, captions through frozen word vectors and 2 blocks that learn.
 
-    About 90 s on two cores, half of it for the pictures' features, which are computed once.
+    Two and a half minutes on two cores, a third of it for the pictures' features, which are computed once.
     """
     text = TowerConfig(width=128, depth=2, heads=4)
     model = ClipConfig(
@@ -69,7 +69,7 @@ def prior_tiny() -> PriorRun:
 
 
 def decoder_tiny() -> DecoderRun:
-    """From the embedding and the caption to 16 px: a U-Net on 8 x 8 places of folded pixels that predicts x_0. Six minutes on two cores.
+    """From the embedding and the caption to 16 px: a U-Net on 8 x 8 places of folded pixels that predicts x_0. Eight minutes on two cores.
 
     Two views of each picture stand beside it: of pictures alone, the validation loss stops falling after half as many steps. It is sampled
     with fresh noise at each step, which mends what a step got wrong.
@@ -99,7 +99,7 @@ def decoder_tiny() -> DecoderRun:
 
 
 def upsampler_256_tiny() -> UpsamplerRun:
-    """The first upsampler, 16 to 64 px, on whole pictures and views of them, folded to 16 x 16. Four minutes on two cores.
+    """The first upsampler, 16 to 64 px, on whole pictures and views of them, folded to 16 x 16. Three minutes on two cores.
 
     Its times favour noise and its loss is plain: under the velocity weight it paints grain (of 64 validation captions, concept@1 0.11 and
     0.09 in 1 and 4 steps of sampling, against 0.16 and 0.14).
